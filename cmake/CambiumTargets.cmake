@@ -1,0 +1,67 @@
+# How the folders become libraries and programs.
+
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(dnnl REQUIRED)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(PkgConfig REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(LibLZMA REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
+
+add_library(cambium_flags INTERFACE)
+target_include_directories(cambium_flags INTERFACE ${CMAKE_SOURCE_DIR})
+# Sums keep their written order everywhere: no contraction, no reassociation.
+target_compile_options(cambium_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers -ffp-contract=off -fvisibility-inlines-hidden>)
+if(CAMBIUM_SANITIZE)
+  target_compile_options(cambium_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -g)
+  target_link_options(cambium_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# The CPU kernels are plain loops that the compiler turns into vector code. They are compiled once for each
+# level of the x86-64 psABI, and the system's loader picks the best library the machine can run
+# (glibc-hwcaps, see ld.so(8)): one build that runs everywhere and is fast on AVX-512.
+function(cambium_cpu_kernels folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
+  set_source_files_properties(${folder}/small_matmul.cpp PROPERTIES COMPILE_OPTIONS -ffp-contract=fast)
+  foreach(level IN ITEMS "" x86-64-v3 x86-64-v4)
+    set(name cambium_cpu${level})
+    add_library(${name} SHARED ${sources})
+    target_link_libraries(${name} PRIVATE cambium_flags OpenMP::OpenMP_CXX)
+    target_compile_options(${name} PRIVATE -O3 -fno-math-errno -fno-trapping-math)
+    set_target_properties(${name} PROPERTIES OUTPUT_NAME cambium_cpu)
+    if(level)
+      target_compile_options(${name} PRIVATE -march=${level} -mprefer-vector-width=512)
+      set_target_properties(${name} PROPERTIES
+        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/glibc-hwcaps/${level})
+    endif()
+  endforeach()
+endfunction()
+
+function(cambium_library)
+  file(GLOB sources CONFIGURE_DEPENDS core/*.cpp autograd/*.cpp models/*.cpp models/*/*.cpp tuning/*.cpp
+       experiments/lib/*.cpp experiments/lib/*/*.cpp)
+  include(CambiumGpu)
+  cambium_gpu_sources(gpu_sources)
+  add_library(cambium SHARED ${sources} ${gpu_sources})
+  add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
+  target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE OpenMP::OpenMP_CXX DNNL::dnnl
+    nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU
+    ${HDF5_C_LIBRARIES})
+  target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})
+  cambium_gpu_link(cambium)
+endfunction()
+
+# One program for each file directly in experiments/.
+function(cambium_programs)
+  file(GLOB mains CONFIGURE_DEPENDS experiments/*.cpp)
+  foreach(main IN LISTS mains)
+    get_filename_component(name ${main} NAME_WE)
+    add_executable(${name} ${main})
+    target_link_libraries(${name} PRIVATE cambium nlohmann_json::nlohmann_json)
+    set_target_properties(${name} PROPERTIES BUILD_RPATH "$ORIGIN/../lib" INSTALL_RPATH "$ORIGIN/../lib")
+  endforeach()
+endfunction()

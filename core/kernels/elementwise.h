@@ -1,0 +1,41 @@
+// Signatures of element-wise kernels and column sums.
+#pragma once
+
+#include "core/view.h"
+
+namespace cambium {
+
+// y = x in the type of y; both [N, D], any two floating-point types.
+using Convert = void(Stream&, ConstView x, View y);
+
+// y = a + scale * b; all [N, D] of one type, or b of another floating-point type. y may be a or b.
+using AddScaled = void(Stream&, ConstView a, ConstView b, float scale, View y);
+
+// y = scale * x; y may be x.
+using Scale = void(Stream&, ConstView x, float scale, View y);
+
+// y[n,d] = x[n,d] * factor[d]; factor [D] in the accumulator type. y may be x.
+using ScaleColumns = void(Stream&, ConstView x, ConstView factor, View y);
+
+// y[d] (+)= sum_n x[n,d] in the accumulator type. Rows are added in order within blocks of kRowsPerBlock, then
+// the blocks in order: the same bits for any number of threads.
+using ColumnSum = void(Stream&, ConstView x, bool accumulate, View y);
+inline constexpr int kRowsPerBlock = 64;
+
+namespace cpu {
+Convert convert;
+AddScaled add_scaled;
+Scale scale;
+ScaleColumns scale_columns;
+ColumnSum column_sum;
+}  // namespace cpu
+
+namespace gpu {
+Convert convert;
+AddScaled add_scaled;
+Scale scale;
+ScaleColumns scale_columns;
+ColumnSum column_sum;
+}  // namespace gpu
+
+}  // namespace cambium

@@ -1,0 +1,33 @@
+// Signature of matrix multiplication, and the packed form of frozen matrices.
+#pragma once
+
+#include <memory>
+
+#include "core/view.h"
+
+namespace cambium {
+
+// c = op(a) op(b) + bias (accumulate: added to c), with op(a) [M, K], op(b) [K, N], c [M, N], bias [N] in the
+// accumulator type or absent. Sums are in the accumulator type. Types of (a, b): equal, or one of them
+// float32 and the other bfloat16: then the float32 side is rounded to bfloat16; round_to_bf16 does the same
+// to two float32 sides. c: float32 or bfloat16 (float64 for float64). The bits of a row of c depend on
+// nothing but the row of op(a), op(b) and bias: not on M, and not on threads.
+struct MatmulOptions {
+  bool transpose_a = false, transpose_b = false;
+  bool accumulate = false;
+  bool round_to_bf16 = false;
+};
+using Matmul = void(Stream&, ConstView a, ConstView b, ConstView bias, const MatmulOptions&, View c);
+
+namespace cpu {
+Matmul matmul;
+
+// A matrix that never changes, laid out once for products on its right: worth it where the library is
+// a tenth slower on the plain layout. Null where the plain layout is as good.
+std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bool plain);
+int64_t packed_bytes(const PackedMatrix&);
+}  // namespace cpu
+
+namespace gpu { Matmul matmul; }
+
+}  // namespace cambium

@@ -1,0 +1,68 @@
+// Signatures of the optimizers' updates and of gradient norms: one call for a whole list of tensors.
+#pragma once
+
+#include <span>
+
+#include "core/view.h"
+
+namespace cambium {
+
+// One tensor that trains, flat [size]; value, gradient and state are float32 (float64 for tests).
+struct OptimizerTensor {
+  View value;
+  ConstView gradient;
+  View first, second;  // state; what each optimizer keeps is said below
+  View working;        // bfloat16 copy of value for matmuls, or absent
+};
+
+// g = gradient_scale * gradient;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
+// p = p - lr * decay * p;  p = p - lr * (m / c1) / (sqrt(v / c2) + epsilon),  c_i = 1 - b_i^t
+// first = m, second = v.                                          (Loshchilov & Hutter 2019, algorithm 2)
+struct AdamWStep {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0;
+  double correction1 = 1, correction2 = 1;  // c1, c2
+  double gradient_scale = 1;
+};
+using AdamW = void(Stream&, const AdamWStep&, std::span<const OptimizerTensor>);
+
+// m = momentum * m + g;  p = p - lr * decay * p - lr * m;  first = m, absent when momentum is 0.
+struct SgdStep {
+  double lr = 1e-3, momentum = 0, decay = 0, gradient_scale = 1;
+};
+using Sgd = void(Stream&, const SgdStep&, std::span<const OptimizerTensor>);
+
+// Adafactor without first moment (Shazeer & Stern 2018, algorithms 4 and 5) with T5X's options. Matrices
+// [R, C] with min(R, C) >= factor_min_dim keep row means (first [R]) and column means (second [C]) of
+// g^2 + epsilon1, other tensors all of it (second, of value's size):
+//   factored: v[r,c] = first[r] * second[c] / mean_r first;   update u = g / sqrt(v)
+//   u = u / max(1, rms(u) / clip);  step = lr, times max(epsilon2, rms(p)) if scaled by the parameter
+//   p = (1 - decay) p - step u  (decay not times lr), or (1 - lr decay) p - step u
+struct AdafactorStep {
+  double lr = 1e-3, beta2 = 0.999, epsilon1 = 1e-30, epsilon2 = 1e-3, clip = 1, decay = 0;
+  double gradient_scale = 1;
+  bool scale_by_parameter = false, decay_times_lr = false;
+};
+struct AdafactorTensor {
+  OptimizerTensor tensor;  // value [R, C]; factored if `first` is there
+};
+using Adafactor = void(Stream&, const AdafactorStep&, std::span<const AdafactorTensor>);
+
+// out[i] = sum of squares of tensor i, in float64, in blocks of fixed size added in order; not finite where
+// a value is not. out float64 [count].
+using SquareSums = void(Stream&, std::span<const ConstView>, View out);
+
+namespace cpu {
+AdamW adamw;
+Sgd sgd;
+Adafactor adafactor;
+SquareSums square_sums;
+}  // namespace cpu
+
+namespace gpu {
+AdamW adamw;
+Sgd sgd;
+Adafactor adafactor;
+SquareSums square_sums;
+}  // namespace gpu
+
+}  // namespace cambium
