@@ -110,7 +110,7 @@ void check(AttendCase c, int64_t rows, int64_t key_rows, int64_t prefix_rows) {
                   c.range ? Shape{3, c.config.heads} : none}},
       .tolerance = {.f32 = 4e-6, .bf16 = 3e-2},
       .wide_inputs = {2, 3, 4},
-      .saves_freely = {Attend::kPrefixValue},
+      .saves_freely = {Attend::kKeyValue, Attend::kPrefixKey, Attend::kPrefixValue, Attend::kBias},
   });
 }
 
