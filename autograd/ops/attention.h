@@ -32,7 +32,7 @@ struct Attend {
 
   Tensor forward(Saved& saved, Needs<5> needs, const Tensor& query, const Tensor& key_value, const Tensor& prefix_k,
                  const Tensor& prefix_v, const Tensor& bias) const {
-    CHECK(query.cols() == width() + (key_value ? 0 : 2 * kv_width()) && (!key_value || key_value.cols() == 2 * kv_width()),
+    CHECK(query.cols() >= width() + (key_value ? 0 : 2 * kv_width()) && (!key_value || key_value.cols() == 2 * kv_width()),
           "attention: query ", query.shape(), ", key and value ", key_value.shape(), ", ", config.heads, " heads of ",
           config.head_size, ", ", config.kv_heads, " for keys");
     CHECK(!prefix_k || (prefix_k.cols() == kv_width() && prefix_v.shape() == prefix_k.shape() && prefixes),

@@ -24,7 +24,7 @@ struct LmHeadLoss {
   Tensor forward(Saved& saved, Needs<3> needs, const Tensor& x, const Tensor& weight, const Tensor& bias) const {
     CHECK(x.cols() == weight.cols() && label.size() == x.rows() && (!bias || bias.size() == weight.rows()),
           "LM head: x ", x.shape(), ", weight ", weight.shape(), ", bias ", bias.shape(), ", ", label.size(), " labels");
-    const int64_t R = x.rows(), V = weight.rows();
+    const int64_t R = x.rows();
     const DType wide = accumulator(x.dtype());
     CrossEntropyConfig step = config;
     step.gradient = needs[kX] || needs[kWeight] || needs[kBias];

@@ -145,8 +145,9 @@ class Runner {
       {
         const Result part = run(in, mask);
         for (size_t i = 0; i < full.outputs.size(); ++i) EXPECT_TRUE(same_bits(part.outputs[i], full.outputs[i])) << case_.name << " mask " << mask;
-        for (size_t i = 0; i < part.gradients.size(); ++i)
+        for (size_t i = 0; i < part.gradients.size(); ++i) {
           if (mask >> i & 1) EXPECT_TRUE(same_bits(part.gradients[i], full.gradients[i])) << case_.name << " mask " << mask << " input " << i;
+        }
         check_saved(in, mask, part);
       }
       EXPECT_EQ(Allocator::of(Device::cpu()).counters().live, live) << case_.name << ": memory kept, mask " << mask;
