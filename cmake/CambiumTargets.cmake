@@ -44,7 +44,6 @@ endfunction()
 function(cambium_library)
   file(GLOB sources CONFIGURE_DEPENDS core/*.cpp autograd/*.cpp models/*.cpp models/*/*.cpp tuning/*.cpp
        experiments/lib/*.cpp experiments/lib/*/*.cpp)
-  include(CambiumGpu)
   cambium_gpu_sources(gpu_sources)
   add_library(cambium SHARED ${sources} ${gpu_sources})
   add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
