@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -29,6 +32,14 @@ void expect_error(const F& f, std::initializer_list<std::string_view> parts) {
     EXPECT_LE(std::count(what.begin(), what.end(), '\n'), 2) << what;
   }
 }
+
+// Writes a file at once, without waiting for the disk.
+inline void put_file(const std::string& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary).write(bytes.data(), std::streamsize(bytes.size()));
+}
+
+// A folder in memory where the system has one: thousands of damaged copies in no time.
+inline std::string memory_folder() { return ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : ""; }
 
 // While it lives no file grows beyond `bytes`: what a full disk looks like to a program.
 class FileSizeLimit {
