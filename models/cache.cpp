@@ -13,9 +13,9 @@ DecoderCache::DecoderCache(const ModelConfig& config, std::span<const int32_t> c
     begin.push_back(rows);
     rows += c;
   }
-  layers.resize(size_t(config.decoder_layers));
+  layers.resize(size_t(config.decoder.layers));
   for (Layer::Caches& layer : layers)
-    layer.self.rows = Tensor::empty({rows, 2 * config.kv_heads * config.head_size}, dtype, device);
+    layer.self.rows = Tensor::empty({rows, 2 * config.decoder.kv_width()}, dtype, device);
 }
 
 Tensor DecoderCache::append(const Layout& layout, Device device) {
