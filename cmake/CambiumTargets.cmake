@@ -9,6 +9,7 @@ find_package(LibLZMA REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 
 add_library(cambium_flags INTERFACE)
@@ -48,7 +49,7 @@ function(cambium_library)
   add_library(cambium SHARED ${sources} ${gpu_sources})
   add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
   target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE OpenMP::OpenMP_CXX DNNL::dnnl
-    nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU
+    nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU PkgConfig::ZIP
     ${HDF5_C_LIBRARIES})
   target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})
   target_compile_definitions(cambium PRIVATE CAMBIUM_VERSION="${PROJECT_VERSION}")

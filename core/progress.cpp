@@ -65,6 +65,10 @@ Progress::~Progress() {
 
 void Progress::set_quiet(bool on) { quiet = on; }
 
+void Progress::say(std::string_view line) {
+  if (!quiet) std::fprintf(stderr, "%.*s\n", int(line.size()), line.data());
+}
+
 void Progress::update(int64_t done) {
   if (first_ < 0) first_ = done;
   done_ = done;

@@ -29,6 +29,8 @@ class Progress {
 
   // For all of the process: --quiet.
   static void set_quiet(bool);
+  // One line on standard error, unless quiet.
+  static void say(std::string_view line);
 
   // The line, `seconds` after the start; for tests.
   std::string line(double seconds) const;
