@@ -51,6 +51,7 @@ function(cambium_library)
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU
     ${HDF5_C_LIBRARIES})
   target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})
+  target_compile_definitions(cambium PRIVATE CAMBIUM_VERSION="${PROJECT_VERSION}")
   cambium_gpu_link(cambium)
 endfunction()
 

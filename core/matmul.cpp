@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "core/kernels/elementwise.h"
+#include "core/machine.h"
 #include "core/tensor.h"
 
 namespace cambium {
@@ -181,6 +182,14 @@ Tensor rounded(ConstView x) {
 }
 
 }  // namespace
+
+std::string software_version() { return "cambium " CAMBIUM_VERSION; }
+
+std::string instruction_set() {
+  const dnnl::version_t* v = dnnl::version();
+  return text(cpu::kernel_level(), ", oneDNN ", v->major, ".", v->minor, ".", v->patch, " level ", int(dnnl::get_effective_cpu_isa()),
+              uses_amx() ? " (AMX)" : "");
+}
 
 // The inner dimension in pieces, each in the library's layout.
 struct PackedMatrix {

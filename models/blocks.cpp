@@ -14,7 +14,7 @@ Var Norm::operator()(const Pass& pass, const ModelConfig& config, const Var& x) 
 Var Dense::operator()(Pass& pass, const Site& site, Var x, const Layout& layout) const {
   const Projection projection{site, parts};
   x = pass.hooks().input(pass, projection, std::move(x), layout);
-  Var y = apply(Linear{}, x, pass(weight), pass(bias));
+  Var y = apply(Linear{}, x, pass.exact ? Var(pass(weight).value.to(accumulator(weight.value.dtype()))) : pass(weight), pass(bias));
   return pass.hooks().projected(pass, projection, x, std::move(y), layout);
 }
 

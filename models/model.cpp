@@ -232,7 +232,9 @@ Var Model::head_weight(Pass& pass) { return pass(config_.tied_head ? embedding.w
 
 Tensor Model::logits(Pass& pass, const Tensor& hidden) {
   const Var x = head_rows(pass, Var(hidden));
-  return product(x.value, head_weight(pass).value, {.transpose_b = true}, accumulator(x.value.dtype()), pass(head->bias).value);
+  Tensor weight = head_weight(pass).value;
+  if (pass.exact) weight = weight.to(accumulator(weight.dtype()));
+  return product(x.value, weight, {.transpose_b = true}, accumulator(x.value.dtype()), pass(head->bias).value);
 }
 
 Var Model::pool(Pass& pass, const Var& hidden, const Layout& layout) {

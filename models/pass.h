@@ -42,6 +42,8 @@ class Pass {
 
   // Keep only the inputs of each layer and compute the layer again in backward.
   bool recompute = false;
+  // Products with bfloat16 weights in float32: the same numbers on every machine up to float rounding.
+  bool exact = false;
 
  private:
   Hooks& hooks_;

@@ -16,7 +16,7 @@ Adapter::Adapter(const Options& options, const TunerContext& context) : options_
     m.down_bias = tuner_parameter(context.model, {b});
     m.up = tuner_parameter(context.model, {width, b});
     m.up_bias = tuner_parameter(context.model, {width});
-    fill_normal(m.down, context.seed, path_of(site) + ".adapter.down.weight", 0.01);
+    if (context.initialize) fill_normal(m.down, context.seed, path_of(site) + ".adapter.down.weight", 0.01);
   });
 }
 

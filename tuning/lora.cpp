@@ -37,7 +37,7 @@ void Lora::adapt(const Site& site, Dense& product, const TunerContext& context) 
     const int64_t in = product.weight.value.cols();
     m.a = tuner_parameter(context.model, {options_.rank, in});
     m.b = tuner_parameter(context.model, {end - begin, options_.rank});
-    fill_uniform(m.a, context.seed, m.name + ".lora_a", 1 / std::sqrt(double(in)));
+    if (context.initialize) fill_uniform(m.a, context.seed, m.name + ".lora_a", 1 / std::sqrt(double(in)));
     list.push_back(std::move(m));
   };
   for (const Part& part : product.parts) add(part.name, part.begin, part.end);

@@ -85,6 +85,7 @@ Prefix::Prefix(const Options& options, const TunerContext& context)
   for (Group& g : groups_) {
     if (!options_.reparametrize) {
       g.rows = tuner_parameter(context.model, {g.layers, 2, P, config.kv_heads, config.head_size});
+      if (!context.initialize) continue;
       if (options_.init == "random") fill_normal(g.rows, context.seed, g.name + ".prefix", 1);
       else g.rows.value.copy_from(initial_rows(g, context).reshape(g.rows.value.shape()));
       continue;
@@ -95,6 +96,7 @@ Prefix::Prefix(const Options& options, const TunerContext& context)
     g.down_bias = tuner_parameter(context.model, {hidden});
     g.up = tuner_parameter(context.model, {out, hidden});
     g.up_bias = tuner_parameter(context.model, {out});
+    if (!context.initialize) continue;
     const auto uniform = [&](const Parameter& p, const char* name, int64_t in) {
       fill_uniform(p, context.seed, g.name + ".prefix." + name, 1 / std::sqrt(double(in)));
     };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "tuning/checkpoint.h"
+#include "core/hdf5.h"
 #include "tuning/options.h"
 
 namespace cambium {
@@ -66,6 +66,7 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
   const ModelConfig& config = context.model.config();
   const std::string name = text(name_of(kind), ".prompt");
   Parameter p = tuner_parameter(context.model, {options_.length, config.width});
+  if (!context.initialize) return p;
   if (options_.init == "random") {
     fill_uniform(p, context.seed, name, 0.5);
   } else if (options_.init == "text") {
@@ -75,7 +76,7 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
     for (size_t i = given; i < ids.size(); ++i) ids[i] = ids[i - given];
     p.value.copy_from(embeddings(context.model, ids));
   } else if (options_.init == "file") {
-    const Tensor rows = read_tensor(options_.file, "/tuner/" + text(name_of(kind)) + "/prompt");
+    const Tensor rows = Hdf5File(options_.file).read("/tuner/" + text(name_of(kind)) + "/prompt");
     check_input(rows.shape() == p.value.shape(), "prompt: ", options_.file, " holds a prompt ", rows.shape(), ", needed is ", p.value.shape());
     p.value.copy_from(rows.to(p.value.dtype()).to(p.value.device()));
   } else {

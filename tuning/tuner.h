@@ -18,6 +18,7 @@ class Tokenizer;
 struct TunerContext {
   Model& model;
   uint64_t seed = 0;
+  bool initialize = true;  // false: values are about to be loaded
   // The tokens of a text, without special tokens; empty where no tokenizer is at hand.
   std::function<std::vector<int32_t>(const std::string&)> tokenize = {};
   std::string words = {};                // real words that suit the task, for initial values
