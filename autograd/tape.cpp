@@ -36,9 +36,14 @@ void Tape::add(int slot, Tensor gradient) {
     sum = std::move(gradient);
     return;
   }
-  CHECK(sum.shape() == gradient.shape(), "gradients of one value: ", sum.shape(), " and ", gradient.shape());
+  CHECK(sum.size() == gradient.size(), "gradients of one value: ", sum.shape(), " and ", gradient.shape());
   if (!sum.unique()) sum = sum.clone();
-  DISPATCH(add_scaled, sum.stream())(sum.stream(), sum, gradient, 1.f, sum);
+  DISPATCH(add_scaled, sum.stream())(sum.stream(), sum, gradient.reshape(sum.shape()), 1.f, sum);
+}
+
+Tensor Tape::gradient(const Var& leaf) const {
+  const Tensor& sum = gradients_[size_t(leaf.slot)];
+  return sum ? sum.reshape(leaf.shape()) : sum;
 }
 
 void Tape::add_rows(int slot, int64_t begin, const Tensor& gradient, const Shape& whole) {

@@ -33,6 +33,8 @@ struct Var {
   Var(Tensor value, Tape* tape, int slot) : value(std::move(value)), tape(tape), slot(slot) {}
 
   bool wants_gradient() const { return slot >= 0; }
+  // The same numbers under another shape.
+  Var reshape(const Shape& shape) const { return {value.reshape(shape), tape, slot}; }
   explicit operator bool() const { return bool(value); }
   const Shape& shape() const { return value.shape(); }
 };
@@ -69,8 +71,8 @@ class Tape {
 
   // Runs everything recorded, last to first; `seed` is the gradient of `root`. Nodes die as they are run.
   void backward(const Var& root, Tensor seed);
-  // The gradient of a leaf after backward; none if nothing reached it.
-  Tensor gradient(const Var& leaf) const { return gradients_[size_t(leaf.slot)]; }
+  // The gradient of a leaf after backward, in its shape; none if nothing reached it.
+  Tensor gradient(const Var& leaf) const;
 
   // Calls fn(inputs...) and keeps nothing of it but its inputs; backward calls fn again. fn must compute the
   // same values both times. (Chen et al. 2016, "Training deep nets with sublinear memory cost")
@@ -126,21 +128,23 @@ struct OpNode final : Tape::Node {
   typename Op::Saved saved_;
   std::array<int, N> inputs;
   std::array<int, M> outputs;
-  Shape shape;  // of the first output
+  std::array<Shape, M> shapes;  // of the outputs
 
-  OpNode(Op op, typename Op::Saved saved, std::array<int, N> inputs, std::array<int, M> outputs, Shape shape)
-      : op(std::move(op)), saved_(std::move(saved)), inputs(inputs), outputs(outputs), shape(shape) {}
+  OpNode(Op op, typename Op::Saved saved, std::array<int, N> inputs, std::array<int, M> outputs,
+         std::array<Shape, M> shapes)
+      : op(std::move(op)), saved_(std::move(saved)), inputs(inputs), outputs(outputs), shapes(shapes) {}
 
   void backward(Tape& tape) override {
     std::array<Tensor, M> dy;
     bool any = false;
-    for (size_t i = 0; i < M; ++i) any |= bool(dy[i] = tape.take_gradient(outputs[i]));
+    for (size_t i = 0; i < M; ++i)
+      if ((dy[i] = tape.take_gradient(outputs[i]))) any = true, dy[i] = std::move(dy[i]).reshape(shapes[i]);
     if (!any) return;
     if constexpr (M == 1) op.backward(saved_, std::move(dy[0]), Grads<N>(tape, inputs));
     else op.backward(saved_, std::move(dy), Grads<N>(tape, inputs));
   }
   std::string describe() const override {
-    return text(readable_type_name(typeid(Op).name()), " -> ", shape);
+    return text(readable_type_name(typeid(Op).name()), " -> ", shapes[0]);
   }
   std::vector<Tensor> saved() const override { return tensors_of(saved_); }
 };
@@ -165,13 +169,15 @@ auto apply(Op op, const Vars&... inputs) {
 
   std::array<Var, M> outputs;
   std::array<int, M> out_slots{};
+  std::array<Shape, M> shapes;
   for (size_t i = 0; i < M; ++i) {
+    shapes[i] = values[i].shape();
     out_slots[i] = tape ? tape->new_slot() : -1;
     outputs[i] = tape ? Var(values[i], tape, out_slots[i]) : Var(values[i]);
   }
   if (tape)
     tape->record(std::make_unique<detail::OpNode<Op, N, M>>(std::move(op), std::move(saved), slots, out_slots,
-                                                            values[0].shape()));
+                                                            shapes));
   if constexpr (kSingle) return std::move(outputs[0]);
   else return outputs;
 }

@@ -44,7 +44,6 @@ endfunction()
 function(cambium_library)
   file(GLOB sources CONFIGURE_DEPENDS core/*.cpp autograd/*.cpp models/*.cpp models/*/*.cpp tuning/*.cpp
        experiments/lib/*.cpp experiments/lib/*/*.cpp)
-  include(CambiumGpu)
   cambium_gpu_sources(gpu_sources)
   add_library(cambium SHARED ${sources} ${gpu_sources})
   add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
@@ -52,6 +51,7 @@ function(cambium_library)
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU
     ${HDF5_C_LIBRARIES})
   target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})
+  target_compile_definitions(cambium PRIVATE CAMBIUM_VERSION="${PROJECT_VERSION}")
   cambium_gpu_link(cambium)
 endfunction()
 

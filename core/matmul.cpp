@@ -2,9 +2,9 @@
 // that difference lives here), plain loops for float64.
 //
 // A row's bits must not depend on how many rows there are. oneDNN keeps that with AVX-512 kernels, and with
-// AMX kernels only if the inner dimension is short and there are enough rows (measured over M = 1 ... 640
-// and all shapes of the models here): so with AMX the inner dimension is cut into pieces of kAmxInner, and
-// products of fewer than kAmxRows rows are done with kAmxRows. core/self_test.cpp checks it at start.
+// AMX kernels only where the inner dimension is short and the result has more than 256 elements (below that
+// it takes another kernel; measured over M = 1 ... 640 and 120 shapes): so with AMX the inner dimension is
+// cut into pieces of kAmxInner, and products of few rows are done with some more.
 #include "core/kernels/matmul.h"
 
 #include <cstring>
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "core/kernels/elementwise.h"
+#include "core/machine.h"
 #include "core/tensor.h"
 
 namespace cambium {
@@ -25,7 +26,8 @@ namespace {
 
 using dnnl::memory;
 
-constexpr int64_t kAmxInner = 768, kAmxRows = 32;
+constexpr int64_t kAmxInner = 768;
+int64_t fewest_amx_rows(int64_t N) { return std::max<int64_t>(8, 256 / N + 1); }
 
 const dnnl::engine& engine() {
   static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
@@ -56,7 +58,7 @@ struct Problem {
 
 using PrimitiveDescription = dnnl::matmul::primitive_desc;
 
-PrimitiveDescription describe(const Problem& p, const memory::desc& b) {
+PrimitiveDescription describe(const Problem& p, const memory::desc& b) try {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (p.accumulate) {
@@ -71,6 +73,10 @@ PrimitiveDescription describe(const Problem& p, const memory::desc& b) {
   return p.bias ? PrimitiveDescription({p.a(), b, p.bias_desc(), p.c()}, attributes, engine())
                 : PrimitiveDescription({p.a(), b, p.c()}, attributes, engine());
 #endif
+} catch (const dnnl::error& error) {
+  throw Error(text("matmul: the library refuses [", p.M, ",", p.K, "] x [", p.K, ",", p.N, "] in ", name_of(p.type), " to ",
+                   name_of(p.out_type), " with strides ", p.a_row, ",", p.a_col, " and ", p.b_row, ",", p.b_col, " to ",
+                   p.c_row, p.accumulate ? " added" : "", ": ", error.what()));
 }
 
 // A product ready to run.
@@ -177,6 +183,14 @@ Tensor rounded(ConstView x) {
 
 }  // namespace
 
+std::string software_version() { return "cambium " CAMBIUM_VERSION; }
+
+std::string instruction_set() {
+  const dnnl::version_t* v = dnnl::version();
+  return text(cpu::kernel_level(), ", oneDNN ", v->major, ".", v->minor, ".", v->patch, " level ", int(dnnl::get_effective_cpu_isa()),
+              uses_amx() ? " (AMX)" : "");
+}
+
 // The inner dimension in pieces, each in the library's layout.
 struct PackedMatrix {
   struct Piece {
@@ -223,11 +237,12 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   const PackedMatrix* packed = b.packed && b.packed->type == type ? b.packed : nullptr;
   if (low && a.dtype() != DType::bf16) a = a_low = rounded(a);
   if (low && b.dtype() != DType::bf16) b = b_low = rounded(b);
-  const bool few = low && uses_amx() && M < kAmxRows;
+  const int64_t rows = low && uses_amx() ? std::max(M, fewest_amx_rows(N)) : M;
+  const bool few = rows > M;
   if (few) {
-    few_a = Tensor::zeros(options.transpose_a ? Shape{K, kAmxRows} : Shape{kAmxRows, K}, DType::bf16);
+    few_a = Tensor::zeros(options.transpose_a ? Shape{K, rows} : Shape{rows, K}, DType::bf16);
     convert(stream, a, options.transpose_a ? few_a.view().columns(0, M) : few_a.view().row_range(0, M));
-    few_c = Tensor::empty({kAmxRows, N}, DType::f32);
+    few_c = Tensor::empty({rows, N}, DType::f32);
     if (options.accumulate) few_c.fill_zero(), convert(stream, c, few_c.view().row_range(0, M));
     a = few_a;
   }
@@ -235,9 +250,9 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
 
   const PackedMatrix::Form* form = packed ? packed->form(options.transpose_b) : nullptr;
   const int64_t inner = form ? form->inner : inner_piece(K, type);
-  // Later pieces are added to what the first ones gave, in float32.
+  // Pieces are added in float32, and the library has no float32 product that ends in bfloat16.
   Tensor sum;
-  if (inner < K && out.dtype() != DType::f32) {
+  if ((inner < K || type == DType::f32) && out.dtype() != DType::f32) {
     sum = Tensor::empty({out.rows(), N}, DType::f32);
     if (options.accumulate) convert(stream, out, sum);
   }

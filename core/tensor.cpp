@@ -79,11 +79,12 @@ Tensor Tensor::rows(int64_t begin, int64_t end) const {
   return t;
 }
 
-Tensor Tensor::reshape(const Shape& shape) const {
+Tensor Tensor::reshape(const Shape& shape) const& { return Tensor(*this).reshape(shape); }
+
+Tensor Tensor::reshape(const Shape& shape) && {
   CHECK(shape.size() == shape_.size(), "reshape ", shape_, " to ", shape);
-  Tensor t = *this;
-  t.shape_ = shape;
-  return t;
+  shape_ = shape;
+  return std::move(*this);
 }
 
 Tensor Tensor::clone() const {

@@ -82,7 +82,8 @@ class Tensor {
 
   // Elements [begin, end) of the first dimension, sharing the data.
   Tensor rows(int64_t begin, int64_t end) const;
-  Tensor reshape(const Shape&) const;
+  Tensor reshape(const Shape&) const&;
+  Tensor reshape(const Shape&) &&;  // keeps `unique`
   Tensor clone() const;
   Tensor to(Device) const;
   Tensor to(DType) const;

@@ -47,12 +47,12 @@ void add_scaled(Stream&, ConstView a, ConstView b, float scale, View y) {
   });
 }
 
-void scale(Stream&, ConstView x, float scale, View y) {
+void scale(Stream&, ConstView x, double scale, View y) {
   visit(x.dtype(), [&]<class T>(Type<T>) {
     for_each_piece(x.rows(), x.cols(), [&](int64_t n, int64_t begin, int64_t end) {
       const T* xn = x.row<T>(n);
       T* yn = y.row<T>(n);
-      for (int64_t d = begin; d < end; ++d) yn[d] = T(wide(xn[d]) * scale);
+      for (int64_t d = begin; d < end; ++d) yn[d] = T(wide(xn[d]) * Wide<T>(scale));
     });
   });
 }

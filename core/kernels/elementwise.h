@@ -12,7 +12,7 @@ using Convert = void(Stream&, ConstView x, View y);
 using AddScaled = void(Stream&, ConstView a, ConstView b, float scale, View y);
 
 // y = scale * x; y may be x.
-using Scale = void(Stream&, ConstView x, float scale, View y);
+using Scale = void(Stream&, ConstView x, double scale, View y);
 
 // y[n,d] = x[n,d] * factor[d]; factor [D] in the accumulator type. y may be x.
 using ScaleColumns = void(Stream&, ConstView x, ConstView factor, View y);

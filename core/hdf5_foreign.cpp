@@ -1,0 +1,168 @@
+// HDF5 files of others, read by a child process that may die of them.
+//
+// The child is a fork, not another program: it needs nothing installed. Of the parent's threads
+// only the one that forks goes on in it; that one holds the library's lock, so no other was inside
+// the library, and the child uses nothing but the library and malloc (which survives a fork). It
+// leaves by _exit: no destructors of the parent, no GPU or MPI clean-up.
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+
+#include "core/hdf5.h"
+#include "core/hdf5_library.h"
+
+namespace cambium::hdf5 {
+namespace {
+
+constexpr int kGroupsInside = 24;
+
+void copy_attributes(const Hdf5File& from, Hdf5Writer& to, const std::string& path) {
+  for (const std::string& name : from.attributes(path)) {
+    Hdf5Value value;
+    try {
+      value = from.value(path, name);
+    } catch (const InputError&) {
+      continue;  // neither numbers nor strings
+    }
+    to.attribute(path, name, value);
+  }
+}
+
+// On the plain heap.
+Tensor read_tensor(const Hdf5File& from, const std::string& path) {
+  const Shape shape = from.shape(path);
+  const DType dtype = from.dtype(path);
+  const auto memory =
+      std::make_shared<std::vector<char>>(size_t(shape.size() * size_of(dtype) + 1));
+  const Tensor tensor = Tensor::wrap(memory->data(), shape, dtype, memory);
+  from.read_into(path, tensor);
+  return tensor;
+}
+
+void copy_dataset(const Hdf5File& from, Hdf5Writer& to, const std::string& path) {
+  switch (from.kind(path)) {
+    case Hdf5File::Kind::tensor:
+      to.write(path, read_tensor(from, path));
+      break;
+    case Hdf5File::Kind::ints:
+      to.write(path, from.read_ints(path));
+      break;
+    case Hdf5File::Kind::strings:
+      to.write(path, from.read_strings(path));
+      break;
+    case Hdf5File::Kind::other:
+      return;
+  }
+  copy_attributes(from, to, path);
+}
+
+void copy_group(const Hdf5File& from, Hdf5Writer& to, const std::string& path, int depth) {
+  check_input(depth < kGroupsInside, from.path(), ": more than ", kGroupsInside,
+              " groups inside each other: damaged");
+  to.group(path);
+  copy_attributes(from, to, path);
+  for (const std::string& name : from.list(path)) {
+    const std::string below = (path == "/" ? "" : path) + "/" + name;
+    if (from.is_dataset(below))
+      copy_dataset(from, to, below);
+    else if (from.is_group(below))
+      copy_group(from, to, below, depth + 1);
+  }
+}
+
+// Address space in use, in bytes: limits are relative to it.
+int64_t address_space() {
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * ::sysconf(_SC_PAGESIZE);
+}
+
+void limit(__rlimit_resource resource, int64_t most) {
+  rlimit now;
+  if (::getrlimit(resource, &now) != 0 || now.rlim_cur <= rlim_t(most)) return;
+  now.rlim_cur = rlim_t(most);
+  ::setrlimit(resource, &now);
+}
+
+// Enough for any sound file of that size, little for a damaged one.
+void set_limits(int64_t file_size) {
+  const int64_t seconds = 10 + file_size / 10'000'000;
+  limit(RLIMIT_CORE, 0);
+  limit(RLIMIT_CPU, seconds);
+  limit(RLIMIT_AS, address_space() + (int64_t(512) << 20) + 8 * file_size);
+  limit(RLIMIT_FSIZE, (int64_t(256) << 20) + 64 * file_size);
+  for (const int signal : {SIGALRM, SIGXCPU, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
+    std::signal(signal, SIG_DFL);
+  std::signal(SIGXFSZ, SIG_IGN);
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_UNBLOCK, &all, nullptr);
+  ::alarm(unsigned(4 * seconds));  // should it ever sleep
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+// Leaves `copy` behind, or writes to `report` why not.
+[[noreturn]] void run_child(int input, int report, const std::string& path,
+                            const std::string& copy) {
+  Session::assume_one_thread();
+  std::string message;
+  try {
+    Descriptor fd(input);
+    set_limits(size_of_file(fd, path));
+    const Hdf5File from = Hdf5File::unchecked(std::move(fd), path);
+    Hdf5Writer to(copy);
+    copy_group(from, to, "/", 0);
+    to.commit();
+    ::_exit(0);
+  } catch (const InputError& e) {
+    message = e.what();
+  } catch (const Error& e) {  // names that come twice, a full disk
+    message = path + ": cannot be copied to be checked: " + e.what();
+  } catch (...) {
+    message = path + ": damaged: needs more memory than a file of its size should";
+  }
+  message.resize(std::min<size_t>(message.size(), 1000));
+  for (char& c : message)
+    c = std::iscntrl(static_cast<unsigned char>(c)) ? '?' : c;  // a damaged name
+  const ssize_t written = ::write(report, message.data(), message.size());
+  ::_exit(written < 0 ? 2 : 1);
+}
+
+std::string read_all(int fd) {
+  std::string out;
+  char part[512];
+  ssize_t n;
+  while ((n = ::read(fd, part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
+    if (n > 0) out.append(part, size_t(n));
+  return out;
+}
+
+}  // namespace
+
+void copy_foreign(const Descriptor& fd, const std::string& path, const std::string& copy) {
+  const Session session;
+  int ends[2];
+  CHECK(::pipe2(ends, O_CLOEXEC) == 0, path, ": cannot be checked: ", system_reason(errno));
+  const Descriptor from_child(ends[0]);
+  Descriptor to_parent(ends[1]);
+  const pid_t child = ::fork();
+  CHECK(child >= 0, path, ": cannot be checked: no child process: ", system_reason(errno));
+  if (child == 0) run_child(fd.get(), ends[1], path, copy);
+  to_parent = Descriptor();
+  const std::string message = read_all(from_child.get());
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (file_exists(copy)) return;  // it appears whole
+  throw InputError(
+      message.empty() ? path + ": damaged: the HDF5 library does not survive reading it" : message);
+}
+
+}  // namespace cambium::hdf5

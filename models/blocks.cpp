@@ -1,0 +1,109 @@
+#include "models/blocks.h"
+
+#include "autograd/ops/linear.h"
+#include "autograd/ops/norm.h"
+#include "autograd/ops/rotary.h"
+
+namespace cambium {
+
+Var Norm::operator()(const Pass& pass, const ModelConfig& config, const Var& x) const {
+  if (config.norm == NormKind::rms) return apply(RmsNorm{config.epsilon}, x, pass(weight));
+  return apply(LayerNorm{config.epsilon}, x, pass(weight), pass(bias));
+}
+
+Var Dense::operator()(Pass& pass, const Site& site, Var x, const Layout& layout) const {
+  const Projection projection{site, parts};
+  x = pass.hooks().input(pass, projection, std::move(x), layout);
+  Var y = apply(Linear{}, x, pass.exact ? Var(pass(weight).value.to(accumulator(weight.value.dtype()))) : pass(weight), pass(bias));
+  return pass.hooks().projected(pass, projection, x, std::move(y), layout);
+}
+
+namespace {
+
+Attend attend(const Pass& pass, const ModelConfig& config, const Site& site, const OwnedSegments& queries,
+              const OwnedSegments& keys, const PrefixRows& prefix, const Tensor& identities) {
+  return {.config = {.heads = int(config.heads),
+                     .kv_heads = int(config.kv_heads),
+                     .head_size = int(config.head_size),
+                     .scale = config.score_scale(),
+                     .dropout = pass.dropout_at(pass.dropout().attention, path_of(site))},
+          .queries = queries,
+          .keys = keys,
+          .prefixes = prefix.segments,
+          .token = identities};
+}
+
+void store(const Var& key_value, const Tensor& rows, const CachedKeys& cache) {
+  const int64_t width = cache.rows.cols(), begin = key_value.value.cols() - width;
+  Stream& stream = cache.rows.stream();
+  DISPATCH(scatter_rows, stream)(stream, key_value.value.view().columns(begin, begin + width), rows, cache.rows);
+}
+
+}  // namespace
+
+Var SelfAttention::operator()(Pass& pass, const ModelConfig& config, const StackContext& stack, const Site& site,
+                              const Var& x, const Layout& layout, CachedKeys* cache) const {
+  Var qkv = query_key_value(pass, site, x, layout);  // [N, (heads + 2 kv_heads) * head_size]
+  if (stack.rotary)
+    qkv = apply(Rotate{int(config.heads + config.kv_heads), int(config.head_size), stack.positions, stack.rotary}, qkv);
+  if (cache) store(qkv, stack.cache_rows, *cache);
+  const PrefixRows prefix = pass.hooks().prefix(pass, site, layout);
+  const bool cached = cache && layout.continued;
+  Attend op = attend(pass, config, site, stack.segments, cached ? stack.cache_segments : stack.segments, prefix, stack.identities);
+  op.config.causal = stack.causal;
+  op.bucket = stack.bucket;
+  const Var attended = apply(op, qkv, cached ? Var(cache->rows) : Var(), prefix.key, prefix.value, stack.relative_bias);
+  return output(pass, site, attended, layout);
+}
+
+Var CrossAttention::operator()(Pass& pass, const ModelConfig& config, const StackContext& stack, const Site& site,
+                               const Var& x, const Layout& layout, CachedKeys* cache) const {
+  const Var q = query(pass, site, x, layout);
+  Var kv;
+  if (cache && cache->rows) {
+    kv = Var(cache->rows);
+  } else {
+    kv = key_value(pass, site, stack.memory, layout);
+    if (cache) cache->rows = kv.value;
+  }
+  const PrefixRows prefix = pass.hooks().prefix(pass, site, layout);
+  const Attend op = attend(pass, config, site, stack.segments, stack.memory_segments, prefix, stack.identities);
+  return output(pass, site, apply(op, q, kv, prefix.key, prefix.value, Var()), layout);
+}
+
+Var FeedForward::operator()(Pass& pass, const ModelConfig& config, const Site& site, const Var& x, const Layout& layout) const {
+  Var a = up(pass, site, x, layout);
+  a = config.gated ? apply(ActivateGated{config.activation}, a, Var()) : apply(Activate{config.activation}, a, Var());
+  a = pass.hooks().hidden(pass, site, std::move(a), layout);
+  a = pass.drop_and_add(pass.dropout().activation, path_of(site) + ".activation", std::move(a), Var(), layout);
+  return down(pass, site, a, layout);
+}
+
+Var Layer::operator()(Pass& pass, const ModelConfig& config, const StackContext& stack, int layer, Var x,
+                      const Layout& layout, Caches* caches) const {
+  x = pass.hooks().layer_input(pass, stack.kind, layer, std::move(x), layout);
+  // One sublayer with its norm and residual, in the model's order.
+  const auto sublayer = [&](Place place, const Norm& norm, const auto& run) {
+    const Site site{stack.kind, layer, place};
+    const Var read = config.norm_first ? norm(pass, config, x) : x;
+    Var h = run(site, read);
+    const float p = pass.dropout().residual;
+    if (p > 0) h = pass.drop_and_add(p, path_of(site) + ".residual", std::move(h), Var(), layout);
+    h = pass.hooks().after(pass, site, read, std::move(h), layout);
+    x = apply(Add{}, x, h);
+    if (!config.norm_first) x = norm(pass, config, x);
+  };
+  sublayer(Place::self_attention, self_attention_norm, [&](const Site& site, const Var& read) {
+    return self_attention(pass, config, stack, site, read, layout, caches ? &caches->self : nullptr);
+  });
+  if (cross_attention)
+    sublayer(Place::cross_attention, cross_attention_norm, [&](const Site& site, const Var& read) {
+      return (*cross_attention)(pass, config, stack, site, read, layout, caches ? &caches->cross : nullptr);
+    });
+  sublayer(Place::feed_forward, feed_forward_norm, [&](const Site& site, const Var& read) {
+    return feed_forward(pass, config, site, read, layout);
+  });
+  return x;
+}
+
+}  // namespace cambium

@@ -1,0 +1,77 @@
+// What a transformer is made of: one description for encoders, decoders and both together.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/kernels/activation.h"
+
+namespace cambium {
+
+enum class NormKind : uint8_t { layer, rms };
+// Where a token's place enters: a learned table, a rotation of queries and keys, a bias of the scores.
+enum class PositionKind : uint8_t { none, learned, rotary, relative };
+
+struct RotaryScaling {  // Llama 3's stretching of long wave lengths; factor 1: none
+  double factor = 1, low_frequency = 1, high_frequency = 4, original_positions = 8192;
+};
+
+// Dropout probabilities of the model's own training; see Pass::dropout.
+struct DropoutRates {
+  float embedding = 0, attention = 0, residual = 0, activation = 0;
+};
+
+struct ModelConfig {
+  std::string family;  // "gpt2", "llama", "bert", "roberta", "t5", "bart"
+
+  int64_t vocabulary = 0, width = 0, inner = 0;  // inner: the feed-forward layers' width
+  int64_t heads = 0, kv_heads = 0, head_size = 0;
+  int64_t encoder_layers = 0, decoder_layers = 0;  // 0: no such stack
+
+  NormKind norm = NormKind::layer;
+  float epsilon = 1e-5f;
+  bool norm_first = true;        // x + f(norm(x)), else norm(x + f(x))
+  bool embedding_norm = false;
+  bool final_norm = true;        // after the last layer of a stack
+
+  PositionKind positions = PositionKind::learned;
+  int64_t max_positions = 0;     // rows of the learned table; for rotary the longest sequence; 0: no limit
+  int64_t position_offset = 0;   // RoBERTa and BART: row of the first position
+  double rotary_base = 10000;
+  int64_t rotary_size = 0;       // rotated channels of a head
+  RotaryScaling rotary_scaling;
+  int64_t relative_buckets = 0, relative_distance = 0;
+  int64_t token_types = 0;
+
+  Activation activation = Activation::gelu;
+  bool gated = false;
+  bool attention_bias = true, output_bias = true, feed_forward_bias = true;
+  bool fused_attention = false;  // query, key and value are one parameter (GPT-2)
+  float attention_scale = 0;     // of the scores; 0: 1 / sqrt(head_size)
+  float embedding_scale = 1, head_scale = 1;
+
+  bool language_head = true;     // logits over the vocabulary
+  bool tied_head = true;         // with the embedding's weight
+  bool head_bias = false;
+  bool head_transform = false;   // BERT's dense + activation + norm before the head
+  bool pooler = false;
+
+  DropoutRates dropout;
+  std::optional<int32_t> bos, pad, decoder_start, mask;
+  std::vector<int32_t> eos;
+
+  bool is_seq2seq() const { return encoder_layers > 0 && decoder_layers > 0; }
+  bool is_encoder() const { return decoder_layers == 0; }
+  float score_scale() const;
+
+  // Throws InputError naming the first field that is out of range or contradicts another.
+  void check() const;
+};
+
+std::string to_json(const ModelConfig&);
+// Reads what to_json wrote; checks it. `where` names the source in errors.
+ModelConfig config_from_json(const std::string& text, const std::string& where);
+
+}  // namespace cambium

@@ -1,0 +1,69 @@
+// Hooks: all a model knows of tuning. A model calls them at a few kinds of places and knows no tuner; a tuner
+// overrides what it needs and knows no model. Without a tuner every hook leaves things as they are.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "models/layout.h"
+#include "models/parameter.h"
+
+namespace cambium {
+
+class Pass;
+
+enum class StackKind : uint8_t { encoder, decoder };
+enum class Place : uint8_t { self_attention, cross_attention, feed_forward };
+
+std::string_view name_of(StackKind);
+std::string_view name_of(Place);
+
+struct Site {
+  StackKind stack = StackKind::decoder;
+  int layer = 0;
+  Place place = Place::self_attention;
+
+  auto operator<=>(const Site&) const = default;
+};
+
+// "decoder.layers.3.self_attention"
+std::string path_of(const Site&);
+
+// One product of a layer, and which of its columns are which projection: query, key, value, output, gate, up, down.
+struct Projection {
+  Site site;
+  std::span<const Part> parts;
+};
+
+// Keys and values in front of a site's own: [R, kv_heads * head_size] each, and which rows each sequence sees.
+struct PrefixRows {
+  Var key, value;
+  OwnedSegments segments;
+
+  explicit operator bool() const { return bool(key.value); }
+};
+
+class Hooks {
+ public:
+  virtual ~Hooks() = default;
+
+  // Embedded tokens, after the embedding's scale, before positions, types and norm. May insert virtual tokens:
+  // then rows, layout and its positions are replaced together.
+  virtual void embedded(Pass&, StackKind, Var& /*rows*/, Layout&) {}
+  // What a layer reads.
+  virtual Var layer_input(Pass&, StackKind, int /*layer*/, Var x, const Layout&) { return x; }
+  // What a product reads.
+  virtual Var input(Pass&, const Projection&, Var x, const Layout&) { return x; }
+  // What a product gave: y = x W^T + b, all parts in one.
+  virtual Var projected(Pass&, const Projection&, const Var& /*x*/, Var y, const Layout&) { return y; }
+  // Keys and values that every query of an attention site sees first.
+  virtual PrefixRows prefix(Pass&, const Site&, const Layout&) { return {}; }
+  // Activations inside the feed-forward layer.
+  virtual Var hidden(Pass&, const Site&, Var a, const Layout&) { return a; }
+  // What a sublayer adds to the residual stream, before it is added; x is what the sublayer read.
+  virtual Var after(Pass&, const Site&, const Var& /*x*/, Var h, const Layout&) { return h; }
+  // Whether a base parameter is tuned itself.
+  virtual bool trains(std::string_view /*name*/) const { return false; }
+};
+
+}  // namespace cambium

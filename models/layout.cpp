@@ -1,0 +1,69 @@
+#include "models/layout.h"
+
+#include <algorithm>
+
+namespace cambium {
+
+Layout::Layout(std::span<const std::vector<int32_t>> ids, std::span<const int64_t> indices, std::span<const int> tuners,
+               std::span<const int32_t> past)
+    : sequence_index(indices.begin(), indices.end()), tuner(tuners.begin(), tuners.end()), continued(!past.empty()) {
+  for (size_t s = 0; s < ids.size(); ++s) {
+    begin.push_back(int32_t(rows.size()));
+    length.push_back(int32_t(ids[s].size()));
+    const int32_t first = past.empty() ? 0 : past[s];
+    for (size_t t = 0; t < ids[s].size(); ++t)
+      rows.push_back({ids[s][t], first + int32_t(t), int32_t(s), first + int32_t(t)});
+  }
+}
+
+OwnedSegments Layout::segments(Device device) const {
+  const int32_t longest = length.empty() ? 0 : *std::max_element(length.begin(), length.end());
+  return {Tensor::of(begin, device), Tensor::of(length, device), longest};
+}
+
+Tensor Layout::positions(Device device) const {
+  std::vector<int32_t> values(rows.size());
+  std::transform(rows.begin(), rows.end(), values.begin(), [](const Row& r) { return r.position; });
+  return Tensor::of(values, device);
+}
+
+Tensor Layout::identities(Device device) const {
+  std::vector<int32_t> values;
+  values.reserve(2 * rows.size());
+  for (const Row& r : rows) {
+    values.push_back(int32_t(sequence_index[size_t(r.sequence)]));
+    values.push_back(r.token);
+  }
+  return Tensor::of(std::span<const int32_t>(values), {size(), 2}, device);
+}
+
+int64_t Layout::row_of(int64_t sequence, int64_t token) const {
+  const size_t s = size_t(sequence);
+  int64_t row = begin[s];
+  while (row < begin[s] + length[s] && rows[size_t(row)].token < 0) ++row;
+  return row + token - rows[size_t(row)].token;
+}
+
+Layout Layout::with_virtual_tokens(std::span<const int32_t> count, std::vector<int32_t>& source) const {
+  Layout result;
+  result.sequence_index = sequence_index;
+  result.tuner = tuner;
+  source.clear();
+  for (size_t s = 0; s < begin.size(); ++s) {
+    result.begin.push_back(int32_t(result.rows.size()));
+    result.length.push_back(length[s] + count[s]);
+    for (int32_t i = 0; i < count[s]; ++i) {
+      result.rows.push_back({-1, i, int32_t(s), i - count[s]});
+      source.push_back(-1);
+    }
+    for (int32_t i = 0; i < length[s]; ++i) {
+      Row row = rows[size_t(begin[s] + i)];
+      row.position += count[s];
+      result.rows.push_back(row);
+      source.push_back(begin[s] + i);
+    }
+  }
+  return result;
+}
+
+}  // namespace cambium

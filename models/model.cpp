@@ -1,0 +1,248 @@
+#include "models/model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/linear.h"
+#include "core/kernels/matmul.h"
+#include "core/random.h"
+#include "models/cache.h"
+#include "models/positions.h"
+
+namespace cambium {
+namespace {
+
+std::vector<Part> make_parts(std::initializer_list<std::pair<const char*, int64_t>> sizes) {
+  std::vector<Part> parts;
+  int64_t begin = 0;
+  for (const auto& [name, size] : sizes) {
+    parts.push_back({name, begin, begin + size});
+    begin += size;
+  }
+  return parts;
+}
+
+}  // namespace
+
+Model::Model(ModelConfig config, DType weights, Device device)
+    : config_(std::move(config)), weights_(weights), device_(device) {
+  config_.check();
+  embedding.weight.value = matrix(config_.vocabulary, config_.width);
+  if (config_.encoder_layers) encoder = std::make_unique<Stack>(make_stack(config_.encoder_layers, false));
+  if (config_.decoder_layers) decoder = std::make_unique<Stack>(make_stack(config_.decoder_layers, config_.is_seq2seq()));
+  if (config_.language_head) {
+    head = std::make_unique<Head>();
+    if (config_.head_transform) {
+      head->transform = dense(config_.width, make_parts({{"transform", config_.width}}), true);
+      head->norm = norm();
+    }
+    if (!config_.tied_head) head->weight.value = matrix(config_.vocabulary, config_.width);
+    if (config_.head_bias) head->bias.value = vector(config_.vocabulary);
+  }
+  if (config_.pooler) {
+    pooler = std::make_unique<Pooler>();
+    pooler->dense = dense(config_.width, make_parts({{"pooler", config_.width}}), true);
+  }
+}
+
+DType Model::activation_type() const {
+  if (weights_ == DType::f64) return DType::f64;
+  return device_.is_gpu() ? weights_ : DType::f32;
+}
+
+Dense Model::dense(int64_t in, std::vector<Part> parts, bool bias, bool separate) const {
+  Dense d;
+  const int64_t out = parts.back().end;
+  d.weight.value = matrix(out, in);
+  if (bias) d.bias.value = vector(out);
+  d.parts = std::move(parts);
+  d.separate_names = separate;
+  return d;
+}
+
+Norm Model::norm() const {
+  Norm n;
+  n.weight.value = vector(config_.width);
+  if (config_.norm == NormKind::layer) n.bias.value = vector(config_.width);
+  return n;
+}
+
+Stack Model::make_stack(int64_t layers, bool cross) const {
+  const ModelConfig& c = config_;
+  const int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
+  Stack stack;
+  if (c.positions == PositionKind::learned)
+    stack.position.weight.value = matrix(c.max_positions + c.position_offset, c.width);
+  if (c.token_types) stack.token_type.weight.value = matrix(c.token_types, c.width);
+  if (c.positions == PositionKind::relative)
+    stack.relative_bias.weight.value = Tensor::empty({c.relative_buckets, c.heads}, accumulator(weights_), device_);
+  if (c.embedding_norm) stack.embedding_norm = norm();
+  if (c.final_norm) stack.final_norm = norm();
+  for (int64_t i = 0; i < layers; ++i) {
+    Layer layer;
+    layer.self_attention_norm = norm();
+    layer.self_attention.query_key_value =
+        dense(c.width, make_parts({{"query", q}, {"key", kv}, {"value", kv}}), c.attention_bias, !c.fused_attention);
+    layer.self_attention.output = dense(q, make_parts({{"output", c.width}}), c.output_bias);
+    if (cross) {
+      layer.cross_attention_norm = norm();
+      layer.cross_attention = std::make_unique<CrossAttention>();
+      layer.cross_attention->query = dense(c.width, make_parts({{"query", q}}), c.attention_bias);
+      layer.cross_attention->key_value = dense(c.width, make_parts({{"key", kv}, {"value", kv}}), c.attention_bias);
+      layer.cross_attention->output = dense(q, make_parts({{"output", c.width}}), c.output_bias);
+    }
+    layer.feed_forward_norm = norm();
+    layer.feed_forward.up = dense(c.width, c.gated ? make_parts({{"gate", c.inner}, {"up", c.inner}}) : make_parts({{"up", c.inner}}),
+                                  c.feed_forward_bias);
+    layer.feed_forward.down = dense(c.inner, make_parts({{"down", c.width}}), c.feed_forward_bias);
+    stack.layers.push_back(std::move(layer));
+  }
+  return stack;
+}
+
+int64_t Model::parameter_count() {
+  int64_t count = 0;
+  for (const NamedParameter& p : parameters()) count += p.value().size();
+  return count;
+}
+
+void Model::randomize(uint64_t seed, float deviation) {
+  for (const NamedParameter& p : parameters()) {
+    const Tensor value = p.value();
+    const bool is_norm = p.name.find("norm") != std::string::npos, is_bias = p.name.ends_with(".bias");
+    const float offset = is_norm && !is_bias ? 1.f : 0.f, scale = is_norm || is_bias ? 0.f : deviation;
+    const RandomKey key = random_key(seed, p.name);
+    Tensor numbers = Tensor::empty(value.shape(), DType::f32);
+    float* x = numbers.data<float>();
+    for (int64_t i = 0; i < numbers.size(); i += 2) {  // Box-Muller: two normal numbers from two uniform ones
+      const RandomWords w = philox(key, uint32_t(i / 2), uint32_t(i >> 33), 0, 0);
+      const float radius = scale * std::sqrt(-2 * std::log(unit_float(w.word[0]))), angle = 6.2831853f * unit_float(w.word[1]);
+      x[i] = offset + radius * std::cos(angle);
+      if (i + 1 < numbers.size()) x[i + 1] = offset + radius * std::sin(angle);
+    }
+    value.copy_from(numbers.to(value.dtype()).to(device_));
+  }
+}
+
+void Model::pack_frozen(const std::function<bool(const Parameter&)>& trains) {
+  if (device_.is_gpu()) return;
+  const auto pack = [&](Parameter& p) {
+    if (p && !trains(p)) p.value.buffer()->packed = cpu::pack_matrix(p.value, true, true);
+  };
+  for (Stack* stack : {encoder.get(), decoder.get()}) {
+    if (!stack) continue;
+    for (Layer& layer : stack->layers) {
+      for (Dense* d : {&layer.self_attention.query_key_value, &layer.self_attention.output, &layer.feed_forward.up,
+                       &layer.feed_forward.down})
+        pack(d->weight);
+      if (layer.cross_attention)
+        for (Dense* d : {&layer.cross_attention->query, &layer.cross_attention->key_value, &layer.cross_attention->output})
+          pack(d->weight);
+    }
+  }
+  if (head) pack(config_.tied_head ? embedding.weight : head->weight);
+}
+
+Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
+  std::vector<int32_t> ids;
+  for (const Layout::Row& r : layout.rows) ids.push_back(r.id);
+  const auto map = std::make_shared<RowMap>(std::move(ids), config_.vocabulary, device_);
+  Var x = apply(TakeRows{map, config_.embedding_scale, activation_type(), true}, pass(embedding.weight), Var());
+  pass.hooks().embedded(pass, kind, x, layout);
+  if (stack.position.weight) {
+    std::vector<int32_t> rows;
+    for (const Layout::Row& r : layout.rows) rows.push_back(r.position < 0 ? -1 : r.position + int32_t(config_.position_offset));
+    const auto places = std::make_shared<RowMap>(std::move(rows), stack.position.weight.value.rows(), device_);
+    x = apply(TakeRows{places, 1, activation_type(), true}, pass(stack.position.weight), x);
+  }
+  if (stack.token_type.weight) {
+    const auto types = std::make_shared<RowMap>(std::vector<int32_t>(size_t(layout.size()), 0), config_.token_types, device_);
+    x = apply(TakeRows{types, 1, activation_type(), true}, pass(stack.token_type.weight), x);
+  }
+  if (config_.embedding_norm) x = stack.embedding_norm(pass, config_, x);
+  if (const float p = pass.dropout().embedding; p > 0)
+    x = pass.drop_and_add(p, text(name_of(kind), ".embedding"), std::move(x), Var(), layout);
+  return x;
+}
+
+StackContext Model::context(Pass& pass, const Stack& stack, StackKind kind, const Layout& layout, DecoderCache* cache) {
+  StackContext context{.kind = kind, .causal = kind == StackKind::decoder, .segments = layout.segments(device_),
+                       .positions = layout.positions(device_)};
+  const DropoutRates& rates = pass.dropout();
+  if (rates.attention > 0) context.identities = layout.identities(device_);
+  if (config_.positions == PositionKind::rotary) {
+    int32_t last = 0;
+    for (const Layout::Row& r : layout.rows) last = std::max(last, r.position);
+    if (rotary_.rows() <= last) rotary_ = rotary_table(config_, (last / 256 + 1) * 256, accumulator(activation_type()), device_);
+    context.rotary = rotary_;
+  }
+  if (config_.positions == PositionKind::relative) {
+    std::optional<Tensor>& bucket = bucket_[kind == StackKind::encoder];
+    if (!bucket) bucket = relative_buckets(config_, kind == StackKind::encoder, device_);
+    context.bucket = *bucket;
+    context.relative_bias = pass(stack.relative_bias.weight);
+  }
+  if (cache) {
+    context.cache_rows = cache->append(layout, device_);
+    context.cache_segments = cache->segments(device_);
+  }
+  return context;
+}
+
+Var Model::run(Pass& pass, Stack& stack, StackContext& context, Var x, const Layout& layout, DecoderCache* cache) {
+  for (size_t i = 0; i < stack.layers.size(); ++i) {
+    Layer::Caches* caches = cache ? &cache->layers[i] : nullptr;
+    const auto layer = [this, &pass, &stack, context, &layout, i, caches](const Var& in) {
+      return stack.layers[i](pass, config_, context, int(i), in, layout, caches);
+    };
+    if (pass.recompute && pass.training()) x = pass.tape()->recompute([layer, x] { return layer(x); });
+    else x = layer(x);
+  }
+  return config_.final_norm ? stack.final_norm(pass, config_, x) : x;
+}
+
+Var Model::encode(Pass& pass, Layout& layout) {
+  Var x = embed(pass, *encoder, StackKind::encoder, layout);
+  StackContext stack = context(pass, *encoder, StackKind::encoder, layout, nullptr);
+  return run(pass, *encoder, stack, std::move(x), layout, nullptr);
+}
+
+Var Model::decode(Pass& pass, Layout& layout, const Memory* memory, DecoderCache* cache) {
+  Var x = embed(pass, *decoder, StackKind::decoder, layout);
+  StackContext stack = context(pass, *decoder, StackKind::decoder, layout, cache);
+  if (memory) {
+    stack.memory = memory->rows;
+    stack.memory_segments = memory->segments;
+  }
+  return run(pass, *decoder, stack, std::move(x), layout, cache);
+}
+
+Var Model::head_rows(Pass& pass, const Var& hidden) {
+  Var x = hidden;
+  if (config_.head_scale != 1) x = apply(Multiply{config_.head_scale}, x);
+  if (config_.head_transform) {
+    x = apply(Linear{}, x, pass(head->transform.weight), pass(head->transform.bias));
+    x = apply(Activate{config_.activation}, x, Var());
+    x = head->norm(pass, config_, x);
+  }
+  return x;
+}
+
+Var Model::head_weight(Pass& pass) { return pass(config_.tied_head ? embedding.weight : head->weight); }
+
+Tensor Model::logits(Pass& pass, const Tensor& hidden) {
+  const Var x = head_rows(pass, Var(hidden));
+  Tensor weight = head_weight(pass).value;
+  if (pass.exact) weight = weight.to(accumulator(weight.dtype()));
+  return product(x.value, weight, {.transpose_b = true}, accumulator(x.value.dtype()), pass(head->bias).value);
+}
+
+Var Model::pool(Pass& pass, const Var& hidden, const Layout& layout) {
+  std::vector<int32_t> first;
+  for (int64_t s = 0; s < layout.sequences(); ++s) first.push_back(int32_t(layout.row_of(s, 0)));
+  const auto map = std::make_shared<RowMap>(std::move(first), hidden.value.rows(), device_);
+  const Var x = apply(TakeRows{map, 1, hidden.value.dtype()}, hidden, Var());
+  return apply(Activate{Activation::tanh}, apply(Linear{}, x, pass(pooler->dense.weight), pass(pooler->dense.bias)), Var());
+}
+
+}  // namespace cambium

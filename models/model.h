@@ -1,0 +1,126 @@
+// The transformer: encoders (BERT, RoBERTa), decoders (GPT-2, Llama) and both together (T5, BART).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "autograd/ops/lm_head_loss.h"
+#include "models/blocks.h"
+#include "models/config.h"
+#include "models/layout.h"
+
+namespace cambium {
+
+struct Embedding {
+  Parameter weight;
+  void visit(auto&& at) { at("weight", weight); }
+};
+
+struct Stack {
+  Embedding position, token_type, relative_bias;  // as the configuration says
+  Norm embedding_norm, final_norm;
+  std::vector<Layer> layers;
+
+  void visit(auto&& at) {
+    at("position", position), at("token_type", token_type), at("relative_bias", relative_bias);
+    at("embedding_norm", embedding_norm), at("layers", layers), at("final_norm", final_norm);
+  }
+};
+
+struct Head {
+  Dense transform;  // BERT: dense, activation, norm before the vocabulary
+  Norm norm;
+  Parameter weight, bias;  // weight: only where it is not the embedding's
+
+  void visit(auto&& at) { at("transform", transform), at("norm", norm), at("weight", weight), at("bias", bias); }
+};
+
+struct Pooler {
+  Dense dense;
+  void visit(auto&& at) { at("", dense); }
+};
+
+// Keys and values of earlier tokens of all decoder layers, for generation (models/cache.h).
+struct DecoderCache;
+
+class Model {
+ public:
+  // All parameters allocated, not set. Weights of products and tables have type `weights` (float32, bfloat16, or
+  // float64 for tests), all others its accumulator type.
+  Model(ModelConfig config, DType weights, Device device = Device::cpu());
+
+  const ModelConfig& config() const { return config_; }
+  Device device() const { return device_; }
+  DType weight_type() const { return weights_; }
+  DType activation_type() const;
+  std::vector<NamedParameter> parameters() { return parameters_of(*this); }
+  int64_t parameter_count();
+  // Sets parameters of random numbers, from their names: N(0, deviation), norms 1, biases 0.
+  void randomize(uint64_t seed, float deviation = 0.02f);
+  // Lays frozen matrices out for fast products; call when nothing changes any more.
+  void pack_frozen(const std::function<bool(const Parameter&)>& trains);
+
+  // Hidden rows of the encoder: [rows of layout, width]. layout is replaced where hooks insert virtual tokens.
+  Var encode(Pass&, Layout& layout);
+  // Hidden rows of the decoder. memory: the encoder's rows, for sequence-to-sequence models.
+  struct Memory {
+    Var rows;
+    OwnedSegments segments;
+  };
+  Var decode(Pass&, Layout& layout, const Memory* memory = nullptr, DecoderCache* cache = nullptr);
+
+  // float32 logits [R, vocabulary] of hidden rows.
+  Tensor logits(Pass&, const Tensor& hidden);
+  // The hidden state after BERT's pooler: tanh(W h_0 + b) of each sequence's first token.
+  Var pool(Pass&, const Var& hidden, const Layout&);
+
+  struct Loss {
+    Var sum;             // scale * (sum over scored tokens), [1]
+    int64_t scored = 0;
+  };
+  // The loss of a batch whose sequences carry labels. scale: usually 1 / scored tokens of the whole batch.
+  Loss loss(Pass&, const Batch&, const CrossEntropyConfig&);
+  // Tokens of a batch that carry a label the model can score.
+  int64_t scored_tokens(const Batch&) const;
+  // Throws InputError, naming sequence and position, unless all ids and labels are in range and lengths fit.
+  void check(const Batch&) const;
+
+  // What the batch's tokens become: hidden rows of tokens alone (virtual rows left out), token by token.
+  // For sequence-to-sequence models: of the decoder, fed with the labels shifted right.
+  struct Hidden {
+    Var rows;
+    std::vector<int64_t> begin, length;  // of each sequence
+  };
+  Hidden hidden(Pass&, const Batch&);
+  std::vector<int32_t> decoder_inputs(const Sequence&) const;
+
+  void visit(auto&& at) {
+    at("embedding", embedding), at("encoder", encoder), at("decoder", decoder), at("head", head), at("pooler", pooler);
+  }
+
+  Embedding embedding;
+  std::unique_ptr<Stack> encoder, decoder;
+  std::unique_ptr<Head> head;
+  std::unique_ptr<Pooler> pooler;
+
+ private:
+  Stack make_stack(int64_t layers, bool cross) const;
+  Var embed(Pass&, Stack&, StackKind, Layout&);
+  Var run(Pass&, Stack&, StackContext&, Var x, const Layout&, DecoderCache*);
+  StackContext context(Pass&, const Stack&, StackKind, const Layout&, DecoderCache*);
+  Tensor matrix(int64_t rows, int64_t cols) const { return Tensor::empty({rows, cols}, weights_, device_); }
+  Tensor vector(int64_t size) const { return Tensor::empty({size}, accumulator(weights_), device_); }
+  Dense dense(int64_t in, std::vector<Part> parts, bool bias, bool separate = true) const;
+  Norm norm() const;
+  Var head_rows(Pass&, const Var& hidden);
+  Var head_weight(Pass&);
+
+  ModelConfig config_;
+  DType weights_;
+  Device device_;
+  Tensor rotary_;              // cosines and sines, made for as many positions as were needed
+  std::optional<Tensor> bucket_[2];
+};
+
+}  // namespace cambium

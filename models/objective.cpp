@@ -1,0 +1,103 @@
+// What a model makes of a batch with labels: its hidden rows, and the loss of the labelled ones.
+#include <algorithm>
+
+#include "models/model.h"
+
+namespace cambium {
+namespace {
+
+// Label of the hidden row of token t: a decoder predicts the next token, the others the token itself.
+bool shifts(const ModelConfig& config) { return !config.is_encoder() && !config.is_seq2seq(); }
+
+std::vector<int32_t> row_labels(const ModelConfig& config, const Sequence& s) {
+  std::vector<int32_t> labels = s.labels;
+  if (shifts(config) && !labels.empty()) {
+    labels.erase(labels.begin());
+    labels.push_back(kNotScored);
+  }
+  return labels;
+}
+
+}  // namespace
+
+int64_t Model::scored_tokens(const Batch& batch) const {
+  int64_t count = 0;
+  for (const Sequence& s : batch)
+    for (const int32_t label : row_labels(config_, s)) count += label != kNotScored;
+  return count;
+}
+
+std::vector<int32_t> Model::decoder_inputs(const Sequence& s) const {
+  std::vector<int32_t> ids{*config_.decoder_start};
+  for (size_t t = 0; t + 1 < s.labels.size(); ++t)
+    ids.push_back(s.labels[t] == kNotScored ? config_.pad.value_or(0) : s.labels[t]);
+  return ids;
+}
+
+void Model::check(const Batch& batch) const {
+  const auto in_vocabulary = [&](int32_t id) { return id >= 0 && id < config_.vocabulary; };
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const Sequence& q = batch[s];
+    check_input(!q.ids.empty(), "sequence ", s, " is empty");
+    for (size_t t = 0; t < q.ids.size(); ++t)
+      check_input(in_vocabulary(q.ids[t]), "sequence ", s, ", token ", t, ": id ", q.ids[t], " is outside the vocabulary of ", config_.vocabulary);
+    for (size_t t = 0; t < q.labels.size(); ++t)
+      check_input(q.labels[t] == kNotScored || in_vocabulary(q.labels[t]), "sequence ", s, ", target ", t, ": id ", q.labels[t],
+                  " is neither -100 nor inside the vocabulary of ", config_.vocabulary);
+    check_input(config_.is_seq2seq() || q.labels.empty() || q.labels.size() == q.ids.size(), "sequence ", s, " has ", q.ids.size(),
+                " tokens and ", q.labels.size(), " targets; they must be aligned");
+    const int64_t longest = int64_t(config_.is_seq2seq() ? std::max(q.ids.size(), q.labels.size()) : q.ids.size());
+    check_input(config_.max_positions == 0 || longest <= config_.max_positions, "sequence ", s, " has ", longest,
+                " tokens; the model has ", config_.max_positions, " positions");
+  }
+}
+
+Model::Hidden Model::hidden(Pass& pass, const Batch& batch) {
+  std::vector<std::vector<int32_t>> ids, outputs;
+  std::vector<int64_t> index;
+  std::vector<int> tuner;
+  for (const Sequence& s : batch) {
+    ids.push_back(s.ids);
+    if (config_.is_seq2seq()) outputs.push_back(decoder_inputs(s));
+    index.push_back(s.index);
+    tuner.push_back(s.tuner);
+  }
+  Layout layout(ids, index, tuner);
+  Hidden result;
+  if (config_.is_encoder()) {
+    result.rows = encode(pass, layout);
+  } else if (config_.is_seq2seq()) {
+    Memory memory;
+    memory.rows = encode(pass, layout);
+    memory.segments = layout.segments(device_);
+    layout = Layout(outputs, index, tuner);
+    result.rows = decode(pass, layout, &memory);
+  } else {
+    result.rows = decode(pass, layout);
+  }
+  for (int64_t s = 0; s < layout.sequences(); ++s) {
+    const int64_t tokens = int64_t(config_.is_seq2seq() ? outputs[size_t(s)].size() : ids[size_t(s)].size());
+    result.begin.push_back(layout.row_of(s, 0));
+    result.length.push_back(tokens);
+  }
+  return result;
+}
+
+Model::Loss Model::loss(Pass& pass, const Batch& batch, const CrossEntropyConfig& config) {
+  check_input(bool(head), "this model has no LM head: a loss over the vocabulary cannot be computed");
+  const Hidden h = hidden(pass, batch);
+  std::vector<int32_t> rows, labels;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const std::vector<int32_t> of_row = row_labels(config_, batch[s]);
+    for (size_t t = 0; t < of_row.size(); ++t)
+      if (of_row[t] != kNotScored) rows.push_back(int32_t(h.begin[s] + int64_t(t))), labels.push_back(of_row[t]);
+  }
+  Loss loss;
+  loss.scored = int64_t(labels.size());
+  const auto map = std::make_shared<RowMap>(std::move(rows), h.rows.value.rows(), device_);
+  const Var x = head_rows(pass, apply(TakeRows{map, 1, h.rows.value.dtype()}, h.rows, Var()));
+  loss.sum = apply(LmHeadLoss{Tensor::of(labels, device_), config}, x, head_weight(pass), pass(head->bias));
+  return loss;
+}
+
+}  // namespace cambium

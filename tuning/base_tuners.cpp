@@ -1,0 +1,35 @@
+#include "tuning/base_tuners.h"
+
+#include <algorithm>
+
+namespace cambium {
+
+namespace {
+
+// Rows of tables change only where their token, position or bucket occurs; in the other tensors some scalars
+// may never see a gradient (a ReLU that is dark since pre-training), but most do.
+double base_live_share(std::string_view name) {
+  const auto has = [&](const char* part) { return name.find(part) != name.npos; };
+  const bool table = name.starts_with("embedding.") || has("position.") || has("relative_bias.") || has("token_type.");
+  return table ? 0 : 0.05;
+}
+
+}  // namespace
+
+double Full::live_share(std::string_view name) const { return base_live_share(name); }
+double TopLayers::live_share(std::string_view name) const { return base_live_share(name); }
+
+TopLayers::TopLayers(int64_t layers, const TunerContext& context) : layers_(layers) {
+  const ModelConfig& c = context.model.config();
+  const int64_t all = c.decoder_layers ? c.decoder_layers : c.encoder_layers;
+  const std::string stack = c.decoder_layers ? "decoder." : "encoder.";
+  check_input(layers <= all, "top_layers: layers=", layers, ", but the model has ", all);
+  for (int64_t i = all - layers; i < all; ++i) prefixes_.push_back(stack + "layers." + std::to_string(i) + ".");
+  prefixes_.push_back(stack + "final_norm.");
+}
+
+bool TopLayers::trains(std::string_view name) const {
+  return std::any_of(prefixes_.begin(), prefixes_.end(), [&](const std::string& p) { return name.starts_with(p); });
+}
+
+}  // namespace cambium

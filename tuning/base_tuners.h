@@ -1,0 +1,33 @@
+// Tuners without parameters of their own: they choose which of the base's train.
+#pragma once
+
+#include "tuning/tuner.h"
+
+namespace cambium {
+
+// Everything trains.
+class Full : public Tuner {
+ public:
+  std::string method() const override { return "full"; }
+  OptionMap options() const override { return {}; }
+  double default_learning_rate() const override { return 5e-5; }
+  double live_share(std::string_view name) const override;
+  bool trains(std::string_view) const override { return true; }
+};
+
+// The last layers of the model's last stack, and the norm behind them. (Li & Liang 2021, "FT-top2")
+class TopLayers : public Tuner {
+ public:
+  TopLayers(int64_t layers, const TunerContext&);
+  std::string method() const override { return "top_layers"; }
+  OptionMap options() const override { return {{"layers", std::to_string(layers_)}}; }
+  double default_learning_rate() const override { return 1e-4; }
+  double live_share(std::string_view name) const override;
+  bool trains(std::string_view name) const override;
+
+ private:
+  int64_t layers_;
+  std::vector<std::string> prefixes_;
+};
+
+}  // namespace cambium

@@ -1,0 +1,149 @@
+#include "tuning/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace cambium {
+namespace {
+
+std::vector<Tensor> zeros_like(const std::vector<Trained>& trained) {
+  std::vector<Tensor> all;
+  for (const Trained& t : trained) all.push_back(Tensor::zeros(t.value.shape(), t.value.dtype(), t.value.device()));
+  return all;
+}
+
+// A tensor as one row, whatever its shape.
+View flat(const Tensor& t) { return t ? View(t.reshape({t.size()})) : View(); }
+
+std::vector<OptimizerTensor> list(const std::vector<Trained>& trained, const std::vector<Tensor>& gradients,
+                                  const std::vector<Tensor>& first, const std::vector<Tensor>& second) {
+  CHECK(gradients.size() == trained.size(), "optimizer: ", gradients.size(), " gradients for ", trained.size(), " tensors");
+  std::vector<OptimizerTensor> tensors;
+  for (size_t i = 0; i < trained.size(); ++i)
+    if (gradients[i])
+      tensors.push_back({flat(trained[i].value), flat(gradients[i]), first.empty() ? View() : flat(first[i]),
+                         second.empty() ? View() : flat(second[i]), flat(trained[i].working)});
+  return tensors;
+}
+
+std::vector<std::pair<std::string, Tensor>> named(const std::vector<Trained>& trained, const std::vector<Tensor>& state, const char* suffix) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (size_t i = 0; i < state.size(); ++i) all.emplace_back(trained[i].name + suffix, state[i]);
+  return all;
+}
+
+Stream& stream_of(const std::vector<Trained>& trained) { return trained.front().value.stream(); }
+
+}  // namespace
+
+AdamWOptimizer::AdamWOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
+    : Optimizer(std::move(trained)), options_(options), first_(zeros_like(trained_)), second_(zeros_like(trained_)) {}
+
+void AdamWOptimizer::step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) {
+  ++steps;
+  const AdamWStep step{.lr = lr, .beta1 = options_.beta1, .beta2 = options_.beta2, .epsilon = options_.epsilon,
+                       .decay = options_.weight_decay,
+                       .correction1 = 1 - std::pow(options_.beta1, double(steps)),
+                       .correction2 = 1 - std::pow(options_.beta2, double(steps)),
+                       .gradient_scale = gradient_scale};
+  DISPATCH(adamw, stream_of(trained_))(stream_of(trained_), step, list(trained_, gradients, first_, second_));
+}
+
+std::vector<std::pair<std::string, Tensor>> AdamWOptimizer::state() const {
+  auto all = named(trained_, first_, ".first");
+  const auto second = named(trained_, second_, ".second");
+  all.insert(all.end(), second.begin(), second.end());
+  return all;
+}
+
+SgdOptimizer::SgdOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
+    : Optimizer(std::move(trained)), options_(options) {
+  if (options_.momentum != 0) momentum_ = zeros_like(trained_);
+}
+
+void SgdOptimizer::step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) {
+  ++steps;
+  const SgdStep step{lr, options_.momentum, options_.weight_decay, gradient_scale};
+  DISPATCH(sgd, stream_of(trained_))(stream_of(trained_), step, list(trained_, gradients, momentum_, {}));
+}
+
+std::vector<std::pair<std::string, Tensor>> SgdOptimizer::state() const { return named(trained_, momentum_, ".momentum"); }
+
+AdafactorOptimizer::AdafactorOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
+    : Optimizer(std::move(trained)), options_(options) {
+  for (const Trained& t : trained_) {
+    const Tensor& v = t.value;
+    const bool factored = v.shape().rank() >= 2 && std::min(v.rows(), v.cols()) >= options_.factor_min_dim;
+    rows_.push_back(factored ? Tensor::zeros({v.rows()}, v.dtype(), v.device()) : Tensor());
+    columns_.push_back(Tensor::zeros({factored ? v.cols() : v.size()}, v.dtype(), v.device()));
+  }
+}
+
+void AdafactorOptimizer::step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) {
+  ++steps;
+  const double t = double(options_.initial_step + steps);
+  const AdafactorStep step{.lr = lr, .beta2 = 1 - std::pow(t, -options_.decay_rate), .epsilon1 = options_.epsilon1,
+                           .epsilon2 = options_.epsilon2, .clip = options_.clip, .decay = options_.weight_decay,
+                           .gradient_scale = gradient_scale, .scale_by_parameter = options_.scale_by_parameter,
+                           .decay_times_lr = options_.decay_times_lr};
+  std::vector<AdafactorTensor> tensors;
+  for (size_t i = 0; i < trained_.size(); ++i)
+    if (gradients[i])
+      tensors.push_back({{trained_[i].value, gradients[i], rows_[i], columns_[i], trained_[i].working}});
+  DISPATCH(adafactor, stream_of(trained_))(stream_of(trained_), step, tensors);
+}
+
+std::vector<std::pair<std::string, Tensor>> AdafactorOptimizer::state() const {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (size_t i = 0; i < trained_.size(); ++i) {
+    if (rows_[i]) all.emplace_back(trained_[i].name + ".rows", rows_[i]);
+    all.emplace_back(trained_[i].name + ".columns", columns_[i]);
+  }
+  return all;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const OptimizerOptions& options, std::vector<Trained> trained) {
+  CHECK(!trained.empty(), "optimizer: nothing trains");
+  if (name == "adamw") return std::make_unique<AdamWOptimizer>(options, std::move(trained));
+  if (name == "sgd") return std::make_unique<SgdOptimizer>(options, std::move(trained));
+  if (name == "adafactor") return std::make_unique<AdafactorOptimizer>(options, std::move(trained));
+  throw InputError(text("--optimizer ", name, ": there are adamw, adafactor and sgd"));
+}
+
+GradientNorm gradient_norm(const std::vector<Tensor>& gradients) {
+  std::vector<ConstView> views;
+  std::vector<int64_t> number;
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (gradients[i]) views.push_back(flat(gradients[i])), number.push_back(int64_t(i));
+  if (views.empty()) return {};
+  Stream& stream = gradients[size_t(number.front())].stream();
+  const Tensor sums = Tensor::empty({int64_t(views.size())}, DType::f64, stream.device);
+  DISPATCH(square_sums, stream)(stream, views, sums);
+  const Tensor host = sums.to(Device::cpu());
+  GradientNorm result;
+  double total = 0;
+  for (size_t i = 0; i < views.size(); ++i) {
+    const double sum = host.data<double>()[i];
+    if (!std::isfinite(sum) && result.not_finite < 0) result.not_finite = number[i];
+    total += sum;
+  }
+  result.norm = std::sqrt(total);
+  return result;
+}
+
+Schedule schedule_named(const std::string& name) {
+  if (name == "constant") return Schedule::constant;
+  if (name == "linear") return Schedule::linear;
+  if (name == "cosine") return Schedule::cosine;
+  throw InputError(text("--schedule ", name, ": there are constant, linear and cosine"));
+}
+
+double schedule_factor(Schedule schedule, int64_t step, int64_t warmup, int64_t total) {
+  const int64_t done = step - 1;  // updates before this one
+  if (done < warmup) return double(done) / double(warmup);
+  if (schedule == Schedule::constant) return 1;
+  const double progress = double(done - warmup) / double(std::max<int64_t>(1, total - warmup));
+  return schedule == Schedule::linear ? std::max(0.0, 1 - progress) : 0.5 * (1 + std::cos(M_PI * std::min(1.0, progress)));
+}
+
+}  // namespace cambium

@@ -1,0 +1,94 @@
+// Optimizers: they keep state for a list of tensors that train and update them from their gradients.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/kernels/optimizer.h"
+#include "core/tensor.h"
+
+namespace cambium {
+
+// A tensor that trains: float32 (float64 for tests). working: the bfloat16 copy that products use, or none.
+struct Trained {
+  std::string name;
+  Tensor value, working;
+};
+
+struct OptimizerOptions {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0, momentum = 0;
+  // Adafactor; see core/kernels/optimizer.h.
+  double decay_rate = 0.8, clip = 1, epsilon1 = 1e-30, epsilon2 = 1e-3;
+  int64_t initial_step = 0, factor_min_dim = 128;
+  bool scale_by_parameter = false, decay_times_lr = false;
+};
+
+class Optimizer {
+ public:
+  explicit Optimizer(std::vector<Trained> trained) : trained_(std::move(trained)) {}
+  virtual ~Optimizer() = default;
+
+  // One update with the learning rate lr from gradient_scale * gradients, one a trained tensor, in their order; a
+  // tensor without a gradient is left alone.
+  virtual void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) = 0;
+  // State tensors under the trained tensor's name and a suffix, for checkpoints; the step counter is `steps`.
+  virtual std::vector<std::pair<std::string, Tensor>> state() const = 0;
+
+  int64_t steps = 0;
+  const std::vector<Trained>& trained() const { return trained_; }
+
+ protected:
+  std::vector<Trained> trained_;
+};
+
+// "adamw", "sgd" or "adafactor".
+std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const OptimizerOptions&, std::vector<Trained>);
+
+class AdamWOptimizer : public Optimizer {
+ public:
+  AdamWOptimizer(const OptimizerOptions&, std::vector<Trained>);
+  void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) override;
+  std::vector<std::pair<std::string, Tensor>> state() const override;
+
+ private:
+  OptimizerOptions options_;
+  std::vector<Tensor> first_, second_;
+};
+
+class SgdOptimizer : public Optimizer {
+ public:
+  SgdOptimizer(const OptimizerOptions&, std::vector<Trained>);
+  void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) override;
+  std::vector<std::pair<std::string, Tensor>> state() const override;
+
+ private:
+  OptimizerOptions options_;
+  std::vector<Tensor> momentum_;
+};
+
+class AdafactorOptimizer : public Optimizer {
+ public:
+  AdafactorOptimizer(const OptimizerOptions&, std::vector<Trained>);
+  void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) override;
+  std::vector<std::pair<std::string, Tensor>> state() const override;
+
+ private:
+  OptimizerOptions options_;
+  std::vector<Tensor> rows_, columns_;
+};
+
+// The square root of the sum of all squares, and the first tensor with a value that is not finite (else -1).
+struct GradientNorm {
+  double norm = 0;
+  int64_t not_finite = -1;
+};
+GradientNorm gradient_norm(const std::vector<Tensor>& gradients);
+
+// The learning rate's factor at step 1, 2, ... of `total`: rises linearly over `warmup` steps, then stays (constant),
+// falls linearly to 0 at the end (linear), or as half a cosine (cosine).
+enum class Schedule : uint8_t { constant, linear, cosine };
+Schedule schedule_named(const std::string&);
+double schedule_factor(Schedule, int64_t step, int64_t warmup, int64_t total);
+
+}  // namespace cambium

@@ -1,0 +1,88 @@
+#include "tuning/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "core/random.h"
+
+namespace cambium {
+namespace {
+
+std::string listed(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& w : words) list += (list.empty() ? "" : ", ") + w;
+  return list;
+}
+
+void fill(const Parameter& p, uint64_t seed, const std::string& name, const std::function<double(RandomWords)>& value) {
+  const RandomKey key = random_key(seed, name);
+  Tensor host = Tensor::empty(p.value.shape(), DType::f64);
+  for (int64_t i = 0; i < host.size(); ++i) host.data<double>()[i] = value(philox(key, uint32_t(i), uint32_t(i >> 32), 0, 0));
+  p.value.copy_from(host.to(p.value.dtype()).to(p.value.device()));
+}
+
+}  // namespace
+
+std::vector<std::string> split(const std::string& list, char separator) {
+  std::vector<std::string> words;
+  size_t begin = 0;
+  while (begin <= list.size()) {
+    const size_t end = std::min(list.find(separator, begin), list.size());
+    words.push_back(list.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
+std::string OptionReader::word(const std::string& name, const std::string& fallback) {
+  known_.insert(name);
+  const auto found = given_.find(name);
+  return found == given_.end() ? fallback : found->second;
+}
+
+int64_t OptionReader::integer(const std::string& name, int64_t fallback, int64_t least, int64_t most) {
+  const std::string value = word(name, std::to_string(fallback));
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_, ": ", name,
+              "=", value, " is not a whole number from ", least, " to ", most);
+  return number;
+}
+
+double OptionReader::number(const std::string& name, double fallback, double least, double most) {
+  const std::string value = word(name, text(fallback));
+  double number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_, ": ", name,
+              "=", value, " is not a number from ", least, " to ", most);
+  return number;
+}
+
+std::string OptionReader::choice(const std::string& name, const std::string& fallback, const std::vector<std::string>& allowed) {
+  const std::string value = word(name, fallback);
+  check_input(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), method_, ": ", name, "=", value, " is none of ",
+              listed(allowed));
+  return value;
+}
+
+void OptionReader::finish() const {
+  for (const auto& [name, value] : given_)
+    check_input(known_.count(name), method_, " has no option ", name, "; it has ", listed({known_.begin(), known_.end()}));
+}
+
+Parameter tuner_parameter(const Model& model, const Shape& shape) {
+  return {Tensor::zeros(shape, accumulator(model.weight_type()), model.device())};
+}
+
+void fill_uniform(const Parameter& p, uint64_t seed, const std::string& name, double bound, double centre) {
+  fill(p, seed, name, [=](RandomWords w) { return centre + bound * (2 * double(unit_float(w.word[0])) - 1); });
+}
+
+void fill_normal(const Parameter& p, uint64_t seed, const std::string& name, double deviation) {
+  fill(p, seed, name, [=](RandomWords w) {
+    return deviation * std::sqrt(-2 * std::log(double(unit_float(w.word[0])))) * std::cos(2 * M_PI * double(unit_float(w.word[1])));
+  });
+}
+
+}  // namespace cambium

@@ -1,0 +1,54 @@
+// Prefix-tuning: keys and values in front of those of attention.               (Li & Liang 2021, section 4)
+#pragma once
+
+#include "tuning/tuner.h"
+
+namespace cambium {
+
+class Prefix : public Tuner {
+ public:
+  struct Options {
+    int64_t length = 10;
+    // words: the keys and values of real words, repeated to the length (section 7.4 of the paper: far better than
+    // random with little data); random: N(0, 1).
+    std::string init = "words";
+    // Keys and values come from a table [length, width] through Linear, tanh, Linear (section 4.3): trained, the
+    // network is kept in the checkpoint.
+    bool reparametrize = false;
+    int64_t hidden = 512;
+    std::vector<std::string> sites = {"all"};  // all, or of encoder, decoder, cross
+    std::string words;                         // empty: words that suit the task
+  };
+
+  Prefix(const Options&, const TunerContext&);
+
+  std::string method() const override { return "prefix"; }
+  OptionMap options() const override;
+  std::vector<NamedParameter> parameters() override;
+  double default_learning_rate() const override { return 5e-3; }
+
+  // Tokens of a decoder stand behind the prefix; an encoder's positions stay.
+  void embedded(Pass&, StackKind, Var& rows, Layout&) override;
+  PrefixRows prefix(Pass&, const Site&, const Layout&) override;
+
+ private:
+  // The prefixes of one kind of site, for all layers.
+  struct Group {
+    std::string name;  // "encoder", "decoder" or "cross"
+    StackKind stack;
+    Place place;
+    int64_t layers = 0;
+    Parameter rows;  // plain: [layers, 2, length, kv_heads, head_size], keys then values
+    // reparametrised: [length, width], [hidden, width], [hidden], [layers * 2 * kv_width, hidden], [layers * 2 * kv_width]
+    Parameter table, down, down_bias, up, up_bias;
+  };
+  Tensor initial_rows(const Group&, const TunerContext&) const;
+  void fit_network(Group&, const Tensor& rows, const TunerContext&);
+  Var all_rows(Pass&, const Group&) const;
+
+  Options options_;
+  int64_t width_, kv_width_;
+  std::vector<Group> groups_;
+};
+
+}  // namespace cambium

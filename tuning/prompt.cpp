@@ -1,0 +1,123 @@
+#include "tuning/prompt.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/hdf5.h"
+#include "tuning/options.h"
+
+namespace cambium {
+namespace {
+
+// The embeddings of tokens as the model's layers see them, [ids, width], in the accumulator type.
+Tensor embeddings(Model& model, const std::vector<int32_t>& ids) {
+  Tensor rows = Tensor::empty({int64_t(ids.size()), model.config().width}, accumulator(model.weight_type()), model.device());
+  DISPATCH(gather_rows, rows.stream())
+  (rows.stream(), model.embedding.weight.value, Tensor::of(ids, model.device()), model.config().embedding_scale, false, rows);
+  return rows;
+}
+
+// `count` different token ids, from the seed.
+std::vector<int32_t> sampled_tokens(int64_t count, int64_t vocabulary, uint64_t seed, const std::string& name) {
+  check_input(count <= vocabulary, "prompt: length ", count, " exceeds the vocabulary of ", vocabulary);
+  const RandomKey key = random_key(seed, name);
+  std::vector<int32_t> ids;
+  for (uint32_t i = 0; int64_t(ids.size()) < count; ++i) {
+    const int32_t id = int32_t(uint64_t(philox(key, i, 0, 0, 0).word[0]) * uint64_t(vocabulary) >> 32);
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::vector<int32_t> tokens_of(const std::string& words, const TunerContext& context) {
+  check_input(bool(context.tokenize), "prompt: an initial text needs the model's tokenizer, which is not there");
+  const std::vector<int32_t> ids = context.tokenize(words);
+  check_input(!ids.empty(), "prompt: the initial text \"", words, "\" has no tokens");
+  return ids;
+}
+
+// Row i is the mean embedding of the tokens of label i.
+void set_label_rows(const Tensor& rows, const TunerContext& context) {
+  for (size_t i = 0; i < context.labels.size() && int64_t(i) < rows.rows(); ++i) {
+    const Tensor tokens = embeddings(context.model, tokens_of(context.labels[i], context));
+    const Tensor row = rows.rows(int64_t(i), int64_t(i) + 1);
+    DISPATCH(column_sum, rows.stream())(rows.stream(), tokens, false, row);
+    DISPATCH(scale, rows.stream())(rows.stream(), row, 1.0 / double(tokens.rows()), row);
+  }
+}
+
+}  // namespace
+
+Prompt::Prompt(const Options& options, const TunerContext& context) : options_(options) {
+  const ModelConfig& config = context.model.config();
+  if (options_.where.empty()) options_.where = config.encoder_layers ? "encoder" : "decoder";
+  check_input(options_.where != "encoder" || config.encoder_layers, "prompt: where=encoder, but the model has no encoder");
+  check_input(options_.where != "decoder" || config.decoder_layers, "prompt: where=decoder, but the model has no decoder");
+  check_input(options_.where != "both" || config.is_seq2seq(), "prompt: where=both needs an encoder and a decoder");
+  if (applies_to(StackKind::encoder)) encoder_ = initial(StackKind::encoder, context);
+  if (applies_to(StackKind::decoder)) decoder_ = initial(StackKind::decoder, context);
+}
+
+bool Prompt::applies_to(StackKind kind) const {
+  return options_.where == "both" || options_.where == name_of(kind);
+}
+
+Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
+  const ModelConfig& config = context.model.config();
+  const std::string name = text(name_of(kind), ".prompt");
+  Parameter p = tuner_parameter(context.model, {options_.length, config.width});
+  if (!context.initialize) return p;
+  if (options_.init == "random") {
+    fill_uniform(p, context.seed, name, 0.5);
+  } else if (options_.init == "text") {
+    std::vector<int32_t> ids = tokens_of(options_.text.empty() ? context.words : options_.text, context);
+    const size_t given = ids.size();
+    ids.resize(size_t(options_.length));
+    for (size_t i = given; i < ids.size(); ++i) ids[i] = ids[i - given];
+    p.value.copy_from(embeddings(context.model, ids));
+  } else if (options_.init == "file") {
+    const Tensor rows = Hdf5File(options_.file).read("/tuner/" + text(name_of(kind)) + "/prompt");
+    check_input(rows.shape() == p.value.shape(), "prompt: ", options_.file, " holds a prompt ", rows.shape(), ", needed is ", p.value.shape());
+    p.value.copy_from(rows.to(p.value.dtype()).to(p.value.device()));
+  } else {
+    p.value.copy_from(embeddings(context.model, sampled_tokens(options_.length, config.vocabulary, context.seed, name)));
+    if (options_.init == "labels") {
+      check_input(!context.labels.empty(), "prompt: init=labels, but the task has no label words");
+      set_label_rows(p.value, context);
+    }
+  }
+  return p;
+}
+
+OptionMap Prompt::options() const {
+  return {{"length", std::to_string(options_.length)}, {"init", options_.init}, {"where", options_.where},
+          {"text", options_.text}, {"file", options_.file}};
+}
+
+std::vector<NamedParameter> Prompt::parameters() {
+  std::vector<NamedParameter> all;
+  if (decoder_) all.push_back({"decoder.prompt", &decoder_, 0, options_.length});
+  if (encoder_) all.push_back({"encoder.prompt", &encoder_, 0, options_.length});
+  return all;
+}
+
+void Prompt::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
+  if (!applies_to(kind)) return;
+  const std::vector<int32_t> count(size_t(layout.sequences()), int32_t(options_.length));
+  if (layout.continued) {  // the prompt is in the cache; tokens stand behind it
+    for (Layout::Row& r : layout.rows) r.position += int32_t(options_.length);
+    return;
+  }
+  std::vector<int32_t> source, virtual_row;
+  Layout wider = layout.with_virtual_tokens(count, source);
+  for (const Layout::Row& r : wider.rows) virtual_row.push_back(r.token < 0 ? r.token + int32_t(options_.length) : -1);
+  const Device device = rows.value.device();
+  const Parameter& prompt = kind == StackKind::encoder ? encoder_ : decoder_;
+  const auto tokens = std::make_shared<RowMap>(std::move(source), rows.value.rows(), device);
+  const auto virtuals = std::make_shared<RowMap>(std::move(virtual_row), options_.length, device);
+  rows = apply(TakeRows{tokens, 1, rows.value.dtype()}, rows, Var());
+  rows = apply(TakeRows{virtuals, 1, rows.value.dtype(), true}, pass(prompt), rows);
+  layout = std::move(wider);
+}
+
+}  // namespace cambium

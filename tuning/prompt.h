@@ -1,0 +1,37 @@
+// Prompt tuning: rows of a table in front of the embedded input.            (Lester et al. 2021, section 2)
+#pragma once
+
+#include "autograd/ops/rows.h"
+#include "tuning/tuner.h"
+
+namespace cambium {
+
+class Prompt : public Tuner {
+ public:
+  struct Options {
+    int64_t length = 20;
+    // vocabulary: embeddings of sampled tokens, each once; random: U(-0.5, 0.5); text: embeddings of `text`, repeated to
+    // the length; labels: row i is the mean embedding of label i, the rest sampled; file: rows of another prompt.
+    std::string init = "vocabulary";
+    std::string where;  // encoder, decoder or both; empty: the encoder where there is one
+    std::string text, file;
+  };
+
+  Prompt(const Options&, const TunerContext&);
+
+  std::string method() const override { return "prompt"; }
+  OptionMap options() const override;
+  std::vector<NamedParameter> parameters() override;
+  double default_learning_rate() const override { return 1e-2; }
+
+  void embedded(Pass&, StackKind, Var& rows, Layout&) override;
+
+ private:
+  bool applies_to(StackKind) const;
+  Parameter initial(StackKind, const TunerContext&) const;
+
+  Options options_;
+  Parameter encoder_, decoder_;  // [length, width] where it applies
+};
+
+}  // namespace cambium

@@ -1,0 +1,98 @@
+// The one trainer: every tuner, full fine-tuning and pre-training run through this loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tuning/checkpoint.h"
+#include "tuning/trained_set.h"
+
+namespace cambium {
+
+struct TrainOptions {
+  std::string optimizer = "adamw";
+  OptimizerOptions optimizer_options;
+  double lr = 0;                  // 0: the tuner's own
+  std::string schedule = "constant";
+  std::string warmup = "0";       // steps, or a share of all: "6%"
+  double clip = 1;                // of the gradients' norm; 0: off
+  int64_t batch_size = 8, epochs = 3;
+  int64_t steps = 0;              // 0: as the epochs say
+  int64_t shards = 1;             // a power of two: pieces of a batch, one forward and backward each
+  DropoutRates dropout;
+  float label_smoothing = 0, z_loss = 0;
+  uint64_t seed = 0;
+  bool shuffle = true;
+  bool recompute = false;
+  int64_t save_every = 0;         // steps; 0: only at the end
+  int64_t eval_every = 0;         // steps; 0: at the end of each epoch
+};
+
+// Examples by number. `batches` fixed beforehand are never shuffled.
+struct TrainData {
+  std::vector<Sequence> examples;
+  std::vector<Sequence> dev;               // may be empty
+  std::vector<std::vector<int32_t>> fixed; // if not empty: the batches, as numbers of examples
+};
+
+// What a step did, for logs.
+struct StepReport {
+  int64_t step = 0, steps = 0, tokens = 0;
+  double loss = 0;       // mean over the scored tokens, before the update
+  double lr = 0, gradient_norm = 0, tokens_per_second = 0;
+};
+
+class TrainListener {
+ public:
+  virtual ~TrainListener() = default;
+  virtual void on_step(const StepReport&) {}
+  virtual void on_evaluation(int64_t /*step*/, double /*dev_loss*/, bool /*best*/) {}
+  // After `step` updates: state is what a checkpoint needs. `last`: nothing follows.
+  virtual void on_save(int64_t /*step*/, bool /*last*/) {}
+};
+
+enum class TrainEnd { finished, stopped };  // stopped: by a signal, after saving
+
+class Trainer {
+ public:
+  // Throws InputError where data, model and options do not fit each other.
+  Trainer(Model&, Tuner&, TrainedSet&, TrainData, TrainOptions);
+
+  int64_t total_steps() const { return total_steps_; }
+  int64_t step() const { return step_; }
+  Optimizer& optimizer() { return *optimizer_; }
+  const TrainData& data() const { return data_; }
+
+  // Continues after `step` updates, with the optimizer's state restored by the caller.
+  void resume_at(int64_t step);
+  // Runs what is left. Errors leave the last checkpoint as it is.
+  TrainEnd run(TrainListener&);
+  // Mean loss over the dev examples.
+  double evaluate();
+
+  // The least dev loss so far; restored by the caller when a run continues.
+  std::optional<double> best_dev;
+
+ private:
+  std::vector<int32_t> batch_at(int64_t step) const;  // numbers of examples
+  void update(const std::vector<int32_t>& batch, StepReport&);
+  std::vector<Tensor> gradients_of(const Batch&, int64_t scored, double& loss);
+
+  Model& model_;
+  Tuner& tuner_;
+  TrainedSet& trained_;
+  TrainData data_;
+  TrainOptions options_;
+  Schedule schedule_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::optional<LivenessAudit> audit_;  // only of runs from step 1
+  int64_t steps_per_epoch_ = 0, total_steps_ = 0, warmup_ = 0, step_ = 0;
+};
+
+// A random order of 0 ... count - 1, from (seed, epoch).
+std::vector<int32_t> shuffled(int64_t count, uint64_t seed, int64_t epoch);
+
+}  // namespace cambium
