@@ -6,6 +6,7 @@
 
 #include "core/files.h"
 #include "core/hdf5.h"
+#include "core/json.h"
 #include "core/kernels/matmul.h"
 #include "core/progress.h"
 #include "core/threads.h"
