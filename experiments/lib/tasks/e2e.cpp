@@ -22,7 +22,7 @@ std::string linearised(const std::string& meaning) {
   return line + " ||";
 }
 
-E2eTask::E2eTask(const std::string& data) : data_(data.empty() ? data_path("e2e").string() : data) {
+E2eTask::E2eTask(const std::string& data) : data_(data.empty() ? data_path("e2e") : data) {
   check_input(is_directory(data_), data_, ": no directory with the E2E data (trainset.csv, devset.csv, testset_w_refs.csv)");
 }
 
