@@ -3,6 +3,7 @@
 
 #include "cuda/column_sum.cuh"
 #include "cuda/elementwise.cuh"
+#include "cuda/matmul.h"
 
 namespace cambium::gpu {
 namespace {
@@ -68,6 +69,21 @@ struct ScaleColumnsOp {
 };
 
 template <class T>
+struct AddBiasOp {
+  const float* bias;
+  Rows<T> y;
+  template <int W>
+  __device__ void at(int64_t n, int64_t d) const {
+    float v[W], b[W];
+    load(y[n] + d, v);
+    load(bias + d, b);
+#pragma unroll
+    for (int i = 0; i < W; ++i) v[i] += b[i];
+    store(y[n] + d, v);
+  }
+};
+
+template <class T>
 struct ColumnTerm {
   Rows<const T> x;
   template <int W>
@@ -128,6 +144,14 @@ void scale_columns(Stream& stream, ConstView x, ConstView factor, View y) {
     constexpr int W = kPack<T>;
     for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, x, factor, y),
                         ScaleColumnsOp<T>{rows_of<T>(x), factor.data<float>(), rows_of<T>(y)});
+  });
+}
+
+void add_bias(Stream& stream, ConstView bias, View y) {
+  visit_gpu(y.dtype(), [&]<class T>(Type<T>) {
+    constexpr int W = kPack<T>;
+    for_each_element<W>(stream, y.rows(), y.cols(), vector_ready(W, bias, y),
+                        AddBiasOp<T>{bias.data<float>(), rows_of<T>(y)});
   });
 }
 

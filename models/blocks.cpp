@@ -20,12 +20,12 @@ Var Dense::operator()(Pass& pass, const Site& site, Var x, const Layout& layout)
 
 namespace {
 
-Attend attend(const Pass& pass, const ModelConfig& config, const Site& site, const OwnedSegments& queries,
+Attend attend(const Pass& pass, const ModelConfig& config, const StackShape& shape, const Site& site, const OwnedSegments& queries,
               const OwnedSegments& keys, const PrefixRows& prefix, const Tensor& identities) {
-  return {.config = {.heads = int(config.heads),
-                     .kv_heads = int(config.kv_heads),
-                     .head_size = int(config.head_size),
-                     .scale = config.score_scale(),
+  return {.config = {.heads = int(shape.heads),
+                     .kv_heads = int(shape.kv_heads),
+                     .head_size = int(shape.head_size),
+                     .scale = config.score_scale(shape, site.layer),
                      .dropout = pass.dropout_at(pass.dropout().attention, path_of(site))},
           .queries = queries,
           .keys = keys,
@@ -43,13 +43,14 @@ void store(const Var& key_value, const Tensor& rows, const CachedKeys& cache) {
 
 Var SelfAttention::operator()(Pass& pass, const ModelConfig& config, const StackContext& stack, const Site& site,
                               const Var& x, const Layout& layout, CachedKeys* cache) const {
+  const StackShape& shape = *stack.shape;
   Var qkv = query_key_value(pass, site, x, layout);  // [N, (heads + 2 kv_heads) * head_size]
   if (stack.rotary)
-    qkv = apply(Rotate{int(config.heads + config.kv_heads), int(config.head_size), stack.positions, stack.rotary}, qkv);
+    qkv = apply(Rotate{int(shape.heads + shape.kv_heads), int(shape.head_size), stack.positions, stack.rotary}, qkv);
   if (cache) store(qkv, stack.cache_rows, *cache);
   const PrefixRows prefix = pass.hooks().prefix(pass, site, layout);
   const bool cached = cache && layout.continued;
-  Attend op = attend(pass, config, site, stack.segments, cached ? stack.cache_segments : stack.segments, prefix, stack.identities);
+  Attend op = attend(pass, config, *stack.shape, site, stack.segments, cached ? stack.cache_segments : stack.segments, prefix, stack.identities);
   op.config.causal = stack.causal;
   op.bucket = stack.bucket;
   const Var attended = apply(op, qkv, cached ? Var(cache->rows) : Var(), prefix.key, prefix.value, stack.relative_bias);
@@ -67,7 +68,7 @@ Var CrossAttention::operator()(Pass& pass, const ModelConfig& config, const Stac
     if (cache) cache->rows = kv.value;
   }
   const PrefixRows prefix = pass.hooks().prefix(pass, site, layout);
-  const Attend op = attend(pass, config, site, stack.segments, stack.memory_segments, prefix, stack.identities);
+  const Attend op = attend(pass, config, *stack.shape, site, stack.segments, stack.memory_segments, prefix, stack.identities);
   return output(pass, site, apply(op, q, kv, prefix.key, prefix.value, Var()), layout);
 }
 

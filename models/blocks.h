@@ -41,6 +41,7 @@ struct CachedKeys {
 // What attention needs to know about the batch, made once for all layers of a stack.
 struct StackContext {
   StackKind kind;
+  const StackShape* shape = nullptr;
   bool causal = false;
   OwnedSegments segments;        // of the stack's rows
   Tensor positions, identities;  // int32 [N], [N, 2]; identities only with dropout

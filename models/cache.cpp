@@ -10,56 +10,46 @@ DecoderCache::DecoderCache(const ModelConfig& config, std::span<const int32_t> c
     : length(capacity.size(), 0), capacity(capacity.begin(), capacity.end()) {
   int32_t rows = 0;
   for (const int32_t c : capacity) {
+    active.push_back(int32_t(begin.size()));
     begin.push_back(rows);
     rows += c;
   }
-  layers.resize(size_t(config.decoder_layers));
-  for (Layer::Caches& layer : layers)
-    layer.self.rows = Tensor::empty({rows, 2 * config.kv_heads * config.head_size}, dtype, device);
+  layers.resize(size_t(config.decoder.layers));
+  for (Layer::Caches& layer : layers) layer.self.rows = Tensor::empty({rows, 2 * config.decoder.kv_width()}, dtype, device);
 }
 
 Tensor DecoderCache::append(const Layout& layout, Device device) {
   std::vector<int32_t> rows(layout.rows.size());
   for (size_t s = 0; s < layout.begin.size(); ++s) {
-    CHECK(length[s] + layout.length[s] <= capacity[s], "the decoding cache has room for ", capacity[s], " rows of sequence ", s);
-    for (int32_t i = 0; i < layout.length[s]; ++i) rows[size_t(layout.begin[s] + i)] = begin[s] + length[s]++;
+    const size_t slot = size_t(active[s]);
+    CHECK(length[slot] + layout.length[s] <= capacity[slot], "the decoding cache has room for ", capacity[slot], " rows of a sequence");
+    for (int32_t i = 0; i < layout.length[s]; ++i) rows[size_t(layout.begin[s] + i)] = begin[slot] + length[slot]++;
   }
   return Tensor::of(rows, device);
 }
 
 OwnedSegments DecoderCache::segments(Device device) const {
-  return {Tensor::of(begin, device), Tensor::of(length, device), *std::max_element(length.begin(), length.end())};
+  std::vector<int32_t> first, count;
+  for (const int32_t slot : active) first.push_back(begin[size_t(slot)]), count.push_back(length[size_t(slot)]);
+  return {Tensor::of(first, device), Tensor::of(count, device), count.empty() ? 0 : *std::max_element(count.begin(), count.end())};
 }
 
-void DecoderCache::reorder(std::span<const int32_t> source) {
-  std::vector<int32_t> from;  // for each row in use after the move, where it is now
-  std::vector<int32_t> to, new_length(source.size());
-  for (size_t s = 0; s < source.size(); ++s) {
-    const size_t old = size_t(source[s]);
-    new_length[s] = length[old];
-    CHECK(new_length[s] <= capacity[s], "the decoding cache has no room for a longer beam");
-    if (old == s) continue;
-    for (int32_t i = 0; i < length[old]; ++i) from.push_back(begin[old] + i), to.push_back(begin[s] + i);
+void DecoderCache::copy(std::span<const int32_t> from, std::span<const int32_t> to) {
+  std::vector<int32_t> source, target, moved_length;
+  for (size_t i = 0; i < from.size(); ++i) {
+    const size_t a = size_t(from[i]), b = size_t(to[i]);
+    moved_length.push_back(length[a]);
+    CHECK(length[a] <= capacity[b], "the decoding cache has no room for a longer beam");
+    for (int32_t r = 0; r < length[a]; ++r) source.push_back(begin[a] + r), target.push_back(begin[b] + r);
   }
-  length = new_length;
-  if (from.empty()) return;
+  for (size_t i = 0; i < to.size(); ++i) length[size_t(to[i])] = moved_length[i];
+  if (source.empty()) return;
   for (Layer::Caches& layer : layers) {
-    Tensor& rows = layer.self.rows;
-    const Tensor moved = Tensor::empty({int64_t(from.size()), rows.cols()}, rows.dtype(), rows.device());
-    DISPATCH(gather_rows, rows.stream())(rows.stream(), rows, Tensor::of(from, rows.device()), 1, false, moved);
-    DISPATCH(scatter_rows, rows.stream())(rows.stream(), moved, Tensor::of(to, rows.device()), rows);
+    const Tensor& rows = layer.self.rows;
+    const Tensor moved = Tensor::empty({int64_t(source.size()), rows.cols()}, rows.dtype(), rows.device());
+    DISPATCH(gather_rows, rows.stream())(rows.stream(), rows, Tensor::of(source, rows.device()), 1, false, moved);
+    DISPATCH(scatter_rows, rows.stream())(rows.stream(), moved, Tensor::of(target, rows.device()), rows);
   }
-}
-
-void DecoderCache::select(std::span<const int32_t> kept) {
-  const auto pick = [&](std::vector<int32_t>& values) {
-    std::vector<int32_t> picked;
-    for (const int32_t s : kept) picked.push_back(values[size_t(s)]);
-    values = std::move(picked);
-  };
-  pick(begin);
-  pick(length);
-  pick(capacity);
 }
 
 }  // namespace cambium

@@ -11,19 +11,17 @@ namespace cambium {
 
 struct DecoderCache {
   std::vector<Layer::Caches> layers;
-  std::vector<int32_t> begin, length, capacity;  // of each sequence, in rows of self-attention
+  std::vector<int32_t> begin, length, capacity;  // of each slot, in rows of self-attention
+  std::vector<int32_t> active;                   // the slots of the next batch's sequences
 
-  // Room for sequences of at most capacity[s] rows each.
+  // One slot for each sequence of at most capacity[s] rows; all are active.
   DecoderCache(const ModelConfig&, std::span<const int32_t> capacity, DType, Device);
 
-  int64_t sequences() const { return int64_t(begin.size()); }
-  // Rows that the next rows of `layout` are stored in; they count as used from now on.
+  // Rows that the rows of `layout` are stored in; they count as used from now on.
   Tensor append(const Layout& layout, Device);
-  OwnedSegments segments(Device) const;
-  // Sequence s continues what sequence source[s] was.
-  void reorder(std::span<const int32_t> source);
-  // Keeps the sequences named, in this order, without moving rows.
-  void select(std::span<const int32_t> kept);
+  OwnedSegments segments(Device) const;  // of the active slots
+  // Slot to[i] becomes what slot from[i] was, all at once.
+  void copy(std::span<const int32_t> from, std::span<const int32_t> to);
 };
 
 }  // namespace cambium

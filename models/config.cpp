@@ -15,9 +15,13 @@ using nlohmann::json;
 // Calls field(name, member) for every member: the one list that writing and reading share.
 template <class Config, class Field>
 void for_each_field(Config& c, const Field& field) {
-  field("family", c.family), field("vocabulary", c.vocabulary), field("width", c.width), field("inner", c.inner);
-  field("heads", c.heads), field("kv_heads", c.kv_heads), field("head_size", c.head_size);
-  field("encoder_layers", c.encoder_layers), field("decoder_layers", c.decoder_layers);
+  field("family", c.family), field("vocabulary", c.vocabulary), field("width", c.width);
+  field("encoder_layers", c.encoder.layers), field("encoder_heads", c.encoder.heads);
+  field("encoder_kv_heads", c.encoder.kv_heads), field("encoder_head_size", c.encoder.head_size);
+  field("encoder_inner", c.encoder.inner);
+  field("decoder_layers", c.decoder.layers), field("decoder_heads", c.decoder.heads);
+  field("decoder_kv_heads", c.decoder.kv_heads), field("decoder_head_size", c.decoder.head_size);
+  field("decoder_inner", c.decoder.inner);
   field("norm", c.norm), field("epsilon", c.epsilon), field("norm_first", c.norm_first);
   field("embedding_norm", c.embedding_norm), field("final_norm", c.final_norm);
   field("positions", c.positions), field("max_positions", c.max_positions), field("position_offset", c.position_offset);
@@ -29,7 +33,9 @@ void for_each_field(Config& c, const Field& field) {
   field("token_types", c.token_types), field("activation", c.activation), field("gated", c.gated);
   field("attention_bias", c.attention_bias), field("output_bias", c.output_bias);
   field("feed_forward_bias", c.feed_forward_bias), field("fused_attention", c.fused_attention);
-  field("attention_scale", c.attention_scale), field("embedding_scale", c.embedding_scale), field("head_scale", c.head_scale);
+  field("attention_scale", c.attention_scale), field("scale_by_layer", c.scale_by_layer);
+  field("embedding_scale", c.embedding_scale), field("head_scale", c.head_scale);
+  field("fixed_pad", c.fixed_pad);
   field("language_head", c.language_head), field("tied_head", c.tied_head), field("head_bias", c.head_bias);
   field("head_transform", c.head_transform), field("pooler", c.pooler);
   field("embedding_dropout", c.dropout.embedding), field("attention_dropout", c.dropout.attention);
@@ -62,8 +68,9 @@ template <class T> struct is_optional<std::optional<T>> : std::true_type {};
 
 }  // namespace
 
-float ModelConfig::score_scale() const {
-  return attention_scale != 0 ? attention_scale : 1 / std::sqrt(float(head_size));
+float ModelConfig::score_scale(const StackShape& stack, int64_t layer) const {
+  const float scale = attention_scale != 0 ? attention_scale : 1 / std::sqrt(float(stack.head_size));
+  return scale_by_layer ? scale / float(layer + 1) : scale;
 }
 
 void ModelConfig::check() const {
@@ -72,22 +79,22 @@ void ModelConfig::check() const {
   };
   within("vocabulary", vocabulary, 1, 16'000'000);
   within("width", width, 1, 65536);
-  within("inner", inner, 1, 1'048'576);
-  within("heads", heads, 1, 1024);
-  within("kv_heads", kv_heads, 1, heads);
-  within("head_size", head_size, 1, 256);
-  within("encoder_layers", encoder_layers, 0, 1000);
-  within("decoder_layers", decoder_layers, 0, 1000);
+  for (const StackShape* stack : {&encoder, &decoder}) {
+    within("layers", stack->layers, 0, 1000);
+    if (stack->layers == 0) continue;
+    within("inner", stack->inner, 1, 1'048'576);
+    within("heads", stack->heads, 1, 1024);
+    within("kv_heads", stack->kv_heads, 1, stack->heads);
+    within("head_size", stack->head_size, 1, 256);
+    check_input(stack->heads % stack->kv_heads == 0, "model configuration: ", stack->heads, " heads cannot share ", stack->kv_heads, " key/value heads");
+    if (positions == PositionKind::rotary) within("rotary_size", rotary_size, 2, stack->head_size);
+  }
   within("max_positions", max_positions, positions == PositionKind::learned ? 1 : 0, 16'777'216);
   within("position_offset", position_offset, 0, 1024);
   within("token_types", token_types, 0, 1024);
-  check_input(encoder_layers + decoder_layers > 0, "model configuration: no layers");
-  check_input(heads % kv_heads == 0, "model configuration: ", heads, " heads cannot share ", kv_heads, " key/value heads");
+  check_input(encoder.layers + decoder.layers > 0, "model configuration: no layers");
   check_input(epsilon > 0 && epsilon < 1, "model configuration: epsilon is ", epsilon);
-  if (positions == PositionKind::rotary) {
-    within("rotary_size", rotary_size, 2, head_size);
-    check_input(rotary_size % 2 == 0 && rotary_base > 0, "model configuration: rotary_size ", rotary_size, ", rotary_base ", rotary_base);
-  }
+  check_input(positions != PositionKind::rotary || (rotary_size % 2 == 0 && rotary_base > 0), "model configuration: rotary_size ", rotary_size, ", rotary_base ", rotary_base);
   if (positions == PositionKind::relative) {
     within("relative_buckets", relative_buckets, 4, 4096);
     within("relative_distance", relative_distance, relative_buckets / 2 + 1, 65536);

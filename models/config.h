@@ -23,12 +23,21 @@ struct DropoutRates {
   float embedding = 0, attention = 0, residual = 0, activation = 0;
 };
 
+// One stack of layers.
+struct StackShape {
+  int64_t layers = 0;  // 0: no such stack
+  int64_t heads = 0, kv_heads = 0, head_size = 0;
+  int64_t inner = 0;   // the feed-forward layers' width
+
+  int64_t query_width() const { return heads * head_size; }
+  int64_t kv_width() const { return kv_heads * head_size; }
+};
+
 struct ModelConfig {
   std::string family;  // "gpt2", "llama", "bert", "roberta", "t5", "bart"
 
-  int64_t vocabulary = 0, width = 0, inner = 0;  // inner: the feed-forward layers' width
-  int64_t heads = 0, kv_heads = 0, head_size = 0;
-  int64_t encoder_layers = 0, decoder_layers = 0;  // 0: no such stack
+  int64_t vocabulary = 0, width = 0;
+  StackShape encoder, decoder;
 
   NormKind norm = NormKind::layer;
   float epsilon = 1e-5f;
@@ -50,7 +59,9 @@ struct ModelConfig {
   bool attention_bias = true, output_bias = true, feed_forward_bias = true;
   bool fused_attention = false;  // query, key and value are one parameter (GPT-2)
   float attention_scale = 0;     // of the scores; 0: 1 / sqrt(head_size)
+  bool scale_by_layer = false;   // scores of layer i are divided by i + 1 too (a GPT-2 variant)
   float embedding_scale = 1, head_scale = 1;
+  bool fixed_pad = false;        // the pad token's embedding gets no gradient as an input (BERT, RoBERTa, BART)
 
   bool language_head = true;     // logits over the vocabulary
   bool tied_head = true;         // with the embedding's weight
@@ -62,9 +73,9 @@ struct ModelConfig {
   std::optional<int32_t> bos, pad, decoder_start, mask;
   std::vector<int32_t> eos;
 
-  bool is_seq2seq() const { return encoder_layers > 0 && decoder_layers > 0; }
-  bool is_encoder() const { return decoder_layers == 0; }
-  float score_scale() const;
+  bool is_seq2seq() const { return encoder.layers > 0 && decoder.layers > 0; }
+  bool is_encoder() const { return decoder.layers == 0; }
+  float score_scale(const StackShape&, int64_t layer) const;
 
   // Throws InputError naming the first field that is out of range or contradicts another.
   void check() const;

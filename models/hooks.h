@@ -50,6 +50,8 @@ class Hooks {
   // Embedded tokens, after the embedding's scale, before positions, types and norm. May insert virtual tokens:
   // then rows, layout and its positions are replaced together.
   virtual void embedded(Pass&, StackKind, Var& /*rows*/, Layout&) {}
+  // The most virtual tokens that `embedded` puts in front of a sequence.
+  virtual int64_t virtual_tokens(StackKind) const { return 0; }
   // What a layer reads.
   virtual Var layer_input(Pass&, StackKind, int /*layer*/, Var x, const Layout&) { return x; }
   // What a product reads.

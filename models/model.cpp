@@ -24,12 +24,12 @@ std::vector<Part> make_parts(std::initializer_list<std::pair<const char*, int64_
 
 }  // namespace
 
-Model::Model(ModelConfig config, DType weights, Device device)
-    : config_(std::move(config)), weights_(weights), device_(device) {
+Model::Model(ModelConfig config, DType weights, Device device, Storage storage)
+    : config_(std::move(config)), weights_(weights), device_(device), storage_(storage) {
   config_.check();
   embedding.weight.value = matrix(config_.vocabulary, config_.width);
-  if (config_.encoder_layers) encoder = std::make_unique<Stack>(make_stack(config_.encoder_layers, false));
-  if (config_.decoder_layers) decoder = std::make_unique<Stack>(make_stack(config_.decoder_layers, config_.is_seq2seq()));
+  if (config_.encoder.layers) encoder = std::make_unique<Stack>(make_stack(config_.encoder, false));
+  if (config_.decoder.layers) decoder = std::make_unique<Stack>(make_stack(config_.decoder, config_.is_seq2seq()));
   if (config_.language_head) {
     head = std::make_unique<Head>();
     if (config_.head_transform) {
@@ -37,12 +37,17 @@ Model::Model(ModelConfig config, DType weights, Device device)
       head->norm = norm();
     }
     if (!config_.tied_head) head->weight.value = matrix(config_.vocabulary, config_.width);
-    if (config_.head_bias) head->bias.value = vector(config_.vocabulary);
+    if (config_.head_bias) head->bias = {vector(config_.vocabulary), config_.family == "bart"};
   }
   if (config_.pooler) {
     pooler = std::make_unique<Pooler>();
     pooler->dense = dense(config_.width, make_parts({{"pooler", config_.width}}), true);
   }
+}
+
+Tensor Model::allocate(const Shape& shape, DType dtype) const {
+  if (storage_ == Storage::none) return Tensor::wrap(nullptr, shape, dtype, std::shared_ptr<const void>(this, [](const void*) {}));
+  return Tensor::empty(shape, dtype, device_);
 }
 
 DType Model::activation_type() const {
@@ -67,18 +72,18 @@ Norm Model::norm() const {
   return n;
 }
 
-Stack Model::make_stack(int64_t layers, bool cross) const {
+Stack Model::make_stack(const StackShape& shape, bool cross) const {
   const ModelConfig& c = config_;
-  const int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
+  const int64_t q = shape.query_width(), kv = shape.kv_width();
   Stack stack;
   if (c.positions == PositionKind::learned)
     stack.position.weight.value = matrix(c.max_positions + c.position_offset, c.width);
   if (c.token_types) stack.token_type.weight.value = matrix(c.token_types, c.width);
   if (c.positions == PositionKind::relative)
-    stack.relative_bias.weight.value = Tensor::empty({c.relative_buckets, c.heads}, accumulator(weights_), device_);
+    stack.relative_bias.weight.value = allocate({c.relative_buckets, shape.heads}, accumulator(weights_));
   if (c.embedding_norm) stack.embedding_norm = norm();
   if (c.final_norm) stack.final_norm = norm();
-  for (int64_t i = 0; i < layers; ++i) {
+  for (int64_t i = 0; i < shape.layers; ++i) {
     Layer layer;
     layer.self_attention_norm = norm();
     layer.self_attention.query_key_value =
@@ -92,9 +97,9 @@ Stack Model::make_stack(int64_t layers, bool cross) const {
       layer.cross_attention->output = dense(q, make_parts({{"output", c.width}}), c.output_bias);
     }
     layer.feed_forward_norm = norm();
-    layer.feed_forward.up = dense(c.width, c.gated ? make_parts({{"gate", c.inner}, {"up", c.inner}}) : make_parts({{"up", c.inner}}),
+    layer.feed_forward.up = dense(c.width, c.gated ? make_parts({{"gate", shape.inner}, {"up", shape.inner}}) : make_parts({{"up", shape.inner}}),
                                   c.feed_forward_bias);
-    layer.feed_forward.down = dense(c.inner, make_parts({{"down", c.width}}), c.feed_forward_bias);
+    layer.feed_forward.down = dense(shape.inner, make_parts({{"down", c.width}}), c.feed_forward_bias);
     stack.layers.push_back(std::move(layer));
   }
   return stack;
@@ -146,7 +151,7 @@ void Model::pack_frozen(const std::function<bool(const Parameter&)>& trains) {
 Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
   std::vector<int32_t> ids;
   for (const Layout::Row& r : layout.rows) ids.push_back(r.id);
-  const auto map = std::make_shared<RowMap>(std::move(ids), config_.vocabulary, device_);
+  const auto map = std::make_shared<RowMap>(std::move(ids), config_.vocabulary, device_, config_.fixed_pad ? config_.pad.value_or(-1) : -1);
   Var x = apply(TakeRows{map, config_.embedding_scale, activation_type(), true}, pass(embedding.weight), Var());
   pass.hooks().embedded(pass, kind, x, layout);
   if (stack.position.weight) {
@@ -166,7 +171,7 @@ Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
 }
 
 StackContext Model::context(Pass& pass, const Stack& stack, StackKind kind, const Layout& layout, DecoderCache* cache) {
-  StackContext context{.kind = kind, .causal = kind == StackKind::decoder, .segments = layout.segments(device_),
+  StackContext context{.kind = kind, .shape = kind == StackKind::encoder ? &config_.encoder : &config_.decoder, .causal = kind == StackKind::decoder, .segments = layout.segments(device_),
                        .positions = layout.positions(device_)};
   const DropoutRates& rates = pass.dropout();
   if (rates.attention > 0) context.identities = layout.identities(device_);

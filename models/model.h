@@ -48,7 +48,9 @@ class Model {
  public:
   // All parameters allocated, not set. Weights of products and tables have type `weights` (float32, bfloat16, or
   // float64 for tests), all others its accumulator type.
-  Model(ModelConfig config, DType weights, Device device = Device::cpu());
+  // Storage::none: names and shapes alone, no memory.
+  enum class Storage { allocated, none };
+  Model(ModelConfig config, DType weights, Device device = Device::cpu(), Storage = Storage::allocated);
 
   const ModelConfig& config() const { return config_; }
   Device device() const { return device_; }
@@ -105,12 +107,13 @@ class Model {
   std::unique_ptr<Pooler> pooler;
 
  private:
-  Stack make_stack(int64_t layers, bool cross) const;
+  Stack make_stack(const StackShape&, bool cross) const;
   Var embed(Pass&, Stack&, StackKind, Layout&);
   Var run(Pass&, Stack&, StackContext&, Var x, const Layout&, DecoderCache*);
   StackContext context(Pass&, const Stack&, StackKind, const Layout&, DecoderCache*);
-  Tensor matrix(int64_t rows, int64_t cols) const { return Tensor::empty({rows, cols}, weights_, device_); }
-  Tensor vector(int64_t size) const { return Tensor::empty({size}, accumulator(weights_), device_); }
+  Tensor matrix(int64_t rows, int64_t cols) const { return allocate({rows, cols}, weights_); }
+  Tensor vector(int64_t size) const { return allocate({size}, accumulator(weights_)); }
+  Tensor allocate(const Shape&, DType) const;
   Dense dense(int64_t in, std::vector<Part> parts, bool bias, bool separate = true) const;
   Norm norm() const;
   Var head_rows(Pass&, const Var& hidden);
@@ -119,6 +122,7 @@ class Model {
   ModelConfig config_;
   DType weights_;
   Device device_;
+  Storage storage_;
   Tensor rotary_;              // cosines and sines, made for as many positions as were needed
   std::optional<Tensor> bucket_[2];
 };

@@ -13,7 +13,8 @@ namespace cambium {
 // Stored numbers. Several named matrices that read the same input (query, key, value) are stored as one,
 // [sum of their rows, columns], so that they are one product; see Parts.
 struct Parameter {
-  Tensor value;  // none: this model does not have it
+  Tensor value;         // none: this model does not have it
+  bool buffer = false;  // a constant of the model that never trains (BART's final_logits_bias)
 
   explicit operator bool() const { return bool(value); }
 };

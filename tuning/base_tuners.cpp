@@ -21,8 +21,8 @@ double TopLayers::live_share(std::string_view name) const { return base_live_sha
 
 TopLayers::TopLayers(int64_t layers, const TunerContext& context) : layers_(layers) {
   const ModelConfig& c = context.model.config();
-  const int64_t all = c.decoder_layers ? c.decoder_layers : c.encoder_layers;
-  const std::string stack = c.decoder_layers ? "decoder." : "encoder.";
+  const int64_t all = c.decoder.layers ? c.decoder.layers : c.encoder.layers;
+  const std::string stack = c.decoder.layers ? "decoder." : "encoder.";
   check_input(layers <= all, "top_layers: layers=", layers, ", but the model has ", all);
   for (int64_t i = all - layers; i < all; ++i) prefixes_.push_back(stack + "layers." + std::to_string(i) + ".");
   prefixes_.push_back(stack + "final_norm.");

@@ -90,12 +90,4 @@ std::vector<std::string> tuner_methods() {
   return names;
 }
 
-int64_t trained_scalars(Tuner& tuner, Model& model) {
-  int64_t count = 0;
-  for (const NamedParameter& p : tuner.parameters()) count += p.value().size();
-  for (const NamedParameter& p : model.parameters())
-    if (tuner.trains(p.name)) count += p.value().size();
-  return count;
-}
-
 }  // namespace cambium

@@ -19,12 +19,12 @@ class Reader : public Hooks {
   Reader(Model& model, const std::vector<int32_t>& ids) : model_(model), ids_{ids} {
     const ModelConfig& config = model.config();
     Pass pass(*this);
-    if (config.encoder_layers) {
+    if (config.encoder.layers) {
       Layout layout(ids_, kIndex, kTuner);
       memory_.rows = model.encode(pass, layout);
       memory_.segments = layout.segments(model.device());
     }
-    if (config.decoder_layers) {
+    if (config.decoder.layers) {
       const std::vector<int32_t> capacity{int32_t(ids.size())};
       DecoderCache cache(config, capacity, accumulator(model.weight_type()), model.device());
       Layout layout(ids_, kIndex, kTuner);
@@ -66,31 +66,30 @@ class Reader : public Hooks {
 }  // namespace
 
 Prefix::Prefix(const Options& options, const TunerContext& context)
-    : options_(options), width_(context.model.config().width),
-      kv_width_(context.model.config().kv_heads * context.model.config().head_size) {
+    : options_(options), width_(context.model.config().width) {
   const ModelConfig& config = context.model.config();
   const auto wanted = [&](const char* site) {
     return std::any_of(options_.sites.begin(), options_.sites.end(), [&](const std::string& s) { return s == site || s == "all"; });
   };
-  const auto add = [&](const char* name, StackKind stack, Place place, int64_t layers, bool there) {
-    if (there && wanted(name)) groups_.push_back({name, stack, place, layers, {}, {}, {}, {}, {}, {}});
+  const auto add = [&](const char* name, StackKind stack, Place place, const StackShape& shape, bool there) {
+    if (there && wanted(name)) groups_.push_back({name, stack, place, shape, {}, {}, {}, {}, {}, {}});
     const bool named = std::find(options_.sites.begin(), options_.sites.end(), name) != options_.sites.end();
     check_input(there || !named, "prefix: sites=", name, ", but the model has no such attention");
   };
-  add("cross", StackKind::decoder, Place::cross_attention, config.decoder_layers, config.is_seq2seq());
-  add("decoder", StackKind::decoder, Place::self_attention, config.decoder_layers, config.decoder_layers > 0);
-  add("encoder", StackKind::encoder, Place::self_attention, config.encoder_layers, config.encoder_layers > 0);
+  add("cross", StackKind::decoder, Place::cross_attention, config.decoder, config.is_seq2seq());
+  add("decoder", StackKind::decoder, Place::self_attention, config.decoder, config.decoder.layers > 0);
+  add("encoder", StackKind::encoder, Place::self_attention, config.encoder, config.encoder.layers > 0);
 
   const int64_t P = options_.length, hidden = options_.hidden;
   for (Group& g : groups_) {
     if (!options_.reparametrize) {
-      g.rows = tuner_parameter(context.model, {g.layers, 2, P, config.kv_heads, config.head_size});
+      g.rows = tuner_parameter(context.model, {g.shape.layers, 2, P, g.shape.kv_heads, g.shape.head_size});
       if (!context.initialize) continue;
       if (options_.init == "random") fill_normal(g.rows, context.seed, g.name + ".prefix", 1);
       else g.rows.value.copy_from(initial_rows(g, context).reshape(g.rows.value.shape()));
       continue;
     }
-    const int64_t out = g.layers * 2 * kv_width_;
+    const int64_t out = g.shape.layers * 2 * g.shape.kv_width();
     g.table = tuner_parameter(context.model, {P, width_});
     g.down = tuner_parameter(context.model, {hidden, width_});
     g.down_bias = tuner_parameter(context.model, {hidden});
@@ -120,8 +119,8 @@ Tensor Prefix::initial_rows(const Group& g, const TunerContext& context) const {
 
   Reader reader(context.model, ids);
   const std::vector<Tensor>& layers = g.name == "encoder" ? reader.encoder : g.name == "decoder" ? reader.decoder : reader.cross;
-  Tensor rows = Tensor::empty({g.layers, 2, options_.length, kv_width_}, accumulator(context.model.weight_type()), context.model.device());
-  for (int64_t l = 0; l < g.layers; ++l) rows.rows(l, l + 1).copy_from(layers[size_t(l)].reshape({1, 2, options_.length, kv_width_}));
+  Tensor rows = Tensor::empty({g.shape.layers, 2, options_.length, g.shape.kv_width()}, accumulator(context.model.weight_type()), context.model.device());
+  for (int64_t l = 0; l < g.shape.layers; ++l) rows.rows(l, l + 1).copy_from(layers[size_t(l)].reshape({1, 2, options_.length, g.shape.kv_width()}));
   return rows;
 }
 
@@ -170,15 +169,15 @@ std::vector<NamedParameter> Prefix::parameters() {
 
 // [layers * 2, length, kv_width]
 Var Prefix::all_rows(Pass& pass, const Group& g) const {
-  const int64_t P = options_.length, blocks = g.layers * 2;
-  if (!options_.reparametrize) return pass(g.rows).reshape({blocks, P, kv_width_});
+  const int64_t P = options_.length, blocks = g.shape.layers * 2, width = g.shape.kv_width();
+  if (!options_.reparametrize) return pass(g.rows).reshape({blocks, P, width});
   const Var a = apply(Activate{Activation::tanh}, apply(Linear{}, pass(g.table), pass(g.down), pass(g.down_bias)), Var());
   const Var y = apply(Linear{}, a, pass(g.up), pass(g.up_bias));  // [length, layers * 2 * kv_width]
   std::vector<int32_t> from;  // row (block, p) of the result is row (p, block) of y
   for (int64_t b = 0; b < blocks; ++b)
     for (int64_t p = 0; p < P; ++p) from.push_back(int32_t(p * blocks + b));
   const auto map = std::make_shared<RowMap>(std::move(from), P * blocks, y.value.device());
-  return apply(TakeRows{map, 1, y.value.dtype()}, y.reshape({P * blocks, kv_width_}), Var()).reshape({blocks, P, kv_width_});
+  return apply(TakeRows{map, 1, y.value.dtype()}, y.reshape({P * blocks, width}), Var()).reshape({blocks, P, width});
 }
 
 void Prefix::embedded(Pass& pass, StackKind kind, Var&, Layout& layout) {
@@ -196,7 +195,7 @@ PrefixRows Prefix::prefix(Pass& pass, const Site& site, const Layout& layout) {
   for (const Group& g : groups_) {
     if (g.stack != site.stack || g.place != site.place) continue;
     const Var& rows = pass.memo.at(g.name + ".prefix");
-    const auto block = [&](int64_t i) { return apply(Slice{i, i + 1}, rows).reshape({options_.length, kv_width_}); };
+    const auto block = [&](int64_t i) { return apply(Slice{i, i + 1}, rows).reshape({options_.length, g.shape.kv_width()}); };
     std::vector<int32_t> begin(size_t(layout.sequences()), 0), length;
     for (const int t : layout.tuner) length.push_back(t < 0 ? 0 : int32_t(options_.length));
     const Device device = rows.value.device();

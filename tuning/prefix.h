@@ -37,7 +37,7 @@ class Prefix : public Tuner {
     std::string name;  // "encoder", "decoder" or "cross"
     StackKind stack;
     Place place;
-    int64_t layers = 0;
+    StackShape shape;
     Parameter rows;  // plain: [layers, 2, length, kv_heads, head_size], keys then values
     // reparametrised: [length, width], [hidden, width], [hidden], [layers * 2 * kv_width, hidden], [layers * 2 * kv_width]
     Parameter table, down, down_bias, up, up_bias;
@@ -47,7 +47,7 @@ class Prefix : public Tuner {
   Var all_rows(Pass&, const Group&) const;
 
   Options options_;
-  int64_t width_, kv_width_;
+  int64_t width_;
   std::vector<Group> groups_;
 };
 

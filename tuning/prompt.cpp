@@ -50,9 +50,9 @@ void set_label_rows(const Tensor& rows, const TunerContext& context) {
 
 Prompt::Prompt(const Options& options, const TunerContext& context) : options_(options) {
   const ModelConfig& config = context.model.config();
-  if (options_.where.empty()) options_.where = config.encoder_layers ? "encoder" : "decoder";
-  check_input(options_.where != "encoder" || config.encoder_layers, "prompt: where=encoder, but the model has no encoder");
-  check_input(options_.where != "decoder" || config.decoder_layers, "prompt: where=decoder, but the model has no decoder");
+  if (options_.where.empty()) options_.where = config.encoder.layers ? "encoder" : "decoder";
+  check_input(options_.where != "encoder" || config.encoder.layers, "prompt: where=encoder, but the model has no encoder");
+  check_input(options_.where != "decoder" || config.decoder.layers, "prompt: where=decoder, but the model has no decoder");
   check_input(options_.where != "both" || config.is_seq2seq(), "prompt: where=both needs an encoder and a decoder");
   if (applies_to(StackKind::encoder)) encoder_ = initial(StackKind::encoder, context);
   if (applies_to(StackKind::decoder)) decoder_ = initial(StackKind::decoder, context);

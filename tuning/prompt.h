@@ -25,6 +25,7 @@ class Prompt : public Tuner {
   double default_learning_rate() const override { return 1e-2; }
 
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
+  int64_t virtual_tokens(StackKind kind) const override { return applies_to(kind) ? options_.length : 0; }
 
  private:
   bool applies_to(StackKind) const;

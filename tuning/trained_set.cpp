@@ -11,7 +11,7 @@ TrainedSet::TrainedSet(Model& model, Tuner& tuner, const std::function<Tensor(co
   for (const NamedParameter& p : tuner.parameters())
     entries_.push_back({p.name, false, p.parameter, p.begin, p.end, p.value(), {}});
   for (const NamedParameter& p : model.parameters()) {
-    if (!tuner.trains(p.name)) continue;
+    if (p.parameter->buffer || !tuner.trains(p.name)) continue;
     Entry e{p.name, true, p.parameter, p.begin, p.end, p.value(), {}};
     if (e.value.dtype() == DType::bf16) {
       e.working = e.value;

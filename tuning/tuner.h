@@ -52,7 +52,4 @@ class Tuner : public Hooks {
 std::unique_ptr<Tuner> make_tuner(const std::string& method, const OptionMap&, const TunerContext&);
 std::vector<std::string> tuner_methods();
 
-// The number of scalars that training changes: the tuner's own and those of the base that it chose.
-int64_t trained_scalars(Tuner&, Model&);
-
 }  // namespace cambium

@@ -12,8 +12,8 @@ namespace cambium {
 class RowMap {
  public:
   RowMap() = default;
-  // Throws if an index is not below source_rows.
-  RowMap(std::vector<int32_t> index, int64_t source_rows, Device);
+  // Throws if an index is not below source_rows. Row `fixed` of the source gets no gradient.
+  RowMap(std::vector<int32_t> index, int64_t source_rows, Device, int32_t fixed = -1);
 
   int64_t rows() const { return int64_t(host_.size()); }
   int64_t source_rows() const { return source_rows_; }
@@ -30,6 +30,7 @@ class RowMap {
  private:
   std::vector<int32_t> host_;
   int64_t source_rows_ = 0;
+  int32_t fixed_ = -1;
   Tensor index_;
   mutable std::shared_ptr<const Groups> groups_;
 };

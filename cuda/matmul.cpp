@@ -1,0 +1,250 @@
+// The GPU side of matmul: cuBLASLt.
+//
+// A row's bits must not depend on how many rows there are, so the library's algorithm is chosen for
+// a nominal number of rows and never splits K, and is kept for all products of the same kind. TF32
+// is not used.
+#include "cuda/matmul.h"
+
+#include <cublasLt.h>
+
+#include <compare>
+#include <map>
+#include <mutex>
+
+#include "core/kernels/elementwise.h"
+#include "core/tensor.h"
+#include "cuda/check.h"
+
+namespace cambium::gpu {
+namespace {
+
+constexpr int64_t kNominalRows = 512;
+constexpr size_t kWorkspace = size_t(32) << 20;  // NVIDIA's advice for Hopper
+
+void check_library(cublasStatus_t status, const char* call) {
+  CHECK(status == CUBLAS_STATUS_SUCCESS, call, ": ", cublasLtGetStatusString(status));
+}
+
+cudaDataType_t library_type(DType t) { return t == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+
+// The library counts by columns: what it sees are the transposed matrices, c^T [N, M] = op(b)^T
+// op(a)^T.
+struct Product {
+  int64_t M, N, K;
+  DType type, out_type;
+  bool transpose_a, transpose_b, bias;
+  int64_t a_stride, b_stride, c_stride;
+  uint32_t a_alignment, b_alignment, c_alignment;  // bytes, at most 16
+};
+
+// What an algorithm is chosen by: all of a product but M, and the inner dimension of a weight's
+// gradient, which counts tokens, only by its magnitude.
+struct Kind {
+  int device;
+  int64_t N, K;
+  DType type, out_type;
+  bool transpose_a, transpose_b, bias;
+  uint32_t a_alignment, b_alignment, c_alignment;
+  auto operator<=>(const Kind&) const = default;
+};
+
+int64_t magnitude(int64_t n) {
+  int64_t power = 256;
+  while (power < n) power *= 2;
+  return power;
+}
+
+// The same for every range of rows of a matrix.
+uint32_t alignment(ConstView v) {
+  const uint64_t bits =
+      reinterpret_cast<uintptr_t>(v.pointer) | uint64_t(v.stride * size_of(v.dtype())) | 16;
+  return uint32_t(bits & -bits);
+}
+
+// The library's descriptions of a product, on the stack.
+struct Description {
+  cublasLtMatmulDescOpaque_t operation;
+  cublasLtMatrixLayoutOpaque_t a, b, c;
+
+  explicit Description(const Product& p, const void* bias) {
+    check_library(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+                  "cublasLtMatmulDescInit");
+    set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT);
+    if (p.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    layout(a, p.type, p.transpose_a ? p.M : p.K, p.transpose_a ? p.K : p.M, p.a_stride);
+    layout(b, p.type, p.transpose_b ? p.K : p.N, p.transpose_b ? p.N : p.K, p.b_stride);
+    layout(c, p.out_type, p.N, p.M, p.c_stride);
+  }
+
+ private:
+  template <class Value>
+  void set(cublasLtMatmulDescAttributes_t attribute, const Value& value) {
+    check_library(cublasLtMatmulDescSetAttribute(&operation, attribute, &value, sizeof(value)),
+                  "cublasLtMatmulDescSetAttribute");
+  }
+  static void layout(cublasLtMatrixLayoutOpaque_t& l, DType type, int64_t rows, int64_t cols,
+                     int64_t stride) {
+    check_library(
+        cublasLtMatrixLayoutInit(&l, library_type(type), uint64_t(rows), uint64_t(cols), stride),
+        "cublasLtMatrixLayoutInit");
+  }
+};
+
+// The library, the algorithms chosen so far, and a workspace for each stream.
+class Library {
+ public:
+  static Library& instance() {
+    static auto* library = new Library();  // never destroyed: the driver may be gone first
+    return *library;
+  }
+
+  cublasLtHandle_t handle(Device device) {
+    std::lock_guard lock(mutex_);
+    cublasLtHandle_t& h = handles_[device.index];
+    if (!h) check_library(cublasLtCreate(&h), "cublasLtCreate");
+    return h;
+  }
+
+  void* workspace(const Stream& stream) {
+    std::lock_guard lock(mutex_);
+    auto& buffer = workspaces_[stream.handle];
+    if (!buffer) buffer = std::make_unique<Buffer>(stream.device, int64_t(kWorkspace));
+    return buffer->data();
+  }
+
+  cublasLtMatmulAlgo_t algorithm(Device device, const Product& p) {
+    const Kind kind{device.index,  p.N,          p.transpose_a ? magnitude(p.K) : p.K,
+                    p.type,        p.out_type,   p.transpose_a,
+                    p.transpose_b, p.bias,       p.a_alignment,
+                    p.b_alignment, p.c_alignment};
+    const cublasLtHandle_t library = handle(device);
+    std::lock_guard lock(mutex_);
+    const auto [found, is_new] = algorithms_.try_emplace(kind);
+    if (is_new) {
+      try {
+        found->second = choose(library, kind);
+      } catch (...) {
+        algorithms_.erase(found);
+        throw;
+      }
+    }
+    return found->second;
+  }
+
+ private:
+  static cublasLtMatmulAlgo_t choose(cublasLtHandle_t, const Kind&);
+
+  std::mutex mutex_;
+  std::map<int, cublasLtHandle_t> handles_;
+  std::map<void*, std::unique_ptr<Buffer>> workspaces_;
+  std::map<Kind, cublasLtMatmulAlgo_t> algorithms_;
+};
+
+// The first of the library's proposals for kNominalRows rows that adds up K in one piece.
+cublasLtMatmulAlgo_t Library::choose(cublasLtHandle_t library, const Kind& k) {
+  const Product p{.M = kNominalRows,
+                  .N = k.N,
+                  .K = k.K,
+                  .type = k.type,
+                  .out_type = k.out_type,
+                  .transpose_a = k.transpose_a,
+                  .transpose_b = k.transpose_b,
+                  .bias = k.bias,
+                  .a_stride = k.transpose_a ? kNominalRows : k.K,
+                  .b_stride = k.transpose_b ? k.K : k.N,
+                  .c_stride = k.N};
+  Description d(p, nullptr);
+  cublasLtMatmulPreferenceOpaque_t preference;
+  check_library(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
+  const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
+    check_library(
+        cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof(value)),
+        "cublasLtMatmulPreferenceSetAttribute");
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(kWorkspace));
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, k.b_alignment);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, k.a_alignment);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, k.c_alignment);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k.c_alignment);
+  cublasLtMatmulHeuristicResult_t proposals[16];
+  int count = 0;
+  check_library(cublasLtMatmulAlgoGetHeuristic(library, &d.operation, &d.b, &d.a, &d.c, &d.c,
+                                               &preference, 16, proposals, &count),
+                "cublasLtMatmulAlgoGetHeuristic");
+  for (int i = 0; i < count; ++i) {
+    int32_t pieces = 1;
+    size_t written = 0;
+    cublasLtMatmulAlgoConfigGetAttribute(&proposals[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
+                                         &pieces, sizeof(pieces), &written);
+    if (proposals[i].state == CUBLAS_STATUS_SUCCESS && pieces <= 1) return proposals[i].algo;
+  }
+  throw Error(text("cublasLt has no algorithm for a product with N = ", k.N, ", K = ", k.K, " in ",
+                   name_of(k.type), " that adds up K in one piece"));
+}
+
+// x in bfloat16, contiguous; the tensor keeps it alive.
+ConstView rounded(Stream& stream, ConstView x, Tensor& keep) {
+  if (x.dtype() == DType::bf16) return x;
+  keep = Tensor::empty({x.rows(), x.cols()}, DType::bf16, stream.device);
+  convert(stream, x, keep);
+  return keep;
+}
+
+void fill_zero(Stream& stream, View c) {
+  if (c.contiguous()) return fill(stream, c.row<char>(0), 0, size_t(c.size() * size_of(c.dtype())));
+  for (int64_t m = 0; m < c.rows(); ++m)
+    fill(stream, c.row<char>(m * size_of(c.dtype())), 0, size_t(c.cols() * size_of(c.dtype())));
+}
+
+}  // namespace
+
+void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
+            View c) {
+  const auto [M, N, K] = ProductSizes(a, b, bias, options, c);
+  if (M == 0 || N == 0) return;
+  if (K == 0) {  // an empty sum
+    if (!options.accumulate) fill_zero(stream, c);
+    if (bias) add_bias(stream, bias, c);
+    return;
+  }
+  const bool low = in_bfloat16(a, b, options);
+  Tensor a_low, b_low;
+  if (low) a = rounded(stream, a, a_low), b = rounded(stream, b, b_low);
+  CHECK(a.dtype() == b.dtype() && a.dtype() != DType::f64 && c.dtype() != DType::f64,
+        "matmul on the GPU: ", name_of(a.dtype()), " times ", name_of(b.dtype()), " gives ",
+        name_of(c.dtype()));
+  // The library adds only bfloat16 biases to a bfloat16 result, which a bias that trains must not
+  // be.
+  const bool library_adds_bias = bias && c.dtype() == DType::f32;
+  const Product p{.M = M,
+                  .N = N,
+                  .K = K,
+                  .type = a.dtype(),
+                  .out_type = c.dtype(),
+                  .transpose_a = options.transpose_a,
+                  .transpose_b = options.transpose_b,
+                  .bias = library_adds_bias,
+                  .a_stride = std::max(a.stride, a.cols()),
+                  .b_stride = std::max(b.stride, b.cols()),
+                  .c_stride = std::max(c.stride, c.cols()),
+                  .a_alignment = alignment(a),
+                  .b_alignment = alignment(b),
+                  .c_alignment = alignment(c)};
+  Library& library = Library::instance();
+  const cublasLtMatmulAlgo_t algorithm = library.algorithm(stream.device, p);
+  Description d(p, bias.pointer);
+  const float one = 1, kept = options.accumulate ? 1 : 0;
+  void* out = const_cast<void*>(c.pointer);
+  CUDA_CHECK(cudaSetDevice(stream.device.index));
+  check_library(
+      cublasLtMatmul(library.handle(stream.device), &d.operation, &one, b.pointer, &d.b, a.pointer,
+                     &d.a, &kept, out, &d.c, out, &d.c, &algorithm, library.workspace(stream),
+                     kWorkspace, static_cast<cudaStream_t>(stream.handle)),
+      "cublasLtMatmul");
+  if (bias && !library_adds_bias) add_bias(stream, bias, c);
+}
+
+}  // namespace cambium::gpu

@@ -1,0 +1,196 @@
+#include "models/generation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/kernels/generation.h"
+#include "core/random.h"
+#include "models/decoding.h"
+
+namespace cambium {
+
+Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options, std::span<const std::vector<int32_t>> inputs,
+                   std::span<const int> tuner)
+    : model_(model), options_(options), tuner_(tuner.begin(), tuner.end()),
+      eos_(options.eos.value_or(model.config().eos)), pass_(hooks) {
+  const ModelConfig& config = model.config();
+  if (config.is_seq2seq()) {
+    const std::vector<int64_t> index(inputs.size(), 0);
+    Layout layout(inputs, index, tuner_);
+    memory_.rows = model.encode(pass_, layout);
+    memory_begin_ = layout.begin, memory_length_ = layout.length;
+    given_.assign(inputs.size(), {*config.decoder_start});
+  } else {
+    given_.assign(inputs.begin(), inputs.end());
+  }
+  std::vector<int32_t> capacity;
+  for (const auto& ids : given_)
+    capacity.insert(capacity.end(), size_t(options.beams),
+                    int32_t(int64_t(ids.size()) + options.max_new_tokens + hooks.virtual_tokens(StackKind::decoder)));
+  cache_ = std::make_unique<DecoderCache>(config, capacity, model.activation_type(), model.device());
+}
+
+std::vector<Hypothesis> Decoding::start() const {
+  std::vector<Hypothesis> all;
+  for (size_t i = 0; i < given_.size(); ++i) all.push_back({int64_t(i), given_[i], int64_t(given_[i].size()), 0});
+  return all;
+}
+
+bool Decoding::is_end(int32_t token) const { return std::find(eos_.begin(), eos_.end(), token) != eos_.end(); }
+
+Tensor Decoding::logits(const std::vector<const Hypothesis*>& hypotheses, const std::vector<int32_t>& slot) {
+  const Device device = model_.device();
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<int32_t> past, begin, length;
+  std::vector<int> tuner;
+  for (const Hypothesis* h : hypotheses) {
+    ids.push_back(started_ ? std::vector<int32_t>{h->tokens.back()} : h->tokens);
+    past.push_back(int32_t(h->tokens.size()) - 1);
+    tuner.push_back(tuner_[size_t(h->input)]);
+    if (!memory_begin_.empty())
+      begin.push_back(memory_begin_[size_t(h->input)]), length.push_back(memory_length_[size_t(h->input)]);
+  }
+  cache_->active = slot;
+  const std::vector<int64_t> index(ids.size(), 0);
+  Layout layout = started_ ? Layout(ids, index, tuner, past) : Layout(ids, index, tuner);
+  if (!begin.empty())
+    memory_.segments = {Tensor::of(begin, device), Tensor::of(length, device), *std::max_element(length.begin(), length.end())};
+  const Var hidden = model_.decode(pass_, layout, begin.empty() ? nullptr : &memory_, cache_.get());
+  started_ = true;
+
+  std::vector<int32_t> last;
+  for (size_t s = 0; s < hypotheses.size(); ++s) last.push_back(layout.begin[s] + layout.length[s] - 1);
+  const auto map = std::make_shared<RowMap>(std::move(last), hidden.value.rows(), device);
+  return model_.logits(pass_, apply(TakeRows{map, 1, hidden.value.dtype()}, hidden, Var()).value);
+}
+
+namespace {
+
+// Last tokens of forbidden sequences whose other tokens stand at the end.
+void add_forbidden(const std::vector<int32_t>& tokens, const std::vector<std::vector<int32_t>>& forbidden, std::vector<int32_t>& banned) {
+  for (const std::vector<int32_t>& word : forbidden) {
+    const size_t before = word.size() - 1;
+    if (before <= tokens.size() && std::equal(word.begin(), word.end() - 1, tokens.end() - int64_t(before))) banned.push_back(word.back());
+  }
+}
+
+// Tokens that would complete an n-gram that is already there.
+void add_repeated(const std::vector<int32_t>& tokens, int64_t n, std::vector<int32_t>& banned) {
+  const int64_t size = int64_t(tokens.size());
+  if (size + 1 < n) return;
+  const auto tail = tokens.end() - (n - 1);
+  for (auto at = tokens.begin(); at + (n - 1) < tokens.end(); ++at)
+    if (std::equal(tail, tokens.end(), at)) banned.push_back(at[n - 1]);
+}
+
+}  // namespace
+
+void Decoding::mask(const std::vector<const Hypothesis*>& hypotheses, const Tensor& logits) const {
+  std::vector<int32_t> row, column, banned;
+  for (size_t r = 0; r < hypotheses.size(); ++r) {
+    const Hypothesis& h = *hypotheses[r];
+    banned.clear();
+    add_forbidden(h.tokens, options_.forbidden, banned);
+    if (h.written() < options_.min_new_tokens) banned.insert(banned.end(), eos_.begin(), eos_.end());
+    if (options_.no_repeat_ngram > 0) add_repeated(h.tokens, options_.no_repeat_ngram, banned);
+    for (const int32_t token : banned) row.push_back(int32_t(r)), column.push_back(token);
+  }
+  if (row.empty()) return;
+  Stream& stream = logits.stream();
+  DISPATCH(mask_logits, stream)(stream, Tensor::of(row, logits.device()), Tensor::of(column, logits.device()), logits);
+}
+
+std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const GenerationOptions& options, int64_t inputs, int64_t first_input) {
+  std::vector<std::vector<Generated>> results(static_cast<size_t>(inputs));
+  std::vector<Hypothesis> running = decoding.start();
+  std::vector<int32_t> slot(running.size());
+  std::iota(slot.begin(), slot.end(), 0);
+  while (!running.empty()) {
+    std::vector<const Hypothesis*> hypotheses;
+    for (const Hypothesis& h : running) hypotheses.push_back(&h);
+    const Tensor logits = decoding.logits(hypotheses, slot);
+    Stream& stream = logits.stream();
+    if (options.scores) DISPATCH(log_softmax, stream)(stream, logits, logits);
+    decoding.mask(hypotheses, logits);
+    const int64_t n = int64_t(running.size());
+    Tensor token = Tensor::empty({n, 1}, DType::i32, logits.device());
+    if (options.sample) {
+      std::vector<float> uniform;
+      for (const Hypothesis& h : running)
+        uniform.push_back(unit_float(philox(random_key(options.seed, "sample", uint64_t(first_input + h.input)), uint32_t(h.written()), 0, 0, 0).word[0]));
+      const SamplingConfig config{float(options.temperature), float(options.top_p), int(options.top_k)};
+      DISPATCH(sample_tokens, stream)(stream, config, logits, Tensor::of(uniform, logits.device()), token);
+    } else {
+      const Tensor value = Tensor::empty({n, 1}, DType::f32, logits.device());
+      DISPATCH(top_k, stream)(stream, logits, 1, value, token);
+    }
+    token = token.to(Device::cpu());
+    const Tensor host = options.scores ? logits.to(Device::cpu()) : Tensor();
+
+    std::vector<Hypothesis> next;
+    std::vector<int32_t> next_slot;
+    for (size_t i = 0; i < running.size(); ++i) {
+      Hypothesis& h = running[i];
+      const int32_t chosen = token.data<int32_t>()[i];
+      if (host) h.log_probability += double(host.data<float>()[int64_t(i) * host.cols() + chosen]);
+      h.tokens.push_back(chosen);
+      if (decoding.is_end(chosen) || h.written() == options.max_new_tokens) {
+        const std::vector<int32_t> ids(h.tokens.begin() + h.given, h.tokens.end());
+        results[size_t(h.input)] = {{ids, h.log_probability / std::pow(double(ids.size()), options.length_penalty)}};
+      } else {
+        next.push_back(std::move(h));
+        next_slot.push_back(slot[i]);
+      }
+    }
+    running = std::move(next);
+    slot = std::move(next_slot);
+  }
+  return results;
+}
+
+namespace {
+
+void check_options(const Model& model, const Hooks& hooks, const std::vector<std::vector<int32_t>>& inputs, const GenerationOptions& o) {
+  const ModelConfig& config = model.config();
+  check_input(bool(model.head) && config.decoder.layers, "this model has no decoder with an LM head: it cannot generate");
+  check_input(o.max_new_tokens >= 1 && o.min_new_tokens >= 0 && o.batch_size >= 1, "--max-new-tokens and --batch-size must be at least 1");
+  check_input(o.min_new_tokens <= o.max_new_tokens, "--min-new-tokens ", o.min_new_tokens, " exceeds --max-new-tokens ", o.max_new_tokens);
+  check_input(o.beams >= 1 && o.results >= 1 && o.results <= o.beams, "--num-results ", o.results, " needs as many beams; there are ", o.beams);
+  check_input(!o.sample || o.beams == 1, "--beam ", o.beams, " and sampling exclude each other");
+  check_input(o.temperature > 0 && o.top_p > 0 && o.top_p <= 1 && o.top_k >= 0, "sampling needs a temperature above 0, top-p in (0, 1] and top-k of at least 0");
+  check_input((1 + int64_t(std::max<size_t>(1, config.eos.size()))) * o.beams <= config.vocabulary, "--beam ", o.beams, " exceeds what a vocabulary of ", config.vocabulary, " offers");
+  std::vector<std::vector<int32_t>> lists = o.forbidden;
+  for (const auto& word : lists) check_input(!word.empty(), "--forbid: an empty sequence of tokens");
+  lists.push_back(o.eos.value_or(std::vector<int32_t>()));
+  for (const auto& list : lists)
+    for (const int32_t id : list) check_input(id >= 0 && id < config.vocabulary, "token ", id, " is outside the vocabulary of ", config.vocabulary);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    check_input(!inputs[i].empty(), "input ", i, " has no tokens");
+    for (const int32_t id : inputs[i]) check_input(id >= 0 && id < config.vocabulary, "input ", i, ": id ", id, " is outside the vocabulary of ", config.vocabulary);
+    const int64_t longest = (config.is_seq2seq() ? 1 : int64_t(inputs[i].size())) + o.max_new_tokens - 1 + hooks.virtual_tokens(StackKind::decoder);
+    check_input(!config.max_positions || std::max(longest, int64_t(inputs[i].size())) <= config.max_positions, "input ", i, " has ", inputs[i].size(), " tokens; with ",
+                o.max_new_tokens, " new ones that is more than the model's ", config.max_positions, " positions");
+  }
+}
+
+}  // namespace
+
+std::vector<std::vector<Generated>> generate(Model& model, Hooks& hooks, const std::vector<std::vector<int32_t>>& inputs,
+                                             const GenerationOptions& options, const std::vector<int>& tuner,
+                                             const std::function<void(int64_t)>& progress) {
+  check_options(model, hooks, inputs, options);
+  std::vector<int> tuners = tuner.empty() ? std::vector<int>(inputs.size(), 0) : tuner;
+  std::vector<std::vector<Generated>> all;
+  for (size_t begin = 0; begin < inputs.size(); begin += size_t(options.batch_size)) {
+    const size_t count = std::min(size_t(options.batch_size), inputs.size() - begin);
+    Decoding decoding(model, hooks, options, std::span(inputs).subspan(begin, count), std::span(tuners).subspan(begin, count));
+    auto results = options.beams > 1 ? beam_search(decoding, options, int64_t(count))
+                                     : write_one_by_one(decoding, options, int64_t(count), int64_t(begin));
+    for (auto& r : results) all.push_back(std::move(r));
+    if (progress) progress(int64_t(all.size()));
+  }
+  return all;
+}
+
+}  // namespace cambium

@@ -1,0 +1,224 @@
+#include "models/load.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+
+#include "core/files.h"
+#include "core/hdf5.h"
+#include "core/progress.h"
+#include "core/sha256.h"
+#include "models/import/config.h"
+
+namespace cambium {
+namespace {
+
+bool list_all = false;
+
+// ": a, b, c and 4 more"
+std::string listed(const std::vector<std::string>& names) {
+  const size_t shown = list_all ? names.size() : std::min<size_t>(3, names.size());
+  std::string list;
+  for (size_t i = 0; i < shown; ++i) list += (i ? ", " : ": ") + names[i];
+  if (shown < names.size()) list += text(" and ", names.size() - shown, " more");
+  return list;
+}
+
+struct ShapeOf {
+  std::string name;
+  Shape shape;
+};
+
+// Names and shapes of a model's parameters; takes no memory for their values.
+std::vector<ShapeOf> shapes_of(const ModelConfig& config) {
+  Model model(config, DType::f32, Device::cpu(), Model::Storage::none);
+  std::vector<ShapeOf> all;
+  for (const NamedParameter& p : model.parameters()) all.push_back({p.name, p.value().shape()});
+  return all;
+}
+
+Shape without_leading_ones(const Shape& shape) {
+  const int64_t* first = shape.begin();
+  while (first + 1 < shape.end() && *first == 1) ++first;
+  return Shape(std::span(first, shape.end()));
+}
+
+Tensor transposed(const Tensor& x) {
+  Tensor y = Tensor::empty({x.shape()[1], x.shape()[0]}, DType::f32);
+  const int64_t rows = x.shape()[0], cols = x.shape()[1];
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < cols; ++c) y.data<float>()[c * rows + r] = x.data<float>()[r * cols + c];
+  return y;
+}
+
+// Row 2 i + half of a head is row half * size / 2 + i of ours.
+Tensor unpermuted(const Tensor& x, int64_t heads) {
+  Tensor y = Tensor::like(x);
+  const int64_t size = x.shape()[0] / heads, half = size / 2;
+  for (int64_t h = 0; h < heads; ++h)
+    for (int64_t i = 0; i < half; ++i)
+      for (int64_t part = 0; part < 2; ++part) {
+        const int64_t to = h * size + part * half + i, from = h * size + 2 * i + part;
+        y.rows(to, to + 1).copy_from(x.rows(from, from + 1));
+      }
+  return y;
+}
+
+// A Hugging Face directory or a GGUF file.
+class ForeignSource : public ModelSource {
+ public:
+  ForeignSource(std::string path, ModelConfig config, std::unique_ptr<WeightFile> weights, const std::vector<NameRule>& rules)
+      : ModelSource(std::move(path), std::move(config)), weights_(std::move(weights)) {
+    std::vector<std::string> extra, missing, misshaped;
+    std::map<std::string, bool> used;
+    for (const NameRule& rule : rules) {
+      const std::vector<std::string> names = spellings(config_.family, rule.foreign);
+      const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights_->has(n); });
+      if (found == names.end() && rule.optional) continue;
+      if (found == names.end()) missing.push_back(rule.foreign);
+      else places_[rule.ours] = {rule, *found, {}}, used[*found] = true;
+    }
+    for (const std::string& name : weights_->names())
+      if (!used.count(name) && !is_ignored(config_, name)) extra.push_back(name);
+    if (missing.empty())
+      for (const ShapeOf& s : shapes_of(config_)) {
+        if (!places_.count(s.name)) continue;  // optional
+        Place& place = places_.at(s.name);
+        place.shape = s.shape;
+        const Shape there = without_leading_ones(weights_->shape(place.name));
+        const bool turned = place.rule.relayout == Relayout::transpose;
+        const Shape needed = without_leading_ones(turned && s.shape.rank() == 2 ? Shape{s.shape[1], s.shape[0]} : s.shape);
+        if (!(there == needed)) misshaped.push_back(text(place.name, " ", there, " instead of ", needed));
+      }
+    check_input(extra.empty() && missing.empty() && misshaped.empty(), path_, ": the weights do not fit the configuration (",
+                config_.family, ")\n", extra.size(), " names too many", listed(extra), "\n", missing.size(), " missing", listed(missing), "\n",
+                misshaped.size(), " of another shape", listed(misshaped));
+  }
+
+  Tensor read(const std::string& name) const override {
+    if (!places_.count(name)) return zeros(name);
+    const Place& place = places_.at(name);
+    Tensor t = weights_->read(place.name).to(DType::f32);
+    if (place.rule.relayout == Relayout::transpose && t.shape().rank() == 2) return transposed(t);
+    if (place.rule.relayout == Relayout::unpermute_rows) return unpermuted(t, place.rule.heads);
+    return t.reshape(place.shape);
+  }
+  std::string foreign_name(const std::string& name) const override {
+    const auto found = std::find_if(huggingface_.begin(), huggingface_.end(), [&](const NameRule& r) { return r.ours == name; });
+    return found == huggingface_.end() || found->relayout != Relayout::same ? "" : found->foreign;
+  }
+  std::vector<std::string> files() const override { return {weights_->path()}; }
+
+ private:
+  struct Place {
+    NameRule rule;
+    std::string name;  // in the file
+    Shape shape;       // of ours
+  };
+  // What files may leave out is zero.
+  Tensor zeros(const std::string& name) const {
+    for (const ShapeOf& s : shapes_of(config_))
+      if (s.name == name) return Tensor::zeros(s.shape, DType::f32);
+    throw Error(text(path_, ": there is no parameter ", name));
+  }
+  std::unique_ptr<WeightFile> weights_;
+  std::map<std::string, Place> places_;
+  std::vector<NameRule> huggingface_ = huggingface_names(config_);
+};
+
+std::string dataset_of(std::string name) {
+  std::replace(name.begin(), name.end(), '.', '/');
+  return "/parameters/" + name;
+}
+
+// Our own form.
+class Hdf5Source : public ModelSource {
+ public:
+  explicit Hdf5Source(const std::string& path) : ModelSource(path, {}), file_(path) {
+    check_input(file_.has_attribute("/", "model_config"), path, " is an HDF5 file, but no model");
+    config_ = config_from_json(file_.attribute<std::string>("/", "model_config"), path);
+    huggingface_ = huggingface_names(config_);
+    std::vector<std::string> missing, misshaped;
+    std::vector<std::string> extra = file_.is_group("/parameters") ? file_.datasets("/parameters") : std::vector<std::string>();
+    for (const ShapeOf& s : shapes_of(config_)) {
+      const std::string place = dataset_of(s.name);
+      std::erase(extra, place);
+      if (!file_.is_dataset(place)) missing.push_back(s.name);
+      else if (!(file_.shape(place) == s.shape)) misshaped.push_back(text(s.name, " ", file_.shape(place), " instead of ", s.shape));
+    }
+    check_input(extra.empty() && missing.empty() && misshaped.empty(), path, ": the weights do not fit the configuration\n", extra.size(),
+                " names too many", listed(extra), "\n", missing.size(), " missing", listed(missing), "\n", misshaped.size(), " of another shape",
+                listed(misshaped));
+  }
+  Tensor read(const std::string& name) const override { return file_.read(dataset_of(name)).to(DType::f32); }
+  std::string foreign_name(const std::string& name) const override {
+    const auto found = std::find_if(huggingface_.begin(), huggingface_.end(), [&](const NameRule& r) { return r.ours == name; });
+    return found == huggingface_.end() || found->relayout != Relayout::same ? "" : found->foreign;
+  }
+  std::vector<std::string> files() const override { return {path_}; }
+
+ private:
+  Hdf5File file_;
+  std::vector<NameRule> huggingface_;
+};
+
+}  // namespace
+
+void list_all_names(bool all) { list_all = all; }
+
+std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
+  if (path.ends_with(".h5")) return std::make_unique<Hdf5Source>(path);
+  auto weights = open_weights(path);
+  if (const auto* gguf = dynamic_cast<const GgufFile*>(weights.get())) {
+    const ModelConfig config = read_gguf_config(*gguf);
+    return std::make_unique<ForeignSource>(path, config, std::move(weights), gguf_names(config));
+  }
+  check_input(is_directory(path), path, ": weights alone are no model; give the directory with its config.json");
+  const ModelConfig config = read_huggingface_config(path, *weights);
+  return std::make_unique<ForeignSource>(path, config, std::move(weights), huggingface_names(config));
+}
+
+std::string ModelSource::hash() const {
+  // Remembered by the files' places, sizes and times.
+  Sha256 identity;
+  for (const std::string& file : files()) {
+    struct stat info = {};
+    char* real = ::realpath(file.c_str(), nullptr);
+    identity.update(real ? real : file);
+    std::free(real);
+    if (::stat(file.c_str(), &info) == 0)
+      identity.update(text("|", info.st_size, "|", info.st_mtim.tv_sec, "|", info.st_mtim.tv_nsec, "|", info.st_ino, "|"));
+  }
+  const char *home = std::getenv("CAMBIUM_HOME"), *user = std::getenv("HOME");
+  const std::string folder = text(home ? home : user ? text(user, "/.cache/cambium") : text("/tmp"), "/hashes");
+  const std::string memory = folder + "/" + hex(identity.finish());
+  if (file_exists(memory))
+    if (const std::string known = read_text_file(memory, 4096); known.size() == 64) return known;
+
+  Sha256 sum;
+  for (const ShapeOf& s : shapes_of(config_)) {
+    const Tensor values = read(s.name).to(DType::f32);
+    sum.update(text(s.name, " ", s.shape, "\n"));
+    sum.update(values.raw(), size_t(values.bytes()));
+  }
+  const std::string hash = hex(sum.finish());
+  try {  // a cache that cannot be written costs time, no more
+    make_directories(folder);
+    write_file(memory, hash);
+  } catch (const Error&) {
+  }
+  return hash;
+}
+
+std::unique_ptr<Model> load_model(const ModelSource& source, DType weights, Device device) {
+  auto model = std::make_unique<Model>(source.config(), weights, device);
+  for (const NamedParameter& p : model->parameters()) {
+    const Tensor value = p.value();
+    value.copy_from(source.read(p.name).to(value.dtype()).to(device));
+  }
+  return model;
+}
+
+}  // namespace cambium

@@ -1,0 +1,104 @@
+// matmul: the GPU side against the CPU side, and what it promises: a row's bits do not depend on
+// the other rows.
+#include "core/kernels/matmul.h"
+
+#include "tests/cuda/sides.h"
+
+namespace cambium::testing {
+namespace {
+
+struct Product {
+  int64_t M, N, K;
+  DType a, b, c;
+  MatmulOptions options;
+  bool bias;
+  int64_t margin = 0;  // columns before and after each matrix
+};
+
+std::vector<Tensor> run(const Product& p, Stream& s) {
+  const auto matrix = [&](int64_t rows, int64_t cols, DType t, uint64_t seed) {
+    return strided(random_array({rows, cols}, seed), t, s.device, p.margin, p.margin);
+  };
+  const Strided a = p.options.transpose_a ? matrix(p.K, p.M, p.a, 1) : matrix(p.M, p.K, p.a, 1);
+  const Strided b = p.options.transpose_b ? matrix(p.N, p.K, p.b, 2) : matrix(p.K, p.N, p.b, 2);
+  const Strided c = matrix(p.M, p.N, p.c, 3);
+  const Tensor bias = p.bias ? to_tensor(random_array({p.N}, 4), DType::f32, s.device) : Tensor();
+  DISPATCH(matmul, s)(s, a, b, bias, p.options, c);
+  return {c.all};
+}
+
+TEST(GpuMatmul, AgreesWithTheCpu) {
+  constexpr DType f32 = DType::f32, bf16 = DType::bf16;
+  const std::vector<std::array<int64_t, 3>> sizes = {{1, 1, 1},     {5, 7, 3}, {33, 40, 65},
+                                                     {64, 16, 128}, {0, 4, 4}, {4, 0, 4}};
+  const std::vector<std::array<DType, 3>> types = {{f32, f32, f32},   {bf16, bf16, bf16},
+                                                   {bf16, bf16, f32}, {f32, bf16, f32},
+                                                   {bf16, f32, bf16}, {f32, f32, bf16}};
+  for (const auto& [M, N, K] : sizes)
+    for (const auto& [a, b, c] : types)
+      for (int flags = 0; flags < 32; ++flags) {
+        const Product p{.M = M,
+                        .N = N,
+                        .K = K,
+                        .a = a,
+                        .b = b,
+                        .c = c,
+                        .options = {.transpose_a = (flags & 1) != 0,
+                                    .transpose_b = (flags & 2) != 0,
+                                    .accumulate = (flags & 4) != 0,
+                                    .round_to_bf16 = a == f32 && b == f32 && c == bf16},
+                        .bias = (flags & 8) != 0,
+                        .margin = flags & 16 ? 3 : 0};
+        expect_sides_agree([&](Stream& s) { return run(p, s); }, c == bf16 ? 1e-2 : 1e-5,
+                           text("matmul ", M, "x", N, "x", K, " ", name_of(a), " ", name_of(b), " ",
+                                name_of(c), ", flags ", flags));
+      }
+}
+
+TEST(GpuMatmul, AnEmptySumIsZero) {
+  if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
+  Stream& s = current_stream(Device::gpu());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    const Array c = to_array(
+        run({.M = 3, .N = 4, .K = 0, .a = type, .b = type, .c = type, .options = {}, .bias = false},
+            s)[0]);
+    EXPECT_EQ(c.largest(), 0);
+  }
+}
+
+TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {
+  if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
+  Stream& s = current_stream(Device::gpu());
+  for (const DType type : {DType::f32, DType::bf16})
+    for (const bool transpose_b : {false, true}) {
+      const int64_t M = 70, N = 48, K = 96;
+      const Tensor a = to_tensor(random_array({M, K}, 1), type, s.device);
+      const Tensor b =
+          to_tensor(random_array(transpose_b ? Shape{N, K} : Shape{K, N}, 2), type, s.device);
+      const Tensor all = Tensor::empty({M, N}, type, s.device);
+      gpu::matmul(s, a, b, {}, {.transpose_b = transpose_b}, all);
+      for (const auto& [begin, end] :
+           {std::pair<int64_t, int64_t>{0, 1}, {69, 70}, {3, 20}, {32, 64}}) {
+        const Tensor part = Tensor::empty({end - begin, N}, type, s.device);
+        gpu::matmul(s, a.rows(begin, end), b, {}, {.transpose_b = transpose_b}, part);
+        EXPECT_TRUE(same_bits(part, all.rows(begin, end)))
+            << name_of(type) << " rows " << begin << " to " << end;
+      }
+    }
+}
+
+TEST(GpuMatmul, NamesSizesThatDoNotFit) {
+  if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
+  Stream& s = current_stream(Device::gpu());
+  const Tensor a = Tensor::zeros({2, 3}, DType::f32, s.device),
+               c = Tensor::zeros({2, 4}, DType::f32, s.device);
+  try {
+    gpu::matmul(s, a, a, {}, {}, c);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "matmul: a [2,3], b [2,3], bias [0], c [2,4]");
+  }
+}
+
+}  // namespace
+}  // namespace cambium::testing

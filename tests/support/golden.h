@@ -1,0 +1,39 @@
+// Reference files of tests/golden, made with PyTorch and transformers (tests/golden/README.md).
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/json.h"
+#include "models/files/safetensors.h"
+#include "models/layout.h"
+#include "tests/support/array.h"
+
+namespace cambium::testing {
+
+inline std::string golden_path(const std::string& name) { return std::string(CAMBIUM_SOURCE_DIR "/tests/golden/") + name; }
+
+// Sequences of a batch.json or cases.json.
+inline Batch golden_batch(const nlohmann::json& j) {
+  Batch batch;
+  for (const auto& ids : j.at("inputs")) {
+    batch.emplace_back();
+    batch.back().ids = ids.get<std::vector<int32_t>>();
+    batch.back().index = int64_t(batch.size()) - 1;
+    if (j.contains("targets")) batch.back().labels = j.at("targets").at(batch.size() - 1).get<std::vector<int32_t>>();
+  }
+  return batch;
+}
+
+// A tensor's gradient agrees within `share` of its largest value plus 1e-6 of the largest of all tensors: gradients that are
+// zero but for rounding (attention's key biases) are no reference.
+inline void expect_close(const Array& value, const Array& reference, double share, double floor, const std::string& what) {
+  ASSERT_EQ(value.size(), reference.size()) << what;
+  const double allowed = share * reference.largest() + floor;
+  for (int64_t i = 0; i < value.size(); ++i)
+    ASSERT_NEAR(value(i), reference(i), allowed) << what << ", element " << i;
+}
+
+}  // namespace cambium::testing
