@@ -175,7 +175,12 @@ void OnnxFile::add(const std::string& name, const Place& place) {
   const Initializer& data = initializer(place.data);
   check_input(int64_t(data.data.size()) == data.shape.size() * (data.type == kFloat ? 4 : 1), path_,
               ": \"", place.data, "\" has no raw data");
-  if (!place.scale.empty()) single(place.scale), single(place.zero_point);  // they must be there
+  if (!place.scale.empty()) {  // both must be there
+    single(place.scale);
+    const float zero_point = single(place.zero_point);
+    check_input(zero_point >= -128 && zero_point <= 255, path_, ": \"", place.zero_point, "\" is ",
+                zero_point, ", no 8-bit integer");
+  }
   const Shape shape = place.transposed ? Shape{data.shape[1], data.shape[0]} : data.shape;
   check_input(entries_
                   .emplace(name, Entry{shape, data.type == kFloat  ? "F32"
