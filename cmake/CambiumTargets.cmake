@@ -11,6 +11,7 @@ pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
+find_library(STEMMER_LIBRARY stemmer REQUIRED)  # Snowball
 
 add_library(cambium_flags INTERFACE)
 target_include_directories(cambium_flags INTERFACE ${CMAKE_SOURCE_DIR})
@@ -50,9 +51,12 @@ function(cambium_library)
   add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
   target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE OpenMP::OpenMP_CXX DNNL::dnnl
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU PkgConfig::ZIP
-    ${HDF5_C_LIBRARIES})
+    ${STEMMER_LIBRARY} ${HDF5_C_LIBRARIES})
   target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})
   target_compile_definitions(cambium PRIVATE CAMBIUM_VERSION="${PROJECT_VERSION}")
+  set_source_files_properties(experiments/lib/data_path.cpp PROPERTIES
+    COMPILE_DEFINITIONS CAMBIUM_SOURCE_DATA="${CMAKE_SOURCE_DIR}/experiments/data")
+  install(DIRECTORY experiments/data/ DESTINATION share/cambium)
   cambium_gpu_link(cambium)
 endfunction()
 
@@ -61,8 +65,8 @@ function(cambium_programs)
   file(GLOB mains CONFIGURE_DEPENDS experiments/*.cpp)
   foreach(main IN LISTS mains)
     get_filename_component(name ${main} NAME_WE)
-    add_executable(${name} ${main})
-    target_link_libraries(${name} PRIVATE cambium nlohmann_json::nlohmann_json)
-    set_target_properties(${name} PROPERTIES BUILD_RPATH "$ORIGIN/../lib" INSTALL_RPATH "$ORIGIN/../lib")
+    add_executable(program_${name} ${main})
+    target_link_libraries(program_${name} PRIVATE cambium)
+    set_target_properties(program_${name} PROPERTIES OUTPUT_NAME ${name} BUILD_RPATH "$ORIGIN/../lib" INSTALL_RPATH "$ORIGIN/../lib")
   endforeach()
 endfunction()

@@ -301,6 +301,11 @@ std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bo
   return packed->transposed.pieces.empty() && packed->plain.pieces.empty() ? nullptr : packed;
 }
 
+bool multiplies_bf16() {
+  constexpr int kBf16 = int(dnnl::cpu_isa::avx512_core_bf16);  // a set of bits
+  return (int(dnnl::get_effective_cpu_isa()) & kBf16) == kBf16;
+}
+
 int64_t packed_bytes(const PackedMatrix& packed) {
   int64_t bytes = 0;
   for (const auto* form : {&packed.transposed, &packed.plain})

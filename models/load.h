@@ -42,9 +42,6 @@ class ModelSource {
 // that order, and nothing is loaded. `weights`: the type of products' matrices.
 std::unique_ptr<Model> load_model(const ModelSource&, DType weights, Device = Device::cpu());
 
-// Writes a model in our form (path ending in .h5) or as a Hugging Face directory (else) that transformers loads.
-void save_model(Model&, const std::string& path);
-
 // Lists of names in errors are cut to the first three unless this is set.
 void list_all_names(bool all);
 

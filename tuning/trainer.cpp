@@ -26,11 +26,6 @@ int64_t warmup_steps(const std::string& option, int64_t total) {
   return percent ? int64_t(std::llround(value / 100 * double(total))) : int64_t(value);
 }
 
-int64_t steps_of(const TrainData& data, const TrainOptions& options) {
-  if (!data.fixed.empty()) return int64_t(data.fixed.size());
-  return (int64_t(data.examples.size()) + options.batch_size - 1) / options.batch_size;
-}
-
 }  // namespace
 
 std::vector<int32_t> shuffled(int64_t count, uint64_t seed, int64_t epoch) {
@@ -53,7 +48,7 @@ Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data
   check_input(options_.shards >= 1 && (options_.shards & (options_.shards - 1)) == 0, "--shards ", options_.shards, " is no power of two");
   check_input(options_.clip >= 0, "--clip ", options_.clip, " is negative");
   if (options_.lr == 0) options_.lr = tuner.default_learning_rate();
-  steps_per_epoch_ = steps_of(data_, options_);
+  steps_per_epoch_ = (int64_t(data_.examples.size()) + options_.batch_size - 1) / options_.batch_size;
   total_steps_ = options_.steps ? options_.steps : steps_per_epoch_ * options_.epochs;
   warmup_ = warmup_steps(options_.warmup, total_steps_);
   audit_.emplace(trained_, tuner_, std::min(total_steps_, kWatchedSteps));
@@ -69,7 +64,6 @@ void Trainer::resume_at(int64_t step) {
 
 std::vector<int32_t> Trainer::batch_at(int64_t step) const {
   const int64_t epoch = (step - 1) / steps_per_epoch_, place = (step - 1) % steps_per_epoch_;
-  if (!data_.fixed.empty()) return data_.fixed[size_t(place)];
   const int64_t count = int64_t(data_.examples.size()), begin = place * options_.batch_size;
   std::vector<int32_t> order;
   if (options_.shuffle) {

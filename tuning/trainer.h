@@ -31,11 +31,9 @@ struct TrainOptions {
   int64_t eval_every = 0;         // steps; 0: at the end of each epoch
 };
 
-// Examples by number. `batches` fixed beforehand are never shuffled.
 struct TrainData {
   std::vector<Sequence> examples;
-  std::vector<Sequence> dev;               // may be empty
-  std::vector<std::vector<int32_t>> fixed; // if not empty: the batches, as numbers of examples
+  std::vector<Sequence> dev;  // may be empty
 };
 
 // What a step did, for logs.

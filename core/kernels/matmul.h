@@ -26,6 +26,8 @@ Matmul matmul;
 // a tenth slower on the plain layout. Null where the plain layout is as good.
 std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bool plain);
 int64_t packed_bytes(const PackedMatrix&);
+// The processor has instructions for bfloat16 products.
+bool multiplies_bf16();
 }  // namespace cpu
 
 namespace gpu { Matmul matmul; }

@@ -73,40 +73,55 @@ Candidates find_candidates(const MeteorLexicon& lexicon, const Tokens& output, c
   return candidates;
 }
 
-// Positions that are taken.
-class Mask {
+// The words that are taken: those of the reference, then those of the output.
+class Taken {
  public:
-  explicit Mask(size_t size) : bits_((size + 63) / 64) {}
-  bool test(int i) const { return bits_[size_t(i) / 64] >> (i % 64) & 1; }
-  bool any(int start, int length) const {
-    for (int i = start; i < start + length; ++i)
-      if (test(i)) return true;
+  Taken(size_t reference, size_t output) : reference_(int(reference)), bits_((reference + output + 63) / 64) {}
+  bool reference_word(int i) const { return test(i); }
+  bool any(const MeteorMatch& match) const {
+    for (int i = 0; i < match.length; ++i)
+      if (test(match.start + i)) return true;
+    for (int i = 0; i < match.output_length; ++i)
+      if (test(reference_ + match.output_start + i)) return true;
     return false;
   }
-  void set(int start, int length) {
-    for (int i = start; i < start + length; ++i) bits_[size_t(i) / 64] |= uint64_t(1) << (i % 64);
+  void add(const MeteorMatch& match) {
+    for (int i = 0; i < match.length; ++i) set(match.start + i);
+    for (int i = 0; i < match.output_length; ++i) set(reference_ + match.output_start + i);
   }
 
  private:
+  bool test(int i) const { return bits_[size_t(i) / 64] >> (i % 64) & 1; }
+  void set(int i) { bits_[size_t(i) / 64] |= uint64_t(1) << (i % 64); }
+
+  int reference_;
   std::vector<uint64_t> bits_;
 };
 
 // An alignment of the reference up to some word. Its matches form a list shared with the paths it came from.
 struct Path {
-  Mask used_reference, used_output;
+  Taken taken;
   int matched_output = 0, matched_reference = 0;  // weighted, without fractions
   int chunks = 0, distance = 0;
   int next = 0;         // the first word of the reference that is not decided
   int output_end = -1;  // where the last match ended in the output, -1 after a gap
   int last = -1;        // node of the last match
 
-  bool operator<(const Path& other) const {  // the better first
-    const auto key = [](const Path& p) {
-      return std::array{-(p.matched_output + p.matched_reference), p.chunks, p.distance};
-    };
-    return key(*this) < key(other);
-  }
+  // The smaller the better.
+  std::array<int, 3> cost() const { return {-(matched_output + matched_reference), chunks, distance}; }
 };
+
+// The best paths, at most as many as the beam is wide, in order; of equals the earlier first.
+void prune(std::vector<Path>& paths) {
+  std::vector<std::pair<std::array<int, 3>, size_t>> order;
+  for (size_t i = 0; i < paths.size(); ++i) order.emplace_back(paths[i].cost(), i);
+  std::sort(order.begin(), order.end());
+  const size_t kept = std::min(kBeam, order.size());
+  std::vector<Path> best;
+  best.reserve(kept);
+  for (size_t i = 0; i < kept; ++i) best.push_back(std::move(paths[order[i].second]));
+  paths = std::move(best);
+}
 
 class Search {
  public:
@@ -116,16 +131,14 @@ class Search {
     const int words = int(candidates_.at.size());
     std::vector<Path> paths{start()}, longer;
     for (int i = 0; i < words; ++i) {
-      std::stable_sort(paths.begin(), paths.end());
-      if (paths.size() > kBeam) paths.erase(paths.begin() + kBeam, paths.end());
+      prune(paths);
       longer.clear();
       for (Path& path : paths) extend(std::move(path), i, longer);
       std::swap(paths, longer);
     }
-    std::stable_sort(paths.begin(), paths.end());
-    if (paths.size() > kBeam) paths.erase(paths.begin() + kBeam, paths.end());
+    prune(paths);
     for (Path& path : paths) path.chunks += path.output_end != -1;
-    std::stable_sort(paths.begin(), paths.end());
+    prune(paths);
     std::vector<MeteorMatch> matches;
     for (int node = paths.front().last; node >= 0; node = nodes_[size_t(node)].before)
       matches.push_back(*nodes_[size_t(node)].match);
@@ -136,7 +149,7 @@ class Search {
  private:
   // Matches without rivals are fixed from the beginning.
   Path start() {
-    Path path{Mask(candidates_.at.size()), Mask(candidates_.touching_output.size())};
+    Path path{Taken(candidates_.at.size(), candidates_.touching_output.size())};
     const auto alone = [](const std::vector<int>& touching, int start, int length) {
       return std::all_of(touching.begin() + start, touching.begin() + start + length, [](int n) { return n == 1; });
     };
@@ -147,29 +160,25 @@ class Search {
           !alone(candidates_.touching_output, match.output_start, match.output_length))
         continue;
       fixed_[i] = &match;
-      path.used_reference.set(match.start, match.length);
-      path.used_output.set(match.output_start, match.output_length);
+      path.taken.add(match);
     }
     return path;
   }
 
   // Adds to `longer` what becomes of `path` at word i of the reference.
   void extend(Path path, int i, std::vector<Path>& longer) {
-    if (path.used_reference.test(i)) {
+    if (path.taken.reference_word(i)) {
       if (const MeteorMatch* match = fixed_[size_t(i)]; match && i >= path.next) take(path, *match, path.distance);
       longer.push_back(std::move(path));
       return;
     }
     for (const MeteorMatch& match : candidates_.at[size_t(i)]) {
-      if (path.used_reference.any(match.start, match.length) ||
-          path.used_output.any(match.output_start, match.output_length))
-        continue;
-      Path& taken = longer.emplace_back(path);
-      taken.used_reference.set(match.start, match.length);
-      taken.used_output.set(match.output_start, match.output_length);
+      if (path.taken.any(match)) continue;
+      Path& next = longer.emplace_back(path);
+      next.taken.add(match);
       // The original adds the distance to the path it copied from, so that it counts against its later siblings
       // and not against itself; scores depend on that.
-      take(taken, match, path.distance);
+      take(next, match, path.distance);
     }
     path.chunks += path.output_end != -1;
     path.output_end = -1;

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <set>
 
+#include "core/csv.h"
 #include "core/error.h"
 #include "experiments/lib/data_path.h"
 #include "experiments/lib/metrics/regex.h"
@@ -69,7 +70,7 @@ struct Prefixes {
 const Prefixes& prefixes() {
   static const Prefixes lists = [] {
     Prefixes read;
-    const std::string file = read_text_file(data_path("meteor/english.prefixes"), 1 << 20);
+    const std::string file = read_data_file(data_path("meteor/english.prefixes"), 1 << 20);
     for_each_line(file, [&](std::string_view line) {
       const auto words = split(line);
       if (words.empty() || words[0].front() == '#') return;
@@ -87,7 +88,7 @@ bool starts_with(std::string_view word, char first, char last) {
 
 // What becomes of a word that ends in a full stop, given the next word (empty at the end).
 std::string settle_full_stop(std::string_view word, std::string_view next) {
-  static const Regex letter(".*?([" + kAlpha + "])", Regex::unicode);
+  static const Regex letter(".*?[" + kAlpha + "]", Regex::unicode | Regex::anchored);
   const std::string_view stem = word.substr(0, word.size() - 1);
   if (stem.find_first_not_of('.') == std::string_view::npos) return std::string(word);  // only dots
   if (stem.find('.') != std::string_view::npos && letter.match_at(stem, 0).end > 0) {
@@ -130,8 +131,8 @@ class Dictionary {
 };
 
 struct WordNet {
-  Dictionary synsets{read_xz(data_path("meteor/english.synsets.xz"), 64 << 20)};
-  Dictionary inflected{read_xz(data_path("meteor/english.exceptions.xz"), 64 << 20)};
+  Dictionary synsets{read_data_file(data_path("meteor/english.synsets.xz"), 64 << 20)};
+  Dictionary inflected{read_data_file(data_path("meteor/english.exceptions.xz"), 64 << 20)};
   std::unordered_map<std::string_view, std::vector<std::string_view>> bases;  // irregular form -> base forms
   std::set<std::string, std::less<>> function_words;
 
@@ -142,7 +143,7 @@ struct WordNet {
   }
 
  private:
-  std::string function_file_ = read_text_file(data_path("meteor/english.words"), 1 << 20);
+  std::string function_file_ = read_data_file(data_path("meteor/english.words"), 1 << 20);
 };
 
 const WordNet& wordnet() {
@@ -243,7 +244,7 @@ void MeteorLexicon::add_paraphrase(const Tokens& phrase, Tokens paraphrase) {
 }
 
 void MeteorLexicon::load_paraphrases() {
-  const std::string file = read_xz(data_path("meteor/paraphrases.xz"), size_t(1) << 30);
+  const std::string file = read_data_file(data_path("meteor/paraphrases.xz"));
   // False if one of the words has not been read: then the phrase cannot match.
   const auto known = [&](std::string_view phrase, Tokens& tokens) {
     tokens.clear();

@@ -58,8 +58,8 @@ struct Ngram {
 struct NgramHash {
   size_t operator()(const Ngram& ngram) const {
     uint64_t hash = uint64_t(ngram.order);
-    for (int i = 0; i < ngram.order; ++i) hash = mix_bits(hash ^ uint32_t(ngram.words[size_t(i)]));
-    return size_t(hash);
+    for (int i = 0; i < ngram.order; ++i) hash = (hash ^ uint32_t(ngram.words[size_t(i)])) * 0x9e3779b97f4a7c15u;
+    return size_t(mix_bits(hash));
   }
 };
 

@@ -70,7 +70,7 @@ const std::string kBeforeNumber = "(?:ca|figs?|prop|nos?|art|bldg|pp|op)\\.";
 std::vector<Rule> make_rules() {
   std::vector<Rule> rules;
   const auto add = [&](const std::string& pattern, Form form = Form::same) {
-    rules.push_back({Regex(pattern, Regex::unicode | Regex::caseless), form});
+    rules.push_back({Regex(pattern, Regex::unicode | Regex::caseless | Regex::anchored), form});
   };
   add("(cannot|'twas)", Form::split_3);
   add("(" + kApostrophe + "tis|gonna|gotta|lemme|gimme|wanna)", Form::split_2);

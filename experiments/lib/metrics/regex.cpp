@@ -30,8 +30,8 @@ struct Regex::Compiled {
 };
 
 Regex::Regex(std::string_view pattern, int flags) {
-  const uint32_t options =
-      (flags & unicode ? PCRE2_UTF : 0u) | (flags & caseless ? uint32_t(PCRE2_CASELESS) : 0u);
+  const uint32_t options = (flags & unicode ? PCRE2_UTF : 0u) | (flags & caseless ? PCRE2_CASELESS : 0u) |
+                           (flags & anchored ? PCRE2_ANCHORED : 0u);
   int error = 0;
   PCRE2_SIZE where = 0;
   auto compiled = std::make_shared<Compiled>();
@@ -63,7 +63,7 @@ std::string Regex::replace_all(const std::string& text, const char* replacement)
 Regex::Ends Regex::match_at(std::string_view text, size_t at) const {
   thread_local const MatchData match(pcre2_match_data_create(2, nullptr));
   const int count = pcre2_match(compiled_->code, as_units(text), text.size(), at,
-                                PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK, match.get(), nullptr);
+                                PCRE2_NO_UTF_CHECK, match.get(), nullptr);
   if (count == PCRE2_ERROR_NOMATCH) return {};
   CHECK(count >= 0, "regular expression: ", message_of(count));
   const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(match.get());

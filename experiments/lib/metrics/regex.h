@@ -9,14 +9,15 @@ namespace cambium::metrics {
 
 class Regex {
  public:
-  // Flags may be added. Without `unicode` a character is a byte; with it the text must be valid UTF-8.
-  enum Flag { bytes = 0, unicode = 1, caseless = 2 };
+  // Flags may be added. Without `unicode` a character is a byte; with it the text must be valid UTF-8. `anchored`
+  // patterns match only where the search starts.
+  enum Flag { bytes = 0, unicode = 1, caseless = 2, anchored = 4 };
   explicit Regex(std::string_view pattern, int flags = bytes);
 
   // Every match from left to right replaced by `replacement` ($1, $2 stand for groups).
   std::string replace_all(const std::string& text, const char* replacement) const;
 
-  // A match that starts exactly at byte `at`: the ends of the whole and of group 1. `end` is 0 if there is none.
+  // An anchored pattern's match at byte `at`: the ends of the whole and of group 1. `end` is 0 if there is none.
   struct Ends {
     size_t end = 0, group = 0;
   };

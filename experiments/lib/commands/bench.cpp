@@ -1,0 +1,124 @@
+// bench: how long a training step and decoding take on random weights in published shapes.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/random.h"
+#include "experiments/lib/commands/commands.h"
+#include "experiments/lib/shapes.h"
+#include "models/generation.h"
+
+namespace cambium {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t seed, int64_t index) {
+  const RandomKey key = random_key(seed, "bench", uint64_t(index));
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i) ids.push_back(int32_t(uint64_t(philox(key, uint32_t(i), 0, 0, 0).word[0]) * uint64_t(vocabulary) >> 32));
+  return ids;
+}
+
+// Every token is a target; roberta-base scores one position a sequence.
+Batch random_batch(const ModelConfig& config, const BenchOptions& options, uint64_t seed) {
+  Batch batch;
+  for (int64_t s = 0; s < options.batch; ++s) {
+    Sequence q;
+    q.index = s;
+    q.ids = random_tokens(options.length, config.vocabulary, seed, s);
+    q.labels = config.is_seq2seq() ? random_tokens(options.length, config.vocabulary, seed, s + options.batch) : q.ids;
+    if (config.is_encoder())
+      for (size_t t = 1; t < q.labels.size(); ++t) q.labels[t] = kNotScored;
+    batch.push_back(std::move(q));
+  }
+  return batch;
+}
+
+OptionMap bench_options(const std::string& tuner, const ModelConfig& config) {
+  if (tuner == "lora") return {{"rank", "8"}, {"targets", config.fused_attention ? "query_key_value" : "query,value"}};
+  if (tuner == "prefix") return {{"length", "10"}, {"init", "random"}};
+  if (tuner == "prompt") return {{"length", "10"}};
+  return {};
+}
+
+nlohmann::ordered_json result(std::vector<double> seconds, double tokens, int64_t trained) {
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  nlohmann::ordered_json j{{"step_s", median}, {"min_s", seconds.front()}, {"tok_s", tokens / median}, {"trainable", trained},
+                           {"rss_mib", double(usage.ru_maxrss) / 1024}};
+  return j;
+}
+
+nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
+  TrainedSet trained(model, tuner);
+  model.pack_frozen([&](const Parameter& p) { return trained.trains(p); });
+  AdamWOptimizer optimizer({}, trained.for_optimizer());
+  const Batch batch = random_batch(model.config(), options, seed);
+  const float scale = 1 / float(model.scored_tokens(batch));
+  std::vector<double> seconds;
+  constexpr int64_t kWarmUp = 2;
+  for (int64_t step = 0; step < options.steps + kWarmUp; ++step) {
+    const auto start = Clock::now();
+    std::vector<Tensor> gradients;
+    {
+      Tape tape;
+      Pass pass(tuner, tape);
+      pass.set_dropout(model.config().dropout, seed, uint64_t(step));
+      trained.enter(pass);
+      const Model::Loss loss = model.loss(pass, batch, {.gradient_scale = scale});
+      tape.backward(loss.sum, Tensor::of(std::vector<float>{1}).to(model.device()));
+      gradients = trained.gradients(pass);
+    }
+    const GradientNorm norm = gradient_norm(gradients);
+    optimizer.step(1e-4, norm.norm > 1 ? 1 / norm.norm : 1, gradients);
+    synchronize(model.device());
+    if (step >= kWarmUp) seconds.push_back(seconds_since(start));
+  }
+  return result(seconds, double(options.batch * options.length), trained.scalars());
+}
+
+nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
+  const int64_t trained = TrainedSet(model, tuner).scalars();
+  model.pack_frozen([](const Parameter&) { return false; });
+  std::vector<std::vector<int32_t>> prompts;
+  for (int64_t s = 0; s < options.batch; ++s) prompts.push_back(random_tokens(options.length, model.config().vocabulary, seed, s));
+  GenerationOptions generation{.max_new_tokens = options.new_tokens, .eos = std::vector<int32_t>(), .batch_size = options.batch};
+  std::vector<double> seconds;
+  for (int64_t step = 0; step < options.steps + 1; ++step) {
+    const auto start = Clock::now();
+    generate(model, tuner, prompts, generation);
+    if (step > 0) seconds.push_back(seconds_since(start));
+  }
+  return result(seconds, double(options.batch * options.new_tokens), trained);
+}
+
+}  // namespace
+
+int run_bench(const CommonOptions& common, const BenchOptions& options) {
+  check_input(options.what == "step" || options.what == "generate", "bench ", options.what, ": there are step and generate");
+  check_input(options.batch >= 1 && options.length >= 1 && options.steps >= 1 && options.new_tokens >= 1, "--batch, --length, --steps and --new-tokens must be at least 1");
+  const ModelConfig config = published_shape(options.shape);
+  const Device device = device_of(common);
+  Model model(config, weight_type_of(common, device), device);
+  model.randomize(common.seed);
+  const auto tuner = make_tuner(options.tuner, bench_options(options.tuner, config), {.model = model, .seed = common.seed});
+  const auto j = options.what == "step" ? bench_step(model, *tuner, options, common.seed) : bench_generate(model, *tuner, options, common.seed);
+  if (common.json) {
+    std::cout << j.dump() << "\n";
+  } else {
+    std::printf("%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB\n", options.shape.c_str(), options.what.c_str(), options.tuner.c_str(),
+                j["step_s"].get<double>(), j["min_s"].get<double>(), j["tok_s"].get<double>(), j["rss_mib"].get<double>());
+  }
+  return 0;
+}
+
+}  // namespace cambium

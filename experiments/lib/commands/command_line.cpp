@@ -1,0 +1,245 @@
+// The command line of `cambium`: arguments to options. (The only file that knows CLI11.)
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <new>
+
+#include "core/machine.h"
+#include "core/signals.h"
+#include "experiments/lib/commands/commands.h"
+#include "experiments/lib/metrics/metric.h"
+#include "experiments/lib/shapes.h"
+#include "models/fetch.h"
+
+namespace cambium {
+namespace {
+
+std::string listed(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& w : words) list += (list.empty() ? "" : ", ") + w;
+  return list;
+}
+
+constexpr const char* kModelHelp =
+    "Hugging Face directory, .gguf file, .h5 file of ours, or the name of a fetched model";
+constexpr const char* kTunerHelp = "checkpoint of a tuner";
+
+void add_common(CLI::App& command, CommonOptions& common) {
+  command.add_option("--device", common.device, "auto, cpu, gpu or gpu:INDEX")->group("Common");
+  command.add_option("--dtype", common.dtype, "type of the frozen base: f32 or bf16 (default: bf16 where the processor multiplies it)")->group("Common");
+  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")->group("Common");
+  command.add_option("--seed", common.seed, "seed of everything that is random")->group("Common");
+  command.add_flag("--quiet", common.quiet, "no progress, no notes")->group("Common");
+  command.add_flag("--verbose", common.verbose, "whole lists in errors")->group("Common");
+  command.add_flag("--json", common.json, "results as JSON")->group("Common");
+}
+
+// What runs when a subcommand was chosen.
+using Action = std::function<int(const CommonOptions&)>;
+
+struct Commands {
+  CLI::App& app;
+  CommonOptions& common;
+  Action& action;
+
+  template <class Options>
+  std::pair<CLI::App*, Options*> add(const char* name, const char* help, int (*run)(const CommonOptions&, const Options&)) {
+    CLI::App* command = app.add_subcommand(name, help);
+    auto options = std::make_shared<Options>();
+    Options* plain = options.get();
+    command->callback([this, options, run] { action = [options, run](const CommonOptions& c) { return run(c, *options); }; });
+    add_common(*command, common);
+    return {command, plain};
+  }
+};
+
+void add_generation(CLI::App& c, GenerationOptions& g) {
+  c.add_option("--max-new-tokens", g.max_new_tokens, "longest output")->capture_default_str();
+  c.add_option("--min-new-tokens", g.min_new_tokens, "no end token before so many");
+  c.add_option("--beam", g.beams, "beams; 1: greedy")->capture_default_str();
+  c.add_option("--num-results", g.results, "results an input, at most as many as beams")->capture_default_str();
+  c.add_option("--length-penalty", g.length_penalty, "a beam's score is log probability / length^penalty")->capture_default_str();
+  c.add_option("--no-repeat-ngram", g.no_repeat_ngram, "no n-gram comes twice");
+  c.add_option("--batch-size", g.batch_size, "inputs at a time")->capture_default_str();
+}
+
+void add_fetch(Commands& commands) {
+  auto [c, o] = commands.add<FetchOptions>("fetch", "Bring a model onto this machine", run_fetch);
+  c->add_option("name", o->name, text(listed(known_models()), ", or owner/name of the Hugging Face hub"))->required();
+}
+
+void add_tokenize(Commands& commands) {
+  auto [c, o] = commands.add<TokenizeOptions>("tokenize", "Lines of text to token ids, or back", run_tokenize);
+  c->add_option("--model", o->model, kModelHelp)->required();
+  c->add_option("--input", o->input, "file of lines (default: standard input); a line that is a JSON string is decoded first");
+  c->add_option("--output", o->output, "file (default: standard output)");
+  c->add_flag("--decode", o->decode, "ids to text");
+  c->add_flag_callback("--no-special", [o = o] { o->special = false; }, "without the special tokens that the model's tokenizer adds");
+}
+
+void add_forward(Commands& commands) {
+  auto [c, o] = commands.add<ForwardOptions>("forward", "Logits, loss and gradients of a batch, as HDF5", run_forward);
+  c->add_option("--model", o->model, kModelHelp)->required();
+  c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
+  c->add_option("--input", o->input, "batch.json: {\"inputs\": [[ids], ..], \"targets\": [[ids], ..]}")->required();
+  c->add_option("--output", o->output, "out.h5")->required();
+  c->add_flag("--gradients", o->gradients, "gradients of all base parameters, or of the tuners' own");
+  c->add_flag("--force-base", o->force_base, "use a tuner of another base");
+}
+
+void add_train(Commands& commands) {
+  auto [c, o] = commands.add<TrainCommandOptions>("train", "Train a tuner on a task or on batches", run_train);
+  TrainRun& run = o->run;
+  TrainOptions& t = run.train;
+  c->add_option("--model", o->model, kModelHelp)->required();
+  c->add_option("--tuner", run.method, text("method: ", listed(tuner_methods())));
+  c->add_option("--option", o->options, "option of the method, as name=value; may come several times")->allow_extra_args(false);
+  c->add_option("--tuner-from", run.tuner_from, "start from the tuner in a checkpoint");
+  c->add_option("--task", o->task, text("task: ", listed(task_names())));
+  c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
+  c->add_option("--batches", o->batches, "batch.json instead of a task: in its order, without shuffling");
+  c->add_option("--output", run.run.directory, "directory of the run")->required();
+  c->add_option("--optimizer", t.optimizer, "adamw, adafactor or sgd")->capture_default_str();
+  c->add_option("--lr", t.lr, "learning rate (default: the method's)")->check(CLI::PositiveNumber);
+  c->add_option("--schedule", t.schedule, "constant, linear or cosine")->capture_default_str();
+  c->add_option("--warmup", t.warmup, "steps, or a share of all (6%)")->capture_default_str();
+  c->add_option("--weight-decay", t.optimizer_options.weight_decay, "of every trained tensor")->capture_default_str();
+  c->add_option("--beta1", t.optimizer_options.beta1, "of AdamW")->capture_default_str();
+  c->add_option("--beta2", t.optimizer_options.beta2, "of AdamW")->capture_default_str();
+  c->add_option("--epsilon", t.optimizer_options.epsilon, "of AdamW")->capture_default_str();
+  c->add_option("--momentum", t.optimizer_options.momentum, "of SGD");
+  c->add_option("--clip", t.clip, "largest norm of the gradient; 0: off")->capture_default_str();
+  c->add_option("--batch-size", t.batch_size, "sequences a step")->capture_default_str();
+  c->add_option("--epochs", t.epochs, "times through the data")->capture_default_str();
+  c->add_option("--steps", t.steps, "steps instead of epochs");
+  c->add_option("--shards", t.shards, "pieces of a batch, a power of two: less memory; stored with the run")->capture_default_str();
+  c->add_option("--dropout", o->dropout, "probability, or config for the model's own")->capture_default_str();
+  c->add_option("--label-smoothing", t.label_smoothing, "share of the target that is spread over the vocabulary");
+  c->add_option("--limit", o->limit, "so many training examples, drawn from the seed");
+  c->add_flag_callback("--no-shuffle", [o = o] { o->run.train.shuffle = false; }, "keep the order of the data");
+  c->add_flag_callback("--no-eval", [o = o] { o->evaluate = false; }, "no dev loss (and no best.h5)");
+  c->add_option("--save-every", t.save_every, "steps between checkpoints (default: at the end only)");
+  c->add_option("--eval-every", t.eval_every, "steps between dev losses (default: at the end of each epoch)");
+  c->add_flag("--recompute", t.recompute, "keep only layers' inputs and compute them again in backward: less memory, a third more time");
+  c->add_flag("--resume", run.run.resume, "continue the run in --output");
+  c->add_flag("--overwrite", run.run.overwrite, "replace the run in --output");
+  c->add_flag("--force-base", run.force_base, "start from a tuner of another base");
+}
+
+void add_generate(Commands& commands) {
+  auto [c, o] = commands.add<GenerateOptions>("generate", "Continue texts", run_generate);
+  GenerationOptions& g = o->generation;
+  c->add_option("--model", o->model, kModelHelp)->required();
+  c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
+  c->add_option("--input", o->input, "file of lines (default: standard input); a line that is a JSON string is decoded first");
+  c->add_option("--output", o->output, "file (default: standard output)");
+  c->add_option("--format", o->format, "jsonl or text")->capture_default_str();
+  add_generation(*c, g);
+  c->add_option("--forbid", o->forbid, "ids that are never chosen: 198,628; 12+13 forbids the pair")->allow_extra_args(false);
+  c->add_option_function<double>("--temperature", [o = o](double t) { o->generation.temperature = t, o->generation.sample = true; }, "sample with this temperature");
+  c->add_option_function<int64_t>("--top-k", [o = o](int64_t k) { o->generation.top_k = k, o->generation.sample = true; }, "sample from the k most probable");
+  c->add_option_function<double>("--top-p", [o = o](double p) { o->generation.top_p = p, o->generation.sample = true; }, "sample from the most probable that reach p together");
+  c->add_flag("--force-base", o->force_base, "use a tuner of another base");
+}
+
+void add_evaluate(Commands& commands) {
+  auto [c, o] = commands.add<EvaluateOptions>("evaluate", "Outputs and scores on a task", run_evaluate);
+  c->add_option("--model", o->model, kModelHelp)->required();
+  c->add_option("--tuner", o->tuner, kTunerHelp);
+  c->add_option("--task", o->task, text("task: ", listed(task_names())))->required();
+  c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
+  c->add_option("--split", o->split, "dev or test")->capture_default_str();
+  c->add_option("--limit", o->limit, "the first so many inputs");
+  c->add_option("--output", o->output, "directory for outputs and scores")->required();
+  c->add_option("--max-new-tokens", o->max_new_tokens, "longest output (default: the task's)");
+  c->add_option("--beam", o->beams, "beams; 1: greedy")->capture_default_str();
+  c->add_option("--batch-size", o->batch_size, "inputs at a time")->capture_default_str();
+  c->add_flag("--overwrite", o->overwrite, "replace what is in --output");
+  c->add_flag("--force-base", o->force_base, "use a tuner of another base");
+}
+
+void add_rest(Commands& commands) {
+  {
+    auto [c, o] = commands.add<ScoreOptions>("score", "Score outputs against references", run_score);
+    c->add_option("--metric", o->metric, listed(metrics::metric_names()))->required();
+    c->add_option("--references", o->references, "CSV with columns mr and ref, or groups of lines with empty lines between them")->required();
+    c->add_option("--outputs", o->outputs, "one line a group")->required();
+  }
+  {
+    auto [c, o] = commands.add<InspectOptions>("inspect", "What a checkpoint or model of ours holds", run_inspect);
+    c->add_option("file", o->file, "FILE.h5")->required();
+    c->add_option("--model", o->model, "base for --check (default: the one that the file names)");
+    c->add_flag("--check", o->check, "compare stored logits with computed ones");
+  }
+  {
+    auto [c, o] = commands.add<ConvertOptions>("convert", "A model from one form to another", run_convert);
+    c->add_option("input", o->input, kModelHelp)->required();
+    c->add_option("output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
+  }
+  {
+    auto [c, o] = commands.add<MergeOptions>("merge", "Add a tuner into the weights", run_merge);
+    c->add_option("--model", o->model, kModelHelp)->required();
+    c->add_option("--tuner", o->tuner, kTunerHelp)->required();
+    c->add_option("--output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
+    c->add_flag("--force-base", o->force_base, "merge into another base");
+  }
+  auto [c, o] = commands.add<BenchOptions>("bench", "Time a training step or decoding on random weights", run_bench);
+  c->add_option("what", o->what, "step or generate")->required();
+  c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
+  c->add_option("--tuner", o->tuner, "full, lora, prefix, prompt or adapter")->capture_default_str();
+  c->add_option("--batch", o->batch, "sequences")->capture_default_str();
+  c->add_option("--length", o->length, "tokens a sequence")->capture_default_str();
+  c->add_option("--new-tokens", o->new_tokens, "of generate")->capture_default_str();
+  c->add_option("--steps", o->steps, "steps that are timed")->capture_default_str();
+}
+
+}  // namespace
+
+int guarded(const std::function<int()>& body) {
+  const auto report = [](const char* what) { std::fprintf(stderr, "error: %s\n", what); };
+  try {
+    return body();
+  } catch (const Error& error) {
+    report(error.what());
+    return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    report("out of memory; a smaller --batch-size or --shards may help");
+  } catch (const std::filesystem::filesystem_error& error) {
+    report(error.what());
+  } catch (const std::exception& error) {
+    report(error.what());
+  }
+  return 1;
+}
+
+int command_line(int argc, char** argv) {
+  CLI::App app("cambium: parameter-efficient tuning of language models", "cambium");
+  app.set_version_flag("--version", software_version());
+  app.require_subcommand(1);
+  app.footer("cambium COMMAND --help explains a command. Exit codes: 0 done, 1 failed while working, 2 unusable arguments or input, "
+             "75 stopped by a signal after saving.");
+  CommonOptions common;
+  Action action;
+  Commands commands{app, common, action};
+  add_fetch(commands);
+  add_tokenize(commands);
+  add_forward(commands);
+  add_train(commands);
+  add_generate(commands);
+  add_evaluate(commands);
+  add_rest(commands);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {
+    return app.exit(done);  // --help, --version
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 2;
+  }
+  return guarded([&] {
+    apply(common);
+    return action(common);
+  });
+}
+
+}  // namespace cambium

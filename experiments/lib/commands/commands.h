@@ -1,0 +1,93 @@
+// The subcommands of `cambium`: options as plain structs, and what each does. Each returns the exit code.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/lib/session.h"
+#include "experiments/lib/train_run.h"
+
+namespace cambium {
+
+struct FetchOptions {
+  std::string name;
+};
+int run_fetch(const CommonOptions&, const FetchOptions&);
+
+struct TokenizeOptions {
+  std::string model, input, output;
+  bool decode = false, special = true;
+};
+int run_tokenize(const CommonOptions&, const TokenizeOptions&);
+
+struct ForwardOptions {
+  std::string model, input, output;
+  std::vector<std::string> tuners;
+  bool gradients = false, force_base = false;
+};
+int run_forward(const CommonOptions&, const ForwardOptions&);
+
+struct TrainCommandOptions {
+  std::string model, task, data, batches, dropout = "0";
+  std::vector<std::string> options;  // k=v
+  int64_t limit = 0;
+  bool evaluate = true;  // the dev loss now and then
+  TrainRun run;
+};
+int run_train(const CommonOptions&, const TrainCommandOptions&);
+
+struct GenerateOptions {
+  std::string model, input, output, format = "jsonl";
+  std::vector<std::string> tuners;
+  bool force_base = false;
+  GenerationOptions generation;
+  std::vector<std::string> forbid;  // "198", or "12+13" for a sequence
+};
+int run_generate(const CommonOptions&, const GenerateOptions&);
+
+struct EvaluateOptions {
+  std::string model, tuner, task, data, split = "test", output;
+  bool force_base = false, overwrite = false;
+  int64_t limit = 0;
+  std::optional<int64_t> max_new_tokens;
+  int64_t beams = 1, batch_size = 32;
+};
+int run_evaluate(const CommonOptions&, const EvaluateOptions&);
+
+struct ScoreOptions {
+  std::string metric, references, outputs;
+};
+int run_score(const CommonOptions&, const ScoreOptions&);
+
+struct InspectOptions {
+  std::string file, model;
+  bool check = false;
+};
+int run_inspect(const CommonOptions&, const InspectOptions&);
+
+struct ConvertOptions {
+  std::string input, output;
+};
+int run_convert(const CommonOptions&, const ConvertOptions&);
+
+struct MergeOptions {
+  std::string model, tuner, output;
+  bool force_base = false;
+};
+int run_merge(const CommonOptions&, const MergeOptions&);
+
+struct BenchOptions {
+  std::string what, shape = "gpt2", tuner = "lora";
+  int64_t batch = 8, length = 64, new_tokens = 32, steps = 5;
+  bool kernels = false;
+};
+int run_bench(const CommonOptions&, const BenchOptions&);
+
+// Reads the arguments, runs the subcommand, prints errors; the exit code of the program.
+int command_line(int argc, char** argv);
+
+// Runs `body` with the program's error handling: messages on standard error, exit codes 0, 1, 2, 75.
+int guarded(const std::function<int()>& body);
+
+}  // namespace cambium

@@ -1,0 +1,53 @@
+// convert and merge: models from one form to another.
+#include <cstdio>
+
+#include "core/files.h"
+#include "core/progress.h"
+#include "experiments/lib/commands/commands.h"
+#include "models/export.h"
+#include "models/fetch.h"
+
+namespace cambium {
+
+int run_convert(const CommonOptions&, const ConvertOptions& options) {
+  const std::string path = find_model(options.input);
+  const auto source = ModelSource::open(path);
+  save_model(*source, [&](const std::string& name) { return source->read(name); }, path, options.output);
+  return 0;
+}
+
+int run_merge(const CommonOptions& common, const MergeOptions& options) {
+  CommonOptions exact = common;
+  exact.device = "cpu", exact.dtype = "f32";  // the sum is made in float32, whatever the base trains in
+  Session session = open_session(options.model, exact);
+  const auto tuner = open_tuner(options.tuner, session, options.force_base);
+  const Golden golden = read_golden(options.tuner);
+  const Golden before = compute_golden(*session.model, *tuner, golden.sequences);
+  check_input(tuner->merge_into(*session.model), tuner->method(), " cannot be merged into the weights: it computes something that they cannot");
+
+  // The base alone must now give what both gave.
+  class None : public Tuner {
+    std::string method() const override { return "none"; }
+    OptionMap options() const override { return {}; }
+    double default_learning_rate() const override { return 0; }
+  } none;
+  double worst = 0, largest = 0;
+  const Golden after = compute_golden(*session.model, none, golden.sequences);
+  for (size_t i = 0; i < after.logits.size(); ++i)
+    for (int64_t k = 0; k < after.logits[i].size(); ++k) {
+      worst = std::max(worst, std::abs(double(after.logits[i].data<float>()[k]) - double(before.logits[i].data<float>()[k])));
+      largest = std::max(largest, std::abs(double(before.logits[i].data<float>()[k])));
+    }
+  constexpr double kBound = 1e-4;  // of the largest logit
+  CHECK(worst <= kBound * std::max(1.0, largest), "merged and unmerged logits differ by ", worst, "; allowed is ", kBound * std::max(1.0, largest), ". Nothing was written");
+  Model& model = *session.model;
+  save_model(*session.source, [&](const std::string& name) {
+    for (const NamedParameter& p : model.parameters())
+      if (p.name == name) return p.value();
+    throw Error(text("there is no parameter ", name));
+  }, session.source->path(), options.output);
+  Progress::say(text(options.output, ": merged; logits differ by at most ", worst, " from the unmerged ones"));
+  return 0;
+}
+
+}  // namespace cambium

@@ -1,0 +1,117 @@
+// train and evaluate.
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/files.h"
+#include "core/progress.h"
+#include "core/signals.h"
+#include "experiments/lib/batch_file.h"
+#include "experiments/lib/commands/commands.h"
+#include "experiments/lib/evaluation.h"
+
+namespace cambium {
+namespace {
+
+using nlohmann::json;
+
+OptionMap options_of(const std::vector<std::string>& list) {
+  OptionMap map;
+  for (const std::string& option : list) {
+    const size_t equals = option.find('=');
+    check_input(equals != option.npos && equals > 0, "--option ", option, ": give name=value");
+    check_input(map.emplace(option.substr(0, equals), option.substr(equals + 1)).second, "--option ", option.substr(0, equals), " is given twice");
+  }
+  return map;
+}
+
+// "0.1" for all places, or the base model's own.
+DropoutRates dropout_of(const std::string& option, const ModelConfig& config) {
+  if (option == "config") return config.dropout;
+  float p = -1;
+  const auto [end, error] = std::from_chars(option.data(), option.data() + option.size(), p);
+  check_input(error == std::errc() && end == option.data() + option.size() && p >= 0 && p < 1, "--dropout ", option, ": give a probability below 1, or config");
+  return {p, p, p, 0};
+}
+
+TrainData data_of(const TrainCommandOptions& options, const Session& session, TrainRun& run) {
+  TrainData data;
+  if (!options.batches.empty()) {
+    data.examples = read_batch_file(options.batches, *session.model, 1);
+    run.train.shuffle = false;
+    return data;
+  }
+  const auto task = make_task(options.task, options.data);
+  run.words = task->words(), run.labels = task->labels();
+  const auto encode = [&](std::vector<TextPair> pairs) {
+    std::vector<Sequence> all;
+    for (const TextPair& pair : pairs) all.push_back(to_sequence(pair, session.require_tokenizer(), session.model->config(), int64_t(all.size())));
+    return all;
+  };
+  data.examples = encode(sample(task->examples(Split::train), options.limit, run.train.seed));
+  if (options.evaluate) data.dev = encode(sample(task->examples(Split::dev), 200, 0));
+  return data;
+}
+
+}  // namespace
+
+int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
+  check_input(options.task.empty() != options.batches.empty(), "train needs either --task with its data, or --batches");
+  check_input(options.run.method.empty() != options.run.tuner_from.empty(), "train needs either --tuner METHOD or --tuner-from CHECKPOINT");
+  Session session = open_session(options.model, common);
+  TrainRun run = options.run;
+  run.options = options_of(options.options);
+  run.train.seed = common.seed;
+  run.train.dropout = dropout_of(options.dropout, session.model->config());
+  TrainData data = data_of(options, session, run);
+  catch_stop_signals();
+  const TrainResult result = train(session, run, std::move(data));
+  if (result.end == TrainEnd::stopped) {
+    Progress::say(text("stopped after step ", result.steps, "; --resume continues from there"));
+    return kStoppedExitCode;
+  }
+  const json summary = {{"steps", result.steps}, {"loss", result.last_loss}, {"seconds", result.seconds}, {"tok_s", result.tokens_per_second},
+                        {"trainable", result.trained_scalars}, {"checkpoint", run.run.directory + "/checkpoint.h5"}};
+  if (common.json) std::cout << summary.dump() << "\n";
+  else Progress::say(text(result.tuner->method(), ": ", result.trained_scalars, " parameters trained for ", result.steps, " steps in ",
+                          print_duration(result.seconds), ", last loss ", result.last_loss, ", ", run.run.directory, "/checkpoint.h5"));
+  return 0;
+}
+
+int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
+  check_input(!options.output.empty(), "--output names no directory");
+  if (file_exists(options.output))
+    check_input(is_directory(options.output) && (options.overwrite || list_directory(options.output).empty()), options.output,
+                " is not empty; --overwrite replaces what is there");
+  const auto task = make_task(options.task, options.data);
+  Session session = open_session(options.model, common, true, !options.tuner.empty());
+  Hooks none;
+  std::unique_ptr<Tuner> tuner = options.tuner.empty() ? nullptr : open_tuner(options.tuner, session, options.force_base);
+  session.model->pack_frozen([](const Parameter&) { return false; });
+  GenerationOptions generation = task->generation();
+  generation.max_new_tokens = options.max_new_tokens.value_or(generation.max_new_tokens);
+  generation.beams = options.beams, generation.batch_size = options.batch_size, generation.seed = common.seed;
+  const EvaluationResult result = evaluate(session, tuner ? *tuner : none, *task, split_named(options.split), options.limit, generation);
+
+  nlohmann::ordered_json scores;
+  for (const auto& [name, value] : result.scores) scores[name] = value;
+  scores["inputs"] = result.inputs.size();
+  scores["new_tokens"] = result.new_tokens;
+  scores["seconds"] = result.seconds;
+  make_directories(options.output);
+  std::string outputs, references;
+  for (size_t i = 0; i < result.outputs.size(); ++i) {
+    outputs += result.outputs[i] + "\n";
+    for (const std::string& r : result.references[i]) references += r + "\n";
+    references += "\n";
+  }
+  write_file(options.output + "/outputs.txt", outputs);
+  write_file(options.output + "/references.txt", references);
+  write_file(options.output + "/scores.json", scores.dump(2) + "\n");
+  if (common.json) std::cout << scores.dump() << "\n";
+  else for (const auto& [name, value] : scores.items()) std::printf("%-12s %s\n", name.c_str(), value.dump().c_str());
+  return 0;
+}
+
+}  // namespace cambium

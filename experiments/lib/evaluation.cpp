@@ -1,0 +1,44 @@
+#include "experiments/lib/evaluation.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/progress.h"
+#include "experiments/lib/metrics/metric.h"
+
+namespace cambium {
+
+double EvaluationResult::score(const std::string& name) const {
+  for (const auto& [key, value] : scores)
+    if (key == name) return value;
+  throw Error(text("there is no score ", name));
+}
+
+EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Split split, int64_t limit, const GenerationOptions& options) {
+  const Tokenizer& tokenizer = session.require_tokenizer();
+  std::vector<EvaluationItem> items = task.items(split);
+  check_input(limit >= 0, "--limit ", limit, " is negative");
+  if (limit && limit < int64_t(items.size())) items.resize(size_t(limit));
+  check_input(!items.empty(), "the task has no inputs in this split");
+
+  EvaluationResult result;
+  std::vector<std::vector<int32_t>> prompts;
+  for (EvaluationItem& item : items) {
+    prompts.push_back(to_prompt(item.input, tokenizer, session.model->config()));
+    result.inputs.push_back(std::move(item.input));
+    result.references.push_back(std::move(item.references));
+  }
+  Progress progress("decoding", int64_t(prompts.size()));
+  const auto start = std::chrono::steady_clock::now();
+  const auto generated = generate(*session.model, hooks, prompts, options, {}, [&](int64_t done) { progress.update(done); });
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (const auto& best : generated) {
+    check_input(!best.empty(), "an input got no output");
+    result.new_tokens += int64_t(best.front().ids.size());
+    result.outputs.push_back(task.cleaned(tokenizer.decode(best.front().ids, true)));
+  }
+  result.scores = metrics::score(task.metric(), result.references, result.outputs);
+  return result;
+}
+
+}  // namespace cambium

@@ -1,0 +1,26 @@
+// Evaluating a model on a task: outputs for its inputs, and their scores.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "experiments/lib/session.h"
+#include "experiments/lib/tasks/task.h"
+
+namespace cambium {
+
+struct EvaluationResult {
+  std::vector<std::pair<std::string, double>> scores;  // as metrics::score names and scales them
+  std::vector<std::string> inputs, outputs;
+  std::vector<std::vector<std::string>> references;
+  int64_t new_tokens = 0;
+  double seconds = 0;  // of decoding alone
+
+  double score(const std::string& name) const;
+};
+
+// limit: the first so many inputs; 0: all.
+EvaluationResult evaluate(Session&, Hooks&, const Task&, Split, int64_t limit, const GenerationOptions&);
+
+}  // namespace cambium

@@ -1,0 +1,27 @@
+// Scores of labels and of numbers: accuracy, F1, Matthews correlation, Pearson and Spearman.
+#pragma once
+
+#include <span>
+
+#include "experiments/lib/metrics/statistics_table.h"
+
+namespace cambium::metrics {
+
+// An output is right if it equals one of its references. Scores {"accuracy"}, 0 to 1.
+StatisticsTable accuracy_table(const References& references, const Outputs& outputs);
+
+// The scores below need exactly one reference each, a label; at most 256 different labels, else InputError.
+
+// As scikit-learn. Scores {"f1", "f1_macro"}, 0 to 1. With at most two labels f1 is that of the positive one:
+// "1" (0 if there are only zeros), or of other labels the last in byte order; with more it is the macro average.
+StatisticsTable f1_table(const References& references, const Outputs& outputs);
+
+// Matthews' correlation in Gorodkin's form for any number of classes, 0 if either side is constant. Scores
+// {"matthews"}, -1 to 1.
+StatisticsTable matthews_table(const References& references, const Outputs& outputs);
+
+// Correlations of two rows of numbers of equal length, -1 to 1; NaN if either row is constant.
+double pearson(std::span<const double> x, std::span<const double> y);
+double spearman(std::span<const double> x, std::span<const double> y);  // ties have their mean rank
+
+}  // namespace cambium::metrics

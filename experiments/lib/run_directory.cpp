@@ -1,0 +1,124 @@
+#include "experiments/lib/run_directory.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/files.h"
+#include "core/json.h"
+#include "core/machine.h"
+
+namespace cambium {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+bool is_ours(const std::string& name) {
+  return name == "checkpoint.h5" || name == "checkpoint.previous.h5" || name == "best.h5" || name == "config.json" || name == "log.jsonl" ||
+         name.find("tfevents") != std::string::npos || (name.starts_with(".") && name.ends_with(".tmp"));
+}
+
+// The first field in which two configurations differ, as "field: old -> new".
+std::string difference(const json& old, const json& now) {
+  for (const auto& [name, value] : now.items())
+    if (!old.contains(name) || old.at(name) != value)
+      return text(name, ": ", old.contains(name) ? brief(old.at(name)) : "absent", " then, ", brief(value), " now");
+  for (const auto& [name, value] : old.items())
+    if (!now.contains(name)) return text(name, ": ", brief(value), " then, absent now");
+  return "";
+}
+
+// A checkpoint that can be read, or none.
+bool usable(const std::string& path) {
+  if (!file_exists(path)) return false;
+  try {
+    return read_checkpoint_info(path).has_optimizer;
+  } catch (const Error& error) {
+    Progress::say(text(error.what(), "; it is left out"));
+    return false;
+  }
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_path_(options.directory + "/log.jsonl") {
+  check_input(!options.directory.empty(), "--output names no directory");
+  check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory, " is a file; --output needs a directory");
+  make_directories(options.directory);
+  const std::vector<std::string> names = list_directory(options.directory);
+  if (!names.empty() && options.resume) {
+    for (const char* name : {"checkpoint.h5", "checkpoint.previous.h5"}) {
+      const std::string path = options.directory + "/" + name;
+      if (!usable(path)) continue;
+      checkpoint_ = path;
+      break;
+    }
+  } else {
+    check_input(names.empty() || options.overwrite, options.directory, " is not empty; --resume continues what is there, --overwrite starts anew");
+  }
+  if (!checkpoint_.empty()) {
+    const std::string stored = read_checkpoint_info(checkpoint_).state.run_config;
+    const std::string changed = difference(parse_json(stored, checkpoint_), parse_json(options.config, "configuration"));
+    check_input(changed.empty(), options.directory, ": this run was started with another configuration, ", changed);
+    return;
+  }
+  for (const std::string& name : names)
+    if (is_ours(name)) fs::remove(options.directory + "/" + name);
+  write_file(options.directory + "/config.json", parse_json(options.config, "configuration").dump(2) + "\n");
+}
+
+void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& trained, Trainer& trainer, const TrainingState& state) {
+  session_ = &session, tuner_ = &tuner, trained_ = &trained, trainer_ = &trainer, state_ = state;
+  cut_log(trainer.step());
+  events_ = std::make_unique<TensorBoardWriter>(options_.directory, trainer.step());
+  progress_ = std::make_unique<Progress>(text("training ", tuner.method()), trainer.total_steps());
+  progress_->update(trainer.step());
+}
+
+// Keeps the lines of steps up to `step`; a line that a killed run left half-written goes too.
+void RunDirectory::cut_log(int64_t step) {
+  std::string kept;
+  if (file_exists(log_path_)) {
+    std::ifstream in(log_path_);
+    for (std::string line; std::getline(in, line);) {
+      const json entry = json::parse(line, nullptr, false);
+      if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() && entry["step"].get<int64_t>() <= step) kept += line + "\n";
+    }
+  }
+  write_file(log_path_, kept);
+}
+
+void RunDirectory::on_step(const StepReport& r) {
+  const json line = {{"step", r.step}, {"loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.gradient_norm}, {"tok_s", r.tokens_per_second}};
+  std::ofstream log(log_path_, std::ios::app);
+  log << line.dump() << "\n";
+  log.close();
+  CHECK(bool(log), log_path_, " cannot be written (is the disk full?)");
+  events_->write(r.step, {{"train/loss", r.loss}, {"train/lr", r.lr}, {"train/grad_norm", r.gradient_norm}, {"train/tok_s", r.tokens_per_second}});
+  char note[64];
+  std::snprintf(note, sizeof note, "loss %.3f, %.0f tokens/s", r.loss, r.tokens_per_second);
+  progress_->note(note);
+  progress_->update(r.step);
+}
+
+void RunDirectory::on_evaluation(int64_t step, double dev_loss, bool best) {
+  events_->write(step, {{"dev/loss", dev_loss}});
+  if (best) save("best.h5");
+}
+
+void RunDirectory::on_save(int64_t, bool) {
+  const std::string path = options_.directory + "/checkpoint.h5";
+  if (file_exists(path)) fs::rename(path, options_.directory + "/checkpoint.previous.h5");
+  save("checkpoint.h5");
+}
+
+void RunDirectory::save(const std::string& name) {
+  state_.step = trainer_->step();
+  state_.best_dev = trainer_->best_dev;
+  const Golden golden = compute_golden(*session_->model, *tuner_, trainer_->data().examples);
+  save_checkpoint(options_.directory + "/" + name, *tuner_, *trained_, &trainer_->optimizer(), state_, session_->identity, golden);
+}
+
+}  // namespace cambium

@@ -1,0 +1,52 @@
+// The directory of a training run: checkpoints, log, curves and configuration, and how a run continues.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/progress.h"
+#include "experiments/lib/session.h"
+#include "tuning/tensorboard.h"
+#include "tuning/trainer.h"
+
+namespace cambium {
+
+struct RunOptions {
+  std::string directory;
+  bool resume = false, overwrite = false;
+  std::string config;  // JSON of everything that the result depends on
+};
+
+// RUN holds checkpoint.h5, checkpoint.previous.h5, best.h5 (with a dev set), config.json, TensorBoard events and log.jsonl.
+class RunDirectory : public TrainListener {
+ public:
+  // Refuses (InputError) a directory that is not empty, unless it is to be continued or overwritten, and a
+  // configuration that differs from that of the run to continue, naming the field.
+  explicit RunDirectory(const RunOptions&);
+
+  // The checkpoint to continue from; empty: start anew.
+  const std::string& checkpoint() const { return checkpoint_; }
+  // Before training: what is saved, and where the run stands.
+  void begin(Session&, Tuner&, const TrainedSet&, Trainer&, const TrainingState&);
+
+  void on_step(const StepReport&) override;
+  void on_evaluation(int64_t step, double dev_loss, bool best) override;
+  void on_save(int64_t step, bool last) override;
+
+ private:
+  void save(const std::string& name);
+  void cut_log(int64_t step);
+
+  RunOptions options_;
+  std::string checkpoint_;
+  Session* session_ = nullptr;
+  Tuner* tuner_ = nullptr;
+  const TrainedSet* trained_ = nullptr;
+  Trainer* trainer_ = nullptr;
+  TrainingState state_;
+  std::unique_ptr<TensorBoardWriter> events_;
+  std::unique_ptr<Progress> progress_;
+  std::string log_path_;
+};
+
+}  // namespace cambium

@@ -1,0 +1,130 @@
+#include "experiments/lib/session.h"
+
+#include <sched.h>
+
+#include <cstring>
+
+#include "core/files.h"
+#include "core/hdf5.h"
+#include "core/json.h"
+#include "core/kernels/matmul.h"
+#include "core/progress.h"
+#include "core/threads.h"
+#include "cuda/runtime.h"
+#include "models/fetch.h"
+#include "models/files/gguf.h"
+#include "models/tokenizers/bpe_spec.h"
+
+namespace cambium {
+namespace {
+
+int usable_processors() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
+  const GgufFile file(path);
+  const GgufValues& v = file.values();
+  const auto key = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
+  if (!v.has(key("tokens"))) return nullptr;
+  GgufVocabulary vocabulary;
+  vocabulary.model = v.get_string(key("model"));
+  vocabulary.pre = v.find_string(key("pre")).value_or("");
+  vocabulary.tokens = v.get_strings(key("tokens"));
+  vocabulary.merges = v.has(key("merges")) ? v.get_strings(key("merges")) : std::vector<std::string>();
+  if (v.has(key("token_type")))
+    for (const int64_t type : v.get_ints(key("token_type"))) vocabulary.token_type.push_back(int32_t(type));
+  const auto id = [&](const char* name) { return v.find_int(key(name)); };
+  vocabulary.bos_token_id = id("bos_token_id"), vocabulary.eos_token_id = id("eos_token_id");
+  vocabulary.unknown_token_id = id("unknown_token_id"), vocabulary.padding_token_id = id("padding_token_id");
+  vocabulary.seperator_token_id = id("seperator_token_id"), vocabulary.cls_token_id = id("cls_token_id");
+  vocabulary.mask_token_id = id("mask_token_id");
+  vocabulary.add_bos_token = v.find_bool(key("add_bos_token")), vocabulary.add_eos_token = v.find_bool(key("add_eos_token"));
+  return reading(path, [&] { return make_bpe_tokenizer(bpe_spec_of_gguf(vocabulary)); });
+}
+
+}  // namespace
+
+void apply(const CommonOptions& common) {
+  check_input(common.threads >= 0, "--threads ", common.threads, " is negative");
+  set_threads(common.threads ? common.threads : usable_processors());
+  Progress::set_quiet(common.quiet);
+  list_all_names(common.verbose);
+}
+
+Device device_of(const CommonOptions& common) {
+  const std::string& name = common.device;
+  if (name == "cpu" || (name == "auto" && !(gpu::is_real() && gpu::device_count() > 0))) return Device::cpu();
+  int index = 0;
+  if (name.starts_with("gpu:")) {
+    check_input(name.size() <= 7 && name.find_first_not_of("0123456789", 4) == name.npos && name.size() > 4, "--device ", name, ": give cpu, gpu, gpu:1, or auto");
+    index = std::stoi(name.substr(4));
+  } else {
+    check_input(name == "gpu" || name == "auto", "--device ", name, ": give cpu, gpu, gpu:1, or auto");
+  }
+  check_input(index < 128, "--device ", name, ": there is no such device");
+  gpu::check_device(Device::gpu(index));
+  return Device::gpu(index);
+}
+
+DType weight_type_of(const CommonOptions& common, Device device) {
+  if (common.dtype == "f32") return DType::f32;
+  if (common.dtype == "bf16") return DType::bf16;
+  check_input(common.dtype.empty(), "--dtype ", common.dtype, ": there are f32 and bf16");
+  return device.is_gpu() || cpu::multiplies_bf16() ? DType::bf16 : DType::f32;
+}
+
+const Tokenizer& Session::require_tokenizer() const {
+  check_input(bool(tokenizer), source->path(), " has no tokenizer files: texts cannot be read; --batches takes token ids");
+  return *tokenizer;
+}
+
+TunerContext Session::context(uint64_t seed) {
+  TunerContext context{.model = *model, .seed = seed};
+  if (tokenizer) context.tokenize = [t = tokenizer.get()](const std::string& words) { return t->encode(words, false); };
+  return context;
+}
+
+std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& path) {
+  if (path.ends_with(".h5")) {
+    const Hdf5File file(path);
+    if (!file.is_group("/tokenizer")) return nullptr;
+    const TemporaryDirectory folder;  // the tokenizer's files, as they were
+    for (const std::string& name : file.list("/tokenizer")) {
+      check_input(name.find('/') == name.npos && !name.starts_with("."), path, ": a tokenizer file called ", name);
+      const std::vector<std::string> lines = file.read_strings("/tokenizer/" + name);
+      std::string contents;
+      for (const std::string& line : lines) contents += line;
+      write_file(folder / name, contents);
+    }
+    return load_tokenizer(folder.path());
+  }
+  if (!is_directory(path)) return is_gguf(path) ? gguf_tokenizer(path) : nullptr;
+  for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model"})
+    if (file_exists(path + "/" + name)) return load_tokenizer(path);
+  for (const std::string& name : list_directory(path))
+    if (name.ends_with(".gguf")) return gguf_tokenizer(path + "/" + name);
+  return nullptr;
+}
+
+Session open_session(const std::string& model, const CommonOptions& common, bool weights, bool hash) {
+  Session session;
+  const std::string path = find_model(model);
+  session.source = ModelSource::open(path);
+  session.tokenizer = open_tokenizer(path);
+  if (session.tokenizer)
+    check_input(session.tokenizer->vocabulary_size() <= session.source->config().vocabulary, path, ": the tokenizer has ",
+                session.tokenizer->vocabulary_size(), " ids, the model's vocabulary ", session.source->config().vocabulary);
+  const Device device = device_of(common);
+  const DType dtype = weight_type_of(common, device);
+  session.identity = {model, hash ? session.source->hash() : "", to_json(session.source->config()), std::string(name_of(dtype))};
+  if (weights) session.model = load_model(*session.source, dtype, device);
+  return session;
+}
+
+std::unique_ptr<Tuner> open_tuner(const std::string& path, Session& session, bool force_base) {
+  return load_tuner(path, *session.model, session.identity, force_base);
+}
+
+}  // namespace cambium

@@ -1,0 +1,72 @@
+#include "experiments/lib/tasks/task.h"
+
+#include "core/error.h"
+#include "experiments/lib/tasks/e2e.h"
+#include "tuning/trainer.h"
+
+namespace cambium {
+
+Split split_named(const std::string& name) {
+  if (name == "train") return Split::train;
+  if (name == "dev") return Split::dev;
+  if (name == "test") return Split::test;
+  throw InputError(text("--split ", name, ": there are train, dev and test"));
+}
+
+std::string Task::cleaned(const std::string& output) const {
+  std::string line = output.substr(0, output.find('\n'));
+  const size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
+  return begin == std::string::npos ? "" : line.substr(begin, end - begin + 1);
+}
+
+std::vector<std::string> task_names() { return {"e2e"}; }
+
+std::unique_ptr<Task> make_task(const std::string& name, const std::string& data) {
+  if (name == "e2e") return std::make_unique<E2eTask>(data);
+  std::string names;
+  for (const std::string& n : task_names()) names += (names.empty() ? "" : ", ") + n;
+  throw InputError(text("--task ", name, ": there are ", names));
+}
+
+namespace {
+
+int32_t end_token(const ModelConfig& config) {
+  check_input(!config.eos.empty(), "this model's configuration names no end token (eos_token_id): outputs would never end");
+  return config.eos.front();
+}
+
+}  // namespace
+
+Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const ModelConfig& config, int64_t index) {
+  Sequence s;
+  s.index = index;
+  const int32_t end = end_token(config);
+  s.ids = to_prompt(pair.input, tokenizer, config);
+  std::vector<int32_t> target = tokenizer.encode(pair.target, false);
+  target.push_back(end);
+  if (config.is_seq2seq()) {
+    s.labels = std::move(target);
+    return s;
+  }
+  s.labels.assign(s.ids.size(), kNotScored);
+  s.ids.insert(s.ids.end(), target.begin(), target.end());
+  s.labels.insert(s.labels.end(), target.begin(), target.end());
+  return s;
+}
+
+std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer& tokenizer, const ModelConfig& config) {
+  return tokenizer.encode(input, config.is_seq2seq());
+}
+
+std::vector<TextPair> sample(std::vector<TextPair> examples, int64_t count, uint64_t seed) {
+  if (count == 0) return examples;
+  check_input(count > 0 && count <= int64_t(examples.size()), "--limit ", count, ": there are ", examples.size(), " examples");
+  std::vector<TextPair> chosen;
+  for (const int32_t n : shuffled(int64_t(examples.size()), seed, -1)) {
+    if (int64_t(chosen.size()) == count) break;
+    chosen.push_back(std::move(examples[size_t(n)]));
+  }
+  return chosen;
+}
+
+}  // namespace cambium

@@ -1,0 +1,59 @@
+// Tasks: data in their official files, how an example becomes text, and what scores the outputs.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/generation.h"
+#include "models/layout.h"
+#include "models/tokenizers/tokenizer.h"
+
+namespace cambium {
+
+enum class Split : uint8_t { train, dev, test };
+Split split_named(const std::string&);
+
+// What the model reads and what it should write.
+struct TextPair {
+  std::string input, target;
+};
+
+// One input of an evaluation with all its references.
+struct EvaluationItem {
+  std::string input;
+  std::vector<std::string> references;
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual std::string name() const = 0;
+  virtual std::string metric() const = 0;  // for metrics::score
+  // A text that suits the task, for prompts and prefixes that start from real words.
+  virtual std::string words() const = 0;
+  virtual std::vector<std::string> labels() const { return {}; }
+
+  // All training examples, in the order of the file.
+  virtual std::vector<TextPair> examples(Split) const = 0;
+  // The different inputs of a split, in the order of their first occurrence.
+  virtual std::vector<EvaluationItem> items(Split) const = 0;
+  // How long outputs may be, and how they are made unless options say otherwise.
+  virtual GenerationOptions generation() const = 0;
+  // An output as the metric wants it (one line, without the blank in front).
+  virtual std::string cleaned(const std::string& output) const;
+};
+
+std::vector<std::string> task_names();
+// data: the directory of the task's files; empty: the data set that ships with the program, if one does.
+std::unique_ptr<Task> make_task(const std::string& name, const std::string& data);
+
+// Decoders: tokens of input and target and the end token, labels on target and end token only. Sequence-to-sequence models:
+// input and target apart, each with its end token.
+Sequence to_sequence(const TextPair&, const Tokenizer&, const ModelConfig&, int64_t index);
+std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer&, const ModelConfig&);
+
+// `count` of the examples, in random order from the seed; all of them, in the order of the file, for 0.
+std::vector<TextPair> sample(std::vector<TextPair> examples, int64_t count, uint64_t seed);
+
+}  // namespace cambium

@@ -1,0 +1,105 @@
+#include "experiments/lib/train_run.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "core/machine.h"
+#include "core/sha256.h"
+
+namespace cambium {
+namespace {
+
+using nlohmann::json;
+
+// Keeps the losses and hands everything on.
+class Recorder : public TrainListener {
+ public:
+  Recorder(RunDirectory& run, TrainResult& result) : run_(run), result_(result) {}
+  void on_step(const StepReport& r) override {
+    result_.losses.push_back(r.loss);
+    tokens_ += r.tokens;
+    run_.on_step(r);
+  }
+  void on_evaluation(int64_t step, double loss, bool best) override { run_.on_evaluation(step, loss, best); }
+  void on_save(int64_t step, bool last) override { run_.on_save(step, last); }
+  int64_t tokens() const { return tokens_; }
+
+ private:
+  RunDirectory& run_;
+  TrainResult& result_;
+  int64_t tokens_ = 0;
+};
+
+std::string data_hash(const TrainData& data) {
+  Sha256 sum;
+  const auto add = [&](const std::vector<int32_t>& values) {
+    const int64_t size = int64_t(values.size());
+    sum.update(&size, sizeof size);
+    sum.update(values.data(), values.size() * sizeof(int32_t));
+  };
+  for (const auto* set : {&data.examples, &data.dev})
+    for (const Sequence& s : *set) add(s.ids), add(s.labels);
+  return hex(sum.finish());
+}
+
+}  // namespace
+
+std::string run_config(const Session& session, const TrainRun& run, const TrainData& data) {
+  const TrainOptions& t = run.train;
+  json config = {{"base_hash", session.identity.hash}, {"dtype", session.identity.dtype}, {"method", run.method}, {"options", run.options},
+                 {"tuner_from", run.tuner_from}, {"optimizer", t.optimizer}, {"lr", t.lr}, {"weight_decay", t.optimizer_options.weight_decay},
+                 {"beta1", t.optimizer_options.beta1}, {"beta2", t.optimizer_options.beta2}, {"epsilon", t.optimizer_options.epsilon},
+                 {"momentum", t.optimizer_options.momentum}, {"schedule", t.schedule}, {"warmup", t.warmup}, {"clip", t.clip},
+                 {"batch_size", t.batch_size}, {"epochs", t.epochs}, {"steps", t.steps}, {"shards", t.shards}, {"seed", t.seed},
+                 {"shuffle", t.shuffle}, {"label_smoothing", t.label_smoothing}, {"data", data_hash(data)},
+                 {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
+  return config.dump();
+}
+
+TrainResult train(Session& session, const TrainRun& run, TrainData data) {
+  RunOptions run_options = run.run;
+  run_options.config = run_config(session, run, data);
+  RunDirectory directory(run_options);
+
+  Model& model = *session.model;
+  TrainResult result;
+  const std::string& from = directory.checkpoint().empty() ? run.tuner_from : directory.checkpoint();
+  if (from.empty()) {
+    TunerContext context = session.context(run.train.seed);
+    context.words = run.words, context.labels = run.labels;
+    result.tuner = make_tuner(run.method, run.options, context);
+  } else {
+    result.tuner = open_tuner(from, session, run.force_base);
+    const double worst = golden_difference(model, *result.tuner, read_golden(from));
+    if (!(worst <= 1e-4)) Progress::say(text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));
+  }
+  TrainedSet trained(model, *result.tuner, [&](const std::string& name) { return session.source->read(name); });
+  Trainer trainer(model, *result.tuner, trained, std::move(data), run.train);
+  TrainingState state{.steps = trainer.total_steps(), .shards = run.train.shards, .seed = run.train.seed,
+                      .run_config = run_options.config, .instruction_set = instruction_set()};
+  if (!directory.checkpoint().empty()) {
+    const CheckpointInfo info = read_checkpoint_info(directory.checkpoint());
+    if (info.state.instruction_set != state.instruction_set)
+      Progress::say(text("note: this run was started with ", info.state.instruction_set, "; with ", state.instruction_set, " its bits will differ"));
+    load_training_state(directory.checkpoint(), trained, trainer.optimizer());
+    trainer.resume_at(info.state.step);
+    trainer.best_dev = info.state.best_dev;
+  }
+  model.pack_frozen([&](const Parameter& p) { return trained.trains(p); });
+
+  result.trained_scalars = trained.scalars();
+  directory.begin(session, *result.tuner, trained, trainer, state);
+  Recorder recorder(directory, result);
+  const auto start = std::chrono::steady_clock::now();
+  result.end = trainer.run(recorder);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.steps = trainer.step();
+  result.tokens_per_second = result.seconds > 0 ? double(recorder.tokens()) / result.seconds : 0;
+  const int64_t epochs = run.train.steps ? 1 : run.train.epochs;
+  const size_t last = std::max<size_t>(1, result.losses.size() / size_t(epochs));
+  for (size_t i = result.losses.size() - std::min(last, result.losses.size()); i < result.losses.size(); ++i)
+    result.last_loss += result.losses[i] / double(last);
+  return result;
+}
+
+}  // namespace cambium

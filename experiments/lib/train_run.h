@@ -1,0 +1,38 @@
+// A whole training run: model, tuner and data come together, the trainer runs, files are written. What `cambium train` and
+// the experiments share.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "experiments/lib/run_directory.h"
+#include "experiments/lib/tasks/task.h"
+
+namespace cambium {
+
+struct TrainRun {
+  std::string method;          // of a new tuner
+  OptionMap options;
+  std::string tuner_from;      // or a checkpoint to start from
+  bool force_base = false;
+  std::string words;           // for initial values, where options name none
+  std::vector<std::string> labels;
+  TrainOptions train;
+  RunOptions run;
+};
+
+struct TrainResult {
+  TrainEnd end = TrainEnd::finished;
+  int64_t steps = 0, trained_scalars = 0;
+  double seconds = 0, tokens_per_second = 0, last_loss = 0;  // last_loss: mean over the last epoch
+  std::vector<double> losses;                                // of each step
+  std::unique_ptr<Tuner> tuner;
+};
+
+// Trains on the session's model; its matrices may be packed for speed. Continues the run in the directory if asked to.
+TrainResult train(Session&, const TrainRun&, TrainData);
+
+// The configuration that results depend on, as JSON: what --resume compares.
+std::string run_config(const Session&, const TrainRun&, const TrainData&);
+
+}  // namespace cambium

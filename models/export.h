@@ -1,0 +1,20 @@
+// Models to files: our HDF5 form, and Hugging Face directories that transformers loads.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "models/load.h"
+
+namespace cambium {
+
+// Writes the model of `source` with the float32 numbers that `values` gives by our names. A path that ends in .h5 gets our
+// form; any other becomes a directory in Hugging Face form (which must not exist, or be empty). The tokenizer's files at
+// `tokenizer_path` (a directory or a GGUF file) come along.
+void save_model(const ModelSource& source, const std::function<Tensor(const std::string&)>& values, const std::string& tokenizer_path,
+                const std::string& path);
+
+// transformers' config.json for a configuration.
+std::string huggingface_config(const ModelConfig&);
+
+}  // namespace cambium
