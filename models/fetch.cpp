@@ -122,23 +122,24 @@ FetchPlace::FetchPlace(const std::string& name)
         make_directories(path);
         return path;
       }()),
-      lock(work, [&] { Progress::say(name + ": waiting for another process that fetches it"); }) {}
+      lock(work, [&] { Progress::say(name + ": waiting for another process that fetches it"); }) {
+  remove_path(work + "/old");
+}
 
 void FetchPlace::finish(const std::string& directory) const {
   const std::string parent = target.substr(0, target.rfind('/')), old = work + "/old";
   make_directories(parent);
   sync_directory(directory);
-  remove_directory(old);
   if (file_exists(target))
     CHECK(std::rename(target.c_str(), old.c_str()) == 0, target,
           ": cannot be replaced: ", system_reason(errno));
   CHECK(std::rename(directory.c_str(), target.c_str()) == 0, target,
         ": cannot be created: ", system_reason(errno));
   sync_directory(parent);
-  remove_directory(old);
+  remove_path(old);
 }
 
-void remove_directory(const std::string& path) {
+void remove_path(const std::string& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
   CHECK(!error, path, ": cannot be removed: ", error.message());
