@@ -109,10 +109,10 @@ struct Hdf5File::State {
     require(rank >= 0, name);
     Elements e{std::move(type), Content::other, {}, rank == 0};
     if (H5Sget_simple_extent_type(space) == H5S_NULL || rank > Shape::kMaxRank) return e;
-    int64_t bytes = int64_t(sizeof(std::string));
+    int64_t extent = 256;  // as much below the largest integer as Shape demands
     for (int i = 0; i < rank; ++i)
       check_input(dims[i] == 0 || (dims[i] < hsize_t(limit) &&
-                                   !__builtin_mul_overflow(bytes, int64_t(dims[i]), &bytes)),
+                                   !__builtin_mul_overflow(extent, int64_t(dims[i]), &extent)),
                   path, ": ", name, " has an impossible size");
     e.shape = Shape(std::vector<int64_t>(dims, dims + rank));
     e.content = hdf5::content_of(e.type);
@@ -137,7 +137,7 @@ struct Hdf5File::State {
     return e;
   }
 
-  // Reads `count` elements by read(type in memory, where to).
+  // All elements, by read(type in memory, where to).
   template <class T, class Read>
   std::vector<T> numbers(const Elements& e, hid_t type, const Read& read,
                          const std::string& name) const {

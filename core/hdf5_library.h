@@ -39,7 +39,12 @@ class Handle {
   ~Handle() { close(); }
 
   operator hid_t() const { return id_; }
-  bool close() { return id_ < 0 || close_(std::exchange(id_, -1)) >= 0; }
+  // False if it stays open.
+  bool close() {
+    if (id_ >= 0 && close_(id_) < 0) return false;
+    id_ = -1;
+    return true;
+  }
 
  private:
   hid_t id_ = -1;

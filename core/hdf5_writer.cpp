@@ -1,5 +1,6 @@
 // Writing HDF5 files.
 #include <algorithm>
+#include <cerrno>
 
 #include "core/hdf5.h"
 #include "core/hdf5_library.h"
@@ -55,21 +56,26 @@ std::vector<const char*> pointers(std::span<const std::string> strings, const st
 
 struct Hdf5Writer::State {
   AtomicFile file;
-  int error = 0;  // the first failed write's errno
+  std::shared_ptr<int> error = std::make_shared<int>(0);  // the first failed write's errno
   Handle h5;
 
   explicit State(const std::string& path) : file(path) {
     const Session session;
-    h5 = hdf5::create_file({file.descriptor().get(), &error}, hdf5::kBlock);
+    h5 = hdf5::create_file({file.descriptor().get(), error.get()}, hdf5::kBlock);
     require(h5 >= 0, "the file");
   }
   ~State() {
     const Session session;
-    h5.close();
+    if (h5.close()) return;
+    // The library keeps what it cannot close, and tries again when the program ends: by then the
+    // descriptor is another file's, so it must not write, and must find `error` where it was.
+    static auto* const kept = new std::vector<std::shared_ptr<int>>;
+    if (*error == 0) *error = EIO;
+    kept->push_back(error);
   }
 
   void require(bool good, const std::string& what) const {
-    CHECK(error == 0, file.path(), ": cannot be written: ", system_reason(error));
+    CHECK(*error == 0, file.path(), ": cannot be written: ", system_reason(*error));
     CHECK(good, file.path(), ": ", what, " cannot be written: ", hdf5::reason());
   }
 
@@ -158,8 +164,7 @@ void Hdf5Writer::attribute(const std::string& path, const std::string& name,
 
 void Hdf5Writer::commit() {
   const Session session;
-  const bool closed = state_->h5.close();
-  state_->require(closed, "the file");
+  state_->require(state_->h5.close(), "the file");
   AtomicFile& file = state_->file;
   const int64_t length = size_of_file(file.descriptor(), file.path()) - hdf5::kBlock;
   const std::string sum = hex(sha256_of_file(file.descriptor(), file.path(), hdf5::kBlock));

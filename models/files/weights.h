@@ -1,7 +1,6 @@
 // Named tensors in files of others: what importers see of safetensors and GGUF alike.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
