@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/csv.h"
+#include "core/error.h"
 #include "experiments/lib/metrics/metric.h"
 
 namespace cambium::testing {
