@@ -60,13 +60,15 @@ function(cambium_library)
   cambium_gpu_link(cambium)
 endfunction()
 
-# One program for each file directly in experiments/.
+# One program for each file directly in experiments/; the target `programs` is all of them.
 function(cambium_programs)
   file(GLOB mains CONFIGURE_DEPENDS experiments/*.cpp)
+  add_custom_target(programs)
   foreach(main IN LISTS mains)
     get_filename_component(name ${main} NAME_WE)
     add_executable(program_${name} ${main})
     target_link_libraries(program_${name} PRIVATE cambium)
+    add_dependencies(programs program_${name})
     set_target_properties(program_${name} PROPERTIES OUTPUT_NAME ${name} BUILD_RPATH "$ORIGIN/../lib" INSTALL_RPATH "$ORIGIN/../lib")
   endforeach()
 endfunction()
