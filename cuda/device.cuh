@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstring>
 
 #include "cuda/launch.h"
@@ -159,7 +160,8 @@ __device__ void store(T* p, int64_t count, const float (&v)[W]) {
 
 // ---- sums ----
 
-inline __device__ float warp_sum(float v) {
+template <std::floating_point T>
+__device__ T warp_sum(T v) {
 #pragma unroll
   for (int distance = 16; distance; distance /= 2) v += __shfl_xor_sync(~0u, v, distance);
   return v;
@@ -172,12 +174,12 @@ inline __device__ float warp_max(float v) {
 
 // v[i] = the sum of v[i] over the kWarps warps of the block, threads first, then warps, in every
 // thread. With one warp no other warp takes part.
-template <int kWarps, int kCount>
-__device__ void block_sum(float (&v)[kCount]) {
+template <int kWarps, std::floating_point T, int kCount>
+__device__ void block_sum(T (&v)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) v[i] = warp_sum(v[i]);
   if constexpr (kWarps > 1) {
-    __shared__ float of_warp[kCount][kWarps];
+    __shared__ T of_warp[kCount][kWarps];
     __syncthreads();  // the last call's values have been read
     if (threadIdx.x % 32 == 0)
 #pragma unroll
@@ -191,9 +193,9 @@ __device__ void block_sum(float (&v)[kCount]) {
     }
   }
 }
-template <int kWarps>
-__device__ float block_sum(float v) {
-  float sum[1] = {v};
+template <int kWarps, std::floating_point T>
+__device__ T block_sum(T v) {
+  T sum[1] = {v};
   block_sum<kWarps>(sum);
   return sum[0];
 }

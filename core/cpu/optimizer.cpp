@@ -104,7 +104,8 @@ void adafactor(Stream&, const AdafactorStep& step, std::span<const AdafactorTens
         for (int64_t i = 0; i < size; ++i) column[i] = b2 * column[i] + keep2 * square(i);
       }
       const auto update = [&](int64_t i) {
-        const F v = factored ? row[i / C] * column[i % C] / mean_row : column[i];
+        // (row / mean) is near 1; row * column could be too small for a float.
+        const F v = factored ? row[i / C] / mean_row * column[i % C] : column[i];
         return scale * gradient[i] / std::sqrt(v);
       };
       const F rms = std::sqrt(lane_sum(size, [&](int64_t i) { return update(i) * update(i); }) / size);
