@@ -13,7 +13,6 @@
 #include "cuda/runtime.h"
 #include "models/fetch.h"
 #include "models/files/gguf.h"
-#include "models/tokenizers/bpe_spec.h"
 
 namespace cambium {
 namespace {
@@ -41,7 +40,7 @@ std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
   vocabulary.seperator_token_id = id("seperator_token_id"), vocabulary.cls_token_id = id("cls_token_id");
   vocabulary.mask_token_id = id("mask_token_id");
   vocabulary.add_bos_token = v.find_bool(key("add_bos_token")), vocabulary.add_eos_token = v.find_bool(key("add_eos_token"));
-  return reading(path, [&] { return make_bpe_tokenizer(bpe_spec_of_gguf(vocabulary)); });
+  return reading(path, [&] { return make_gguf_tokenizer(vocabulary); });
 }
 
 }  // namespace

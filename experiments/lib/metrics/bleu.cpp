@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "experiments/lib/metrics/regex.h"
+#include "core/regex.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {

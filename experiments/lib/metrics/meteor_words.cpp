@@ -10,7 +10,7 @@
 #include "core/csv.h"
 #include "core/error.h"
 #include "experiments/lib/data_path.h"
-#include "experiments/lib/metrics/regex.h"
+#include "core/regex.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {

@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "experiments/lib/metrics/regex.h"
+#include "core/regex.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {

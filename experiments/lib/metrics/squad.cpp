@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "experiments/lib/metrics/ngrams.h"
-#include "experiments/lib/metrics/regex.h"
+#include "core/regex.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {

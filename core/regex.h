@@ -1,18 +1,24 @@
-// A compiled regular expression (PCRE2), for the tokenisers whose definition is a list of substitutions.
+// A compiled regular expression (PCRE2), for the tokenizers that are defined by patterns.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
-namespace cambium::metrics {
+namespace cambium {
 
 class Regex {
  public:
   // Flags may be added. Without `unicode` a character is a byte; with it the text must be valid UTF-8. `anchored`
   // patterns match only where the search starts.
-  enum Flag { bytes = 0, unicode = 1, caseless = 2, anchored = 4 };
+  // `properties`: \w, \d and \b follow Unicode too.
+  enum Flag { bytes = 0, unicode = 1, caseless = 2, anchored = 4, properties = 8 };
+  // A pattern that does not compile is an Error.
   explicit Regex(std::string_view pattern, int flags = bytes);
+
+  // Calls f(begin, end) for every match that is not empty, from left to right.
+  void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& f) const;
 
   // Every match from left to right replaced by `replacement` ($1, $2 stand for groups).
   std::string replace_all(const std::string& text, const char* replacement) const;
@@ -28,4 +34,4 @@ class Regex {
   std::shared_ptr<const Compiled> compiled_;
 };
 
-}  // namespace cambium::metrics
+}  // namespace cambium

@@ -1,12 +1,12 @@
 // Regular expressions by PCRE2, compiled to machine code where the machine allows it.
-#include "experiments/lib/metrics/regex.h"
+#include "core/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "core/error.h"
 
-namespace cambium::metrics {
+namespace cambium {
 namespace {
 
 PCRE2_SPTR as_units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
@@ -31,7 +31,8 @@ struct Regex::Compiled {
 
 Regex::Regex(std::string_view pattern, int flags) {
   const uint32_t options = (flags & unicode ? PCRE2_UTF : 0u) | (flags & caseless ? PCRE2_CASELESS : 0u) |
-                           (flags & anchored ? PCRE2_ANCHORED : 0u);
+                           (flags & anchored ? PCRE2_ANCHORED : 0u) |
+                           (flags & properties ? PCRE2_UCP : 0u);
   int error = 0;
   PCRE2_SIZE where = 0;
   auto compiled = std::make_shared<Compiled>();
@@ -60,6 +61,21 @@ std::string Regex::replace_all(const std::string& text, const char* replacement)
   }
 }
 
+void Regex::for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& f) const {
+  thread_local const MatchData match(pcre2_match_data_create(1, nullptr));
+  for (size_t at = 0; at < text.size();) {
+    const int count = pcre2_match(compiled_->code, as_units(text), text.size(), at,
+                                  PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
+    if (count == PCRE2_ERROR_NOMATCH) return;
+    CHECK(count >= 0, "regular expression: ", message_of(count));
+    const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(match.get());
+    // f may match too, with the same data.
+    const size_t begin = ends[0], end = ends[1];
+    f(begin, end);
+    at = end;
+  }
+}
+
 Regex::Ends Regex::match_at(std::string_view text, size_t at) const {
   thread_local const MatchData match(pcre2_match_data_create(2, nullptr));
   const int count = pcre2_match(compiled_->code, as_units(text), text.size(), at,
@@ -70,4 +86,4 @@ Regex::Ends Regex::match_at(std::string_view text, size_t at) const {
   return {ends[1], count == 1 ? ends[1] : ends[3]};  // 0: there are more groups than the two asked for
 }
 
-}  // namespace cambium::metrics
+}  // namespace cambium

@@ -1,0 +1,57 @@
+// Text that was changed on its way to tokens, each byte with the bytes of the original it came from.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/tokenizers/tokenizer.h"
+
+namespace cambium {
+
+class AlignedText {
+ public:
+  // `original` begins at byte `offset` of the caller's text.
+  AlignedText(std::string_view original, size_t offset) : text_(original), offset_(offset) {}
+  // Nothing yet; to be built with append.
+  AlignedText() : aligned_(true) {}
+
+  const std::string& text() const { return text_; }
+  size_t size() const { return text_.size(); }
+  bool empty() const { return text_.empty(); }
+
+  // Where bytes [begin, end), begin < end, came from.
+  ByteRange origin(size_t begin, size_t end) const {
+    if (!aligned_) return {offset_ + begin, offset_ + end};
+    return {origins_[begin].begin, origins_[end - 1].end};
+  }
+
+  // Adds bytes that all came from `origin`.
+  void append(std::string_view bytes, ByteRange origin) {
+    text_ += bytes;
+    origins_.insert(origins_.end(), bytes.size(), origin);
+  }
+  // Adds bytes [begin, end) of another text, each with its own origin.
+  void append(const AlignedText& other, size_t begin, size_t end) {
+    text_.append(other.text_, begin, end - begin);
+    for (size_t i = begin; i < end; ++i) origins_.push_back(other.origin(i, i + 1));
+  }
+
+  // Bytes [begin, end) as a text of their own.
+  AlignedText slice(size_t begin, size_t end) const {
+    if (!aligned_) return AlignedText(std::string_view(text_).substr(begin, end - begin), offset_ + begin);
+    AlignedText out;
+    out.append(*this, begin, end);
+    return out;
+  }
+
+  bool is_original() const { return !aligned_; }
+
+ private:
+  std::string text_;
+  std::vector<ByteRange> origins_;  // of each byte, if aligned_
+  size_t offset_ = 0;
+  bool aligned_ = false;
+};
+
+}  // namespace cambium

@@ -1,0 +1,114 @@
+// tokenizer_config.json and the small files beside it.
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "core/files.h"
+#include "core/json.h"
+#include "models/tokenizers/readers.h"
+
+namespace cambium {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kFileBytes = int64_t(64) << 20;
+constexpr int64_t kLargestId = (int64_t(1) << 31) - 2;
+constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+
+// A token as a string or an object. A special one is looked for in the text as it is, unless it says otherwise.
+AddedToken token_of(const json& j, bool special) {
+  if (j.is_string()) return {.content = j.get<std::string>(), .special = special, .normalized = !special};
+  check_input(j.is_object(), "a token is ", brief(j), "; expected a string or an object with \"content\"");
+  const auto flag = [&](const char* name, bool otherwise) { return find_bool(j, name).value_or(otherwise); };
+  const bool is_special = flag("special", special);
+  return {.content = get_string(j, "content"), .special = is_special, .normalized = flag("normalized", !is_special),
+          .single_word = flag("single_word", false), .lstrip = flag("lstrip", false), .rstrip = flag("rstrip", false)};
+}
+
+void read_named(const json& j, TokenizerSettings& out) {
+  const auto add = [&](const std::string& name, const json& value) {
+    AddedToken t = token_of(value, true);
+    t.special = true;
+    for (auto& [known, token] : out.named)
+      if (known == name && !name.starts_with("extra")) return;  // the first file counts
+    out.named.emplace_back(name, std::move(t));
+  };
+  for (const char* name : kNames)
+    if (const json* value = find_field(j, name)) add(name, *value);
+  for (const char* name : {"additional_special_tokens", "extra_special_tokens"})
+    if (const json* list = find_field(j, name)) {
+      check_input(list->is_array() || list->is_object(), "\"", name, "\" is ", brief(*list), "; expected an array");
+      for (const json& value : *list) add("extra", value);
+    }
+}
+
+void read_config(const json& j, TokenizerSettings& out) {
+  out.kind = find_string(j, "tokenizer_class").value_or("");
+  out.add_bos = find_bool(j, "add_bos_token"), out.add_eos = find_bool(j, "add_eos_token");
+  out.add_prefix_space = find_bool(j, "add_prefix_space");
+  out.lower_case = find_bool(j, "do_lower_case"), out.strip_accents = find_bool(j, "strip_accents");
+  out.chinese = find_bool(j, "tokenize_chinese_chars"), out.clean_up = find_bool(j, "clean_up_tokenization_spaces");
+  out.extra_ids = find_int(j, "extra_ids", 0, 1 << 20);
+  if (const json* list = find_field(j, "added_tokens_decoder")) {
+    check_input(list->is_object(), "\"added_tokens_decoder\" is ", brief(*list), "; expected an object");
+    for (const auto& [key, value] : list->items()) {
+      AddedToken t = token_of(value, false);
+      const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), t.id);
+      check_input(error == std::errc() && end == key.data() + key.size() && t.id >= 0 && t.id <= kLargestId, "\"added_tokens_decoder\" has the id ", brief(json(key)));
+      out.tokens.push_back(std::move(t));
+    }
+  }
+  read_named(j, out);
+}
+
+}  // namespace
+
+const AddedToken* TokenizerSettings::find(std::string_view name) const {
+  const auto found = std::find_if(named.begin(), named.end(), [&](const auto& pair) { return pair.first == name; });
+  return found == named.end() ? nullptr : &found->second;
+}
+
+TokenizerSettings read_settings(const std::string& directory) {
+  TokenizerSettings out;
+  const auto read = [&](const char* name, const auto& f) {
+    const std::string path = directory + "/" + name;
+    if (file_exists(path)) reading(path, [&] { f(parse_json(read_text_file(path, kFileBytes), "JSON")); });
+  };
+  read("tokenizer_config.json", [&](const json& j) { read_config(j, out); });
+  read("special_tokens_map.json", [&](const json& j) { read_named(j, out); });
+  read("added_tokens.json", [&](const json& j) {
+    check_input(j.is_object(), "the file is ", brief(j), "; expected an object");
+    for (const auto& [token, _] : j.items()) {
+      AddedToken t{.id = int32_t(get_int(j, token, 0, kLargestId)), .content = token, .special = false, .normalized = true};
+      if (std::none_of(out.tokens.begin(), out.tokens.end(), [&](const AddedToken& known) { return known.id == t.id; })) out.tokens.push_back(std::move(t));
+    }
+  });
+  if (out.kind.empty()) read("config.json", [&](const json& j) { out.kind = find_string(j, "model_type").value_or(""); });
+  std::sort(out.tokens.begin(), out.tokens.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  return out;
+}
+
+void apply_settings(Pipeline& p, const TokenizerSettings& settings) {
+  const auto add = [&](AddedToken token, bool numbered) {
+    if (token.content.empty() || std::any_of(p.added.begin(), p.added.end(), [&](const AddedToken& t) { return t.content == token.content; })) return;
+    const int64_t next = vocabulary_size_of(p);
+    const auto known = vocabulary_of(p).find(token.content);
+    check_input(!numbered || token.id == int64_t(known.value_or(int32_t(next))), "the token \"", token.content, "\" has the id ", token.id, " in the settings, and ",
+                known.value_or(int32_t(next)), " in the vocabulary");
+    token.id = known.value_or(int32_t(next));
+    p.added.push_back(std::move(token));
+  };
+  for (const AddedToken& t : settings.tokens) add(t, true);
+  for (const auto& [_, t] : settings.named) add(t, false);
+  p.clean_up = settings.clean_up.value_or(false) && !std::holds_alternative<Bpe>(p.model);
+  if (settings.add_bos || settings.add_eos) {
+    const auto sign = [&](bool wanted, const char* name) {
+      const AddedToken* const token = wanted ? settings.find(name) : nullptr;
+      return token ? std::vector<int32_t>{*id_in(p, token->content)} : std::vector<int32_t>();
+    };
+    p.prefix = sign(settings.add_bos.value_or(false), "bos_token"), p.suffix = sign(settings.add_eos.value_or(false), "eos_token");
+  }
+}
+
+}  // namespace cambium
