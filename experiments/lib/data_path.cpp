@@ -33,10 +33,10 @@ std::string data_path(std::string_view name) {
   std::string searched;
   for (const fs::path& place : places) {
     std::error_code ignored;
-    if (fs::is_regular_file(place / name, ignored)) return (place / name).string();
+    if (fs::exists(place / name, ignored)) return (place / name).string();
     searched += (searched.empty() ? "" : ", ") + place.string();
   }
-  throw Error(text("data file '", name, "' not found in ", searched,
+  throw Error(text("data '", name, "' not found in ", searched,
                    "\nset CAMBIUM_DATA to the directory that holds it"));
 }
 
