@@ -32,6 +32,9 @@ struct LaunchSite {
 
 namespace cambium::gpu {
 
+// Whether launchers may choose the variants of kernels that use tensor cores.
+inline constexpr bool kHasTensorCores = true;
+
 template <class... P>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, LaunchSite site,
             std::type_identity_t<P>... arguments) {

@@ -43,6 +43,9 @@ struct alignas(16) float4 {
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace cambium::gpu {
+
+inline constexpr bool kHasTensorCores = false;
+
 namespace simt {
 
 // Runs body once for each thread of each block. Defined, with all that is behind it, in
