@@ -4,7 +4,8 @@
 #include <cmath>
 
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops/linear.h"
+#include "autograd/ops/low_rank.h"
+#include "core/kernels/matmul.h"
 #include "tuning/options.h"
 #include "tuning/sites.h"
 
@@ -63,12 +64,25 @@ std::vector<NamedParameter> Lora::parameters() {
 Var Lora::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
   const auto found = adapted_.find({projection.site, projection.parts.front().name});
   if (found == adapted_.end()) return y;
-  for (const Adapted& m : found->second) {
-    const float dropout = pass.training() ? float(options_.dropout) : 0.f;
-    const Var in = dropout > 0 ? pass.drop_and_add(dropout, m.name, x, Var(), layout) : x;
-    y = apply(LowRank{float(effective_scale()), m.begin, m.end}, in, pass(m.a), pass(m.b), y);
+  const float dropout = pass.training() ? float(options_.dropout) : 0.f;
+  const std::vector<Adapted>& list = found->second;
+  // Each drops other elements of its input, so with dropout they are done one by one.
+  const size_t together = dropout > 0 ? 1 : LowRank::kMost;
+  for (size_t begin = 0; begin < list.size(); begin += together) {
+    const std::span<const Adapted> group = std::span(list).subspan(begin, std::min(together, list.size() - begin));
+    y = add_group(pass, group, dropout > 0 ? pass.drop_and_add(dropout, group[0].name, x, Var(), layout) : x, std::move(y));
   }
   return y;
+}
+
+Var Lora::add_group(const Pass& pass, std::span<const Adapted> group, const Var& x, Var y) const {
+  LowRank op;
+  Var a[LowRank::kMost], b[LowRank::kMost];
+  for (size_t i = 0; i < group.size(); ++i) {
+    op.parts[i] = {.scale = float(effective_scale()), .rank = options_.rank, .column_begin = group[i].begin, .column_end = group[i].end};
+    a[i] = pass(group[i].a), b[i] = pass(group[i].b);
+  }
+  return apply(op, x, y, a[0], b[0], a[1], b[1], a[2], b[2]);
 }
 
 bool Lora::merge_into(Model&) {

@@ -36,6 +36,7 @@ class Lora : public Tuner {
     Parameter a, b;  // [rank, in], [end - begin, rank]
   };
   void adapt(const Site&, Dense&, const TunerContext&);
+  Var add_group(const Pass&, std::span<const Adapted>, const Var& x, Var y) const;
 
   Options options_;
   std::map<std::pair<Site, std::string>, std::vector<Adapted>> adapted_;  // by site and first part of the product

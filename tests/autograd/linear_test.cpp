@@ -38,25 +38,6 @@ TEST(Ops, LinearMixed) {
   }
 }
 
-Array low_rank(const Array& x, const Array& a, const Array& b, const Array& y) {
-  const Array u = linear(x, a, {}), d = linear(u, b, {});
-  Array z = y;
-  for (int64_t n = 0; n < z.rows(); ++n)
-    for (int64_t o = 0; o < d.cols(); ++o) z(n, 2 + o) += 0.5 * d(n, o);
-  return z;
-}
-
-TEST(Ops, LowRank) {
-  check_op(OpCase{
-      .name = "low_rank",
-      .op = LowRank{.scale = 0.5f, .begin = 2, .end = 8},
-      .definition = low_rank,
-      .shapes = {{{5, 9}, {3, 9}, {6, 3}, {5, 10}}, {{70, 40}, {8, 40}, {6, 8}, {70, 8}}, {{1, 1}, {1, 1}, {6, 1}, {1, 8}}, {{0, 4}, {2, 4}, {6, 2}, {0, 9}}},
-      .tolerance = {.f32 = 4e-6, .bf16 = 3e-2},
-      .wide_inputs = {1, 2},
-  });
-}
-
 // The bits of a row depend on nothing but that row.
 TEST(Matmul, RowsDoNotDependOnTheBatch) {
   for (const DType dtype : {DType::f32, DType::bf16})
