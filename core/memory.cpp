@@ -1,6 +1,8 @@
 // The caching allocator.
 #include "core/memory.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -9,11 +11,23 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 
+// CAMBIUM_EXACT_MEMORY=1: blocks of a GPU have exactly the size asked for and are given back at once, so that what checks
+// memory accesses (compute-sanitizer, an emulated device) sees the bounds and the end of every tensor.
+bool exact(Device device) {
+  static const char* wanted = std::getenv("CAMBIUM_EXACT_MEMORY");
+  return device.is_gpu() && wanted && wanted[0] == '1';
+}
+
 // Rounds up to 1/8 of the next lower power of two.
 int64_t block_size(int64_t bytes) {
   if (bytes <= 512) return (bytes + kAlignment - 1) / kAlignment * kAlignment;
   const int64_t step = int64_t(1) << (60 - __builtin_clzll(uint64_t(bytes - 1)));
   return (bytes + step - 1) / step * step;
+}
+
+std::string mebibytes(int64_t bytes) {
+  if (bytes >= 10 << 20) return text(bytes >> 20, " MiB");
+  return text(std::round(double(bytes) / (1 << 20) * 10) / 10, " MiB");
 }
 
 void* system_allocate(Device device, int64_t bytes) {
@@ -51,10 +65,11 @@ void* Allocator::take_cached(int64_t bytes) {
 
 void* Allocator::allocate(int64_t bytes) {
   CHECK(bytes >= 0, "memory: a negative size");
-  const int64_t size = block_size(bytes ? bytes : 1);
+  const int64_t least = std::max<int64_t>(bytes, 1), size = exact(device_) ? least : block_size(least);
   std::lock_guard lock(mutex_);
   void* block = take_cached(size);
   if (!block) {
+    const int64_t cached = counters_.cached;
     block = system_allocate(device_, size);
     if (!block && !cached_.empty()) {
       for (const auto& [_, old] : cached_) sizes_.erase(old), system_release(device_, old);
@@ -62,9 +77,9 @@ void* Allocator::allocate(int64_t bytes) {
       counters_.cached = 0;
       block = system_allocate(device_, size);
     }
-    CHECK(block, "out of ", device_.is_gpu() ? "GPU" : "CPU", " memory: ", size >> 20,
-          " MiB asked for, ", counters_.live >> 20,
-          " MiB in use; lower --batch-size or the sequence length");
+    CHECK(block, "out of ", device_.is_gpu() ? "GPU" : "CPU", " memory: ", mebibytes(size), " asked for, ",
+          mebibytes(counters_.live), " in use, ", mebibytes(cached),
+          " cached (given back, in vain)\nLower --batch-size or the sequence length; --recompute and --dtype bf16 need less");
     sizes_[block] = size;
   }
   counters_.live += sizes_[block];
@@ -79,6 +94,11 @@ void Allocator::release(void* block) {
   std::lock_guard lock(mutex_);
   const int64_t size = sizes_.at(block);
   counters_.live -= size;
+  if (exact(device_)) {
+    sizes_.erase(block);
+    system_release(device_, block);
+    return;
+  }
   counters_.cached += size;
   cached_.emplace(size, block);
 }

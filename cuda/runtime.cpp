@@ -8,6 +8,8 @@
 #include <map>
 #include <mutex>
 
+#include "core/kernels/elementwise.h"
+#include "core/tensor.h"
 #include "cuda/check.h"
 #include "cuda/testing.h"
 
@@ -34,6 +36,12 @@ std::string demangled(const char* name) {
 
 }  // namespace
 
+std::string driver_advice(int driver, int runtime) {
+  if (driver == 0) return "no NVIDIA driver is installed";
+  return text("the driver supports CUDA ", version(driver), ", this build needs ", version(runtime),
+              ": update the driver or build with an older toolkit");
+}
+
 std::string explain(cudaError_t error) {
   std::string advice;
   switch (error) {
@@ -47,9 +55,7 @@ std::string explain(cudaError_t error) {
       int driver = 0, runtime = 0;
       cudaDriverGetVersion(&driver);
       cudaRuntimeGetVersion(&runtime);
-      advice = driver ? text("the driver supports CUDA ", version(driver), ", this build needs ",
-                             version(runtime), ": update the driver or build with an older toolkit")
-                      : std::string("no NVIDIA driver is installed");
+      advice = driver_advice(driver, runtime);
       break;
     }
     case cudaErrorNoKernelImageForDevice:
@@ -88,6 +94,22 @@ int device_count() {
   return count;
 }
 
+namespace {
+
+// Runs the smallest of kernels: whether this build has code for the device shows only then.
+void try_device(Device device, const DeviceProperties& p) {
+  try {
+    const Tensor one = Tensor::of(std::vector<float>{1}).to(device);
+    scale(one.stream(), one, 2, one);
+    CHECK(one.to(Device::cpu()).data<float>()[0] == 2, "2 * 1 is ", one.to(Device::cpu()).data<float>()[0]);
+  } catch (const Error& e) {
+    throw InputError(text("--device gpu:", int(device.index), ": ", p.name, " (compute capability ", p.major, ".",
+                          p.minor, ") cannot run this build's kernels\n", e.what()));
+  }
+}
+
+}  // namespace
+
 void check_device(Device device) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
@@ -99,6 +121,7 @@ void check_device(Device device) {
   check_input(p.major * 10 + p.minor >= kOldest, "--device gpu:", int(device.index), ": ", p.name,
               " has compute capability ", p.major, ".", p.minor, ", at least ", kOldest / 10, ".",
               kOldest % 10, " is needed (A100 and later)\nUse --device cpu, or another GPU");
+  try_device(device, p);
 }
 
 DeviceProperties properties(Device device) {

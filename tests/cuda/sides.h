@@ -5,10 +5,16 @@
 
 #include <functional>
 
+#include "cuda/runtime.h"
 #include "cuda/testing.h"
 #include "tests/support/array.h"
 
 namespace cambium::testing {
+
+// The device is an emulator, which environment variables make smaller or older.
+inline bool is_emulated() {
+  return gpu::is_real() && gpu::device_count() > 0 && gpu::properties(Device::gpu()).name.find("emulator") != std::string::npos;
+}
 
 // Allowed error, as a share of the largest value of an output (or of 0.3).
 struct Share {
