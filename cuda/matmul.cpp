@@ -199,6 +199,14 @@ void fill_zero(Stream& stream, View c) {
     fill(stream, c.row<char>(m * size_of(c.dtype())), 0, size_t(c.cols() * size_of(c.dtype())));
 }
 
+// The library has no float32 product that ends in bfloat16.
+void multiply_and_round(Stream& stream, ConstView a, ConstView b, ConstView bias, MatmulOptions options, View c) {
+  const Tensor sum = Tensor::empty({c.rows(), c.cols()}, DType::f32, stream.device);
+  if (options.accumulate) convert(stream, c, sum);
+  matmul(stream, a, b, bias, options, sum);
+  convert(stream, sum, c);
+}
+
 }  // namespace
 
 void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
@@ -211,6 +219,7 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
     return;
   }
   const bool low = in_bfloat16(a, b, options);
+  if (!low && c.dtype() == DType::bf16) return multiply_and_round(stream, a, b, bias, options, c);
   Tensor a_low, b_low;
   if (low) a = rounded(stream, a, a_low), b = rounded(stream, b, b_low);
   CHECK(a.dtype() == b.dtype() && a.dtype() != DType::f64 && c.dtype() != DType::f64,

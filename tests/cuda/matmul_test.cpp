@@ -36,7 +36,7 @@ TEST(GpuMatmul, AgreesWithTheCpu) {
                                                    {bf16, f32, bf16}, {f32, f32, bf16}};
   for (const auto& [M, N, K] : sizes)
     for (const auto& [a, b, c] : types)
-      for (int flags = 0; flags < 32; ++flags) {
+      for (int flags = 0; flags < (a == f32 && b == f32 ? 64 : 32); ++flags) {
         const Product p{.M = M,
                         .N = N,
                         .K = K,
@@ -46,7 +46,7 @@ TEST(GpuMatmul, AgreesWithTheCpu) {
                         .options = {.transpose_a = (flags & 1) != 0,
                                     .transpose_b = (flags & 2) != 0,
                                     .accumulate = (flags & 4) != 0,
-                                    .round_to_bf16 = a == f32 && b == f32 && c == bf16},
+                                    .round_to_bf16 = (flags & 32) != 0},
                         .bias = (flags & 8) != 0,
                         .margin = flags & 16 ? 3 : 0};
         expect_sides_agree([&](Stream& s) { return run(p, s); }, c == bf16 ? 1e-2 : 1e-5,
@@ -68,6 +68,7 @@ TEST(GpuMatmul, AnEmptySumIsZero) {
 
 TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
+  if (is_emulated()) GTEST_SKIP() << "an emulator's products are those of the host's library, which promises nothing";
   Stream& s = current_stream(Device::gpu());
   for (const DType type : {DType::f32, DType::bf16})
     for (const bool transpose_b : {false, true}) {
