@@ -149,20 +149,21 @@ void Model::pack_frozen(const std::function<bool(const Parameter&)>& trains) {
 }
 
 Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
+  const DType type = pass.exact ? accumulator(activation_type()) : activation_type();
   std::vector<int32_t> ids;
   for (const Layout::Row& r : layout.rows) ids.push_back(r.id);
   const auto map = std::make_shared<RowMap>(std::move(ids), config_.vocabulary, device_, config_.fixed_pad ? config_.pad.value_or(-1) : -1);
-  Var x = apply(TakeRows{map, config_.embedding_scale, activation_type(), true}, pass(embedding.weight), Var());
+  Var x = apply(TakeRows{map, config_.embedding_scale, type, true}, pass(embedding.weight), Var());
   pass.hooks().embedded(pass, kind, x, layout);
   if (stack.position.weight) {
     std::vector<int32_t> rows;
     for (const Layout::Row& r : layout.rows) rows.push_back(r.position < 0 ? -1 : r.position + int32_t(config_.position_offset));
     const auto places = std::make_shared<RowMap>(std::move(rows), stack.position.weight.value.rows(), device_);
-    x = apply(TakeRows{places, 1, activation_type(), true}, pass(stack.position.weight), x);
+    x = apply(TakeRows{places, 1, type, true}, pass(stack.position.weight), x);
   }
   if (stack.token_type.weight) {
     const auto types = std::make_shared<RowMap>(std::vector<int32_t>(size_t(layout.size()), 0), config_.token_types, device_);
-    x = apply(TakeRows{types, 1, activation_type(), true}, pass(stack.token_type.weight), x);
+    x = apply(TakeRows{types, 1, type, true}, pass(stack.token_type.weight), x);
   }
   if (config_.embedding_norm) x = stack.embedding_norm(pass, config_, x);
   if (const float p = pass.dropout().embedding; p > 0)
@@ -195,13 +196,16 @@ StackContext Model::context(Pass& pass, const Stack& stack, StackKind kind, cons
 }
 
 Var Model::run(Pass& pass, Stack& stack, StackContext& context, Var x, const Layout& layout, DecoderCache* cache) {
+  const bool again = pass.recompute && pass.training();
+  // The caller's layout is gone when backward computes a layer again.
+  const std::shared_ptr<const Layout> kept = again ? std::make_shared<const Layout>(layout) : nullptr;
   for (size_t i = 0; i < stack.layers.size(); ++i) {
     Layer::Caches* caches = cache ? &cache->layers[i] : nullptr;
-    const auto layer = [this, &pass, &stack, context, &layout, i, caches](const Var& in) {
-      return stack.layers[i](pass, config_, context, int(i), in, layout, caches);
+    const auto layer = [this, &pass, &stack, context, i, caches](const Var& in, const Layout& rows) {
+      return stack.layers[i](pass, config_, context, int(i), in, rows, caches);
     };
-    if (pass.recompute && pass.training()) x = pass.tape()->recompute([layer, x] { return layer(x); });
-    else x = layer(x);
+    if (again) x = pass.tape()->recompute([layer, x, kept] { return layer(x, *kept); });
+    else x = layer(x, layout);
   }
   return config_.final_norm ? stack.final_norm(pass, config_, x) : x;
 }

@@ -42,7 +42,8 @@ class Pass {
 
   // Keep only the inputs of each layer and compute the layer again in backward.
   bool recompute = false;
-  // Products with bfloat16 weights in float32: the same numbers on every machine up to float rounding.
+  // Activations and products in float32, whatever the weights' type: the same numbers on every machine up to
+  // float rounding.
   bool exact = false;
 
  private:

@@ -26,7 +26,7 @@ class Reader : public Hooks {
     }
     if (config.decoder.layers) {
       const std::vector<int32_t> capacity{int32_t(ids.size())};
-      DecoderCache cache(config, capacity, accumulator(model.weight_type()), model.device());
+      DecoderCache cache(config, capacity, model.activation_type(), model.device());
       Layout layout(ids_, kIndex, kTuner);
       model.decode(pass, layout, config.is_seq2seq() ? &memory_ : nullptr, &cache);
       for (Layer::Caches& layer : cache.layers) {
