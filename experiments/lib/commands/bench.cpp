@@ -104,8 +104,10 @@ nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOpt
 }  // namespace
 
 int run_bench(const CommonOptions& common, const BenchOptions& options) {
-  check_input(options.what == "step" || options.what == "generate", "bench ", options.what, ": there are step and generate");
+  check_input(options.kernels ? options.what.empty() : options.what == "step" || options.what == "generate", "bench ", options.what,
+              ": there are step and generate, or --kernels alone");
   check_input(options.batch >= 1 && options.length >= 1 && options.steps >= 1 && options.new_tokens >= 1, "--batch, --length, --steps and --new-tokens must be at least 1");
+  if (options.kernels) return run_kernel_bench(common, options);
   const ModelConfig config = published_shape(options.shape);
   const Device device = device_of(common);
   Model model(config, weight_type_of(common, device), device);

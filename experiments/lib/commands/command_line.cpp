@@ -184,7 +184,8 @@ void add_rest(Commands& commands) {
     c->add_flag("--force-base", o->force_base, "merge into another base");
   }
   auto [c, o] = commands.add<BenchOptions>("bench", "Time a training step or decoding on random weights", run_bench);
-  c->add_option("what", o->what, "step or generate")->required();
+  c->add_option("what", o->what, "step or generate");
+  c->add_flag("--kernels", o->kernels, "each kernel by itself: bytes and operations a second, and their share of the GPU's peaks");
   c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
   c->add_option("--tuner", o->tuner, "full, lora, prefix, prompt or adapter")->capture_default_str();
   c->add_option("--batch", o->batch, "sequences")->capture_default_str();

@@ -80,9 +80,10 @@ int run_merge(const CommonOptions&, const MergeOptions&);
 struct BenchOptions {
   std::string what, shape = "gpt2", tuner = "lora";
   int64_t batch = 8, length = 64, new_tokens = 32, steps = 5;
-  bool kernels = false;
+  bool kernels = false;  // each kernel by itself, instead of `what`
 };
 int run_bench(const CommonOptions&, const BenchOptions&);
+int run_kernel_bench(const CommonOptions&, const BenchOptions&);
 
 // Reads the arguments, runs the subcommand, prints errors; the exit code of the program.
 int command_line(int argc, char** argv);
