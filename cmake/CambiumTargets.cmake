@@ -12,6 +12,8 @@ pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 find_library(STEMMER_LIBRARY stemmer REQUIRED)  # Snowball
+find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
+find_library(SENTENCEPIECE_TRAINER_LIBRARY sentencepiece_train REQUIRED)
 
 add_library(cambium_flags INTERFACE)
 target_include_directories(cambium_flags INTERFACE ${CMAKE_SOURCE_DIR})
@@ -51,7 +53,7 @@ function(cambium_library)
   add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
   target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE OpenMP::OpenMP_CXX DNNL::dnnl
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU PkgConfig::ZIP
-    ${STEMMER_LIBRARY} ${HDF5_C_LIBRARIES})
+    ${STEMMER_LIBRARY} ${SENTENCEPIECE_TRAINER_LIBRARY} ${SENTENCEPIECE_LIBRARY} ${HDF5_C_LIBRARIES})
   target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})
   target_compile_definitions(cambium PRIVATE CAMBIUM_VERSION="${PROJECT_VERSION}")
   set_source_files_properties(experiments/lib/data_path.cpp PROPERTIES

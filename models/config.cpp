@@ -37,10 +37,11 @@ void for_each_field(Config& c, const Field& field) {
   field("embedding_scale", c.embedding_scale), field("head_scale", c.head_scale);
   field("fixed_pad", c.fixed_pad);
   field("language_head", c.language_head), field("tied_head", c.tied_head), field("head_bias", c.head_bias);
-  field("head_transform", c.head_transform), field("pooler", c.pooler);
+  field("head_transform", c.head_transform), field("pooler", c.pooler), field("classes", c.classes);
   field("embedding_dropout", c.dropout.embedding), field("attention_dropout", c.dropout.attention);
   field("residual_dropout", c.dropout.residual), field("activation_dropout", c.dropout.activation);
   field("bos", c.bos), field("pad", c.pad), field("decoder_start", c.decoder_start), field("mask", c.mask), field("eos", c.eos);
+  field("forced_bos", c.forced_bos), field("forced_eos", c.forced_eos);
 }
 
 template <class E>
@@ -92,6 +93,8 @@ void ModelConfig::check() const {
   within("max_positions", max_positions, positions == PositionKind::learned ? 1 : 0, 16'777'216);
   within("position_offset", position_offset, 0, 1024);
   within("token_types", token_types, 0, 1024);
+  within("classes", classes, 0, 65536);
+  check_input(classes == 0 || is_encoder(), "model configuration: a classification head needs an encoder");
   check_input(encoder.layers + decoder.layers > 0, "model configuration: no layers");
   check_input(epsilon > 0 && epsilon < 1, "model configuration: epsilon is ", epsilon);
   check_input(positions != PositionKind::rotary || (rotary_size % 2 == 0 && rotary_base > 0), "model configuration: rotary_size ", rotary_size, ", rotary_base ", rotary_base);
@@ -105,6 +108,8 @@ void ModelConfig::check() const {
   if (pad) id("pad", *pad);
   if (mask) id("mask", *mask);
   if (decoder_start) id("decoder_start", *decoder_start);
+  if (forced_bos) id("forced_bos", *forced_bos);
+  if (forced_eos) id("forced_eos", *forced_eos);
   for (const int32_t e : eos) id("eos", e);
   for (const float p : {dropout.embedding, dropout.attention, dropout.residual, dropout.activation})
     check_input(p >= 0 && p < 1, "model configuration: a dropout probability of ", p);

@@ -68,9 +68,11 @@ struct ModelConfig {
   bool head_bias = false;
   bool head_transform = false;   // BERT's dense + activation + norm before the head
   bool pooler = false;
+  int64_t classes = 0;           // of a classification head; 0: none
 
   DropoutRates dropout;
   std::optional<int32_t> bos, pad, decoder_start, mask;
+  std::optional<int32_t> forced_bos, forced_eos;  // what generation writes first, and last where a text gets too long (BART)
   std::vector<int32_t> eos;
 
   bool is_seq2seq() const { return encoder.layers > 0 && decoder.layers > 0; }

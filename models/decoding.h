@@ -31,13 +31,15 @@ class Decoding {
   // Logits [n, vocabulary] behind the last token of each hypothesis; slot[i] is where hypothesis i lives. The first call reads
   // all tokens, later ones the last.
   Tensor logits(const std::vector<const Hypothesis*>& hypotheses, const std::vector<int32_t>& slot);
-  // Sets to -inf what options forbid behind each hypothesis.
+  // Sets to -inf what options forbid behind each hypothesis, and all but the token that the configuration forces.
   void mask(const std::vector<const Hypothesis*>& hypotheses, const Tensor& logits) const;
   bool is_end(int32_t token) const;
   const std::vector<int32_t>& eos() const { return eos_; }
   DecoderCache& cache() { return *cache_; }
 
  private:
+  void force(const std::vector<const Hypothesis*>& hypotheses, const Tensor& logits) const;
+
   Model& model_;
   const GenerationOptions& options_;
   std::vector<std::vector<int32_t>> given_;  // what the decoder starts from

@@ -57,7 +57,11 @@ void set_llama(ordered_json& j, const ModelConfig& c) {
 
 void set_bert(ordered_json& j, const ModelConfig& c) {
   const std::string name = c.family == "roberta" ? "Roberta" : "Bert";
-  j["architectures"] = {name + (c.language_head ? "ForMaskedLM" : "Model")};
+  j["architectures"] = {name + (c.classes ? "ForSequenceClassification" : c.language_head ? "ForMaskedLM" : "Model")};
+  for (int64_t i = 0; i < c.classes; ++i) {
+    const std::string number = std::to_string(i), label = "LABEL_" + number;
+    j["id2label"][number] = label, j["label2id"][label] = i;
+  }
   j["hidden_size"] = c.width, j["num_hidden_layers"] = c.encoder.layers, j["num_attention_heads"] = c.encoder.heads;
   j["intermediate_size"] = c.encoder.inner, j["max_position_embeddings"] = c.max_positions + c.position_offset;
   j["layer_norm_eps"] = c.epsilon, j["type_vocab_size"] = c.token_types, j["hidden_act"] = activation_name(c.activation);
@@ -201,7 +205,8 @@ std::string huggingface_config(const ModelConfig& c) {
   if (c.decoder_start) j["decoder_start_token_id"] = *c.decoder_start;
   if (c.eos.size() == 1) j["eos_token_id"] = c.eos.front();
   else if (!c.eos.empty()) j["eos_token_id"] = c.eos;
-  if (c.is_seq2seq()) j["is_encoder_decoder"] = true;
+  if (c.forced_bos) j["forced_bos_token_id"] = *c.forced_bos;
+  if (c.is_seq2seq()) j["is_encoder_decoder"] = true, j["forced_eos_token_id"] = c.forced_eos ? ordered_json(*c.forced_eos) : ordered_json();
   if (c.family == "gpt2") set_gpt2(j, c);
   else if (c.family == "llama") set_llama(j, c);
   else if (c.family == "t5") set_t5(j, c);
@@ -210,10 +215,10 @@ std::string huggingface_config(const ModelConfig& c) {
   return j.dump(2) + "\n";
 }
 
-void save_model(const ModelSource& source, const Values& values, const std::string& tokenizer_path, const std::string& path) {
+void save_model(const ModelConfig& config, const Values& values, const std::string& tokenizer_path, const std::string& path) {
   const auto tokenizer = tokenizer_files(tokenizer_path);
-  if (path.ends_with(".h5")) save_hdf5(source.config(), values, tokenizer, path);
-  else save_directory(source.config(), values, tokenizer, path);
+  if (path.ends_with(".h5")) save_hdf5(config, values, tokenizer, path);
+  else save_directory(config, values, tokenizer, path);
 }
 
 }  // namespace cambium

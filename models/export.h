@@ -8,10 +8,10 @@
 
 namespace cambium {
 
-// Writes the model of `source` with the float32 numbers that `values` gives by our names. A path that ends in .h5 gets our
+// Writes a model with the float32 numbers that `values` gives by our names. A path that ends in .h5 gets our
 // form; any other becomes a directory in Hugging Face form (which must not exist, or be empty). The tokenizer's files at
 // `tokenizer_path` (a directory or a GGUF file) come along.
-void save_model(const ModelSource& source, const std::function<Tensor(const std::string&)>& values, const std::string& tokenizer_path,
+void save_model(const ModelConfig&, const std::function<Tensor(const std::string&)>& values, const std::string& tokenizer_path,
                 const std::string& path);
 
 // transformers' config.json for a configuration.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/kernels/generation.h"
@@ -96,9 +97,30 @@ void Decoding::mask(const std::vector<const Hypothesis*>& hypotheses, const Tens
     if (options_.no_repeat_ngram > 0) add_repeated(h.tokens, options_.no_repeat_ngram, banned);
     for (const int32_t token : banned) row.push_back(int32_t(r)), column.push_back(token);
   }
+  if (!row.empty()) {
+    Stream& stream = logits.stream();
+    DISPATCH(mask_logits, stream)(stream, Tensor::of(row, logits.device()), Tensor::of(column, logits.device()), logits);
+  }
+  if (model_.config().is_seq2seq()) force(hypotheses, logits);
+}
+
+// Rows in which one token alone is possible: it has the logarithm 0, all others minus infinity.
+void Decoding::force(const std::vector<const Hypothesis*>& hypotheses, const Tensor& logits) const {
+  const ModelConfig& config = model_.config();
+  std::vector<int32_t> row;
+  std::vector<float> values;
+  for (size_t r = 0; r < hypotheses.size(); ++r) {
+    const int64_t written = hypotheses[r]->written();
+    const auto forced = written + 1 == options_.max_new_tokens ? config.forced_eos : written == 0 ? config.forced_bos : std::nullopt;
+    if (!forced) continue;
+    row.push_back(int32_t(r));
+    values.resize(values.size() + size_t(logits.cols()), -std::numeric_limits<float>::infinity());
+    values[values.size() - size_t(logits.cols()) + size_t(*forced)] = 0;
+  }
   if (row.empty()) return;
   Stream& stream = logits.stream();
-  DISPATCH(mask_logits, stream)(stream, Tensor::of(row, logits.device()), Tensor::of(column, logits.device()), logits);
+  const Tensor rows = Tensor::of(std::span<const float>(values), {int64_t(row.size()), logits.cols()}, logits.device());
+  DISPATCH(scatter_rows, stream)(stream, rows, Tensor::of(row, logits.device()), logits);
 }
 
 std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const GenerationOptions& options, int64_t inputs, int64_t first_input) {

@@ -93,7 +93,7 @@ class ForeignSource : public ModelSource {
         if (!(there == needed)) misshaped.push_back(text(place.name, " ", there, " instead of ", needed));
       }
     check_input(extra.empty() && missing.empty() && misshaped.empty(), path_, ": the weights do not fit the configuration (",
-                config_.family, ")\n", extra.size(), " names too many", listed(extra), "\n", missing.size(), " missing", listed(missing), "\n",
+                config_.family, "): ", extra.size(), " names too many", listed(extra), "\n", missing.size(), " missing", listed(missing), "\n",
                 misshaped.size(), " of another shape", listed(misshaped));
   }
 
@@ -148,7 +148,7 @@ class Hdf5Source : public ModelSource {
       if (!file_.is_dataset(place)) missing.push_back(s.name);
       else if (!(file_.shape(place) == s.shape)) misshaped.push_back(text(s.name, " ", file_.shape(place), " instead of ", s.shape));
     }
-    check_input(extra.empty() && missing.empty() && misshaped.empty(), path, ": the weights do not fit the configuration\n", extra.size(),
+    check_input(extra.empty() && missing.empty() && misshaped.empty(), path, ": the weights do not fit the configuration: ", extra.size(),
                 " names too many", listed(extra), "\n", missing.size(), " missing", listed(missing), "\n", misshaped.size(), " of another shape",
                 listed(misshaped));
   }

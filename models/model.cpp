@@ -30,19 +30,59 @@ Model::Model(ModelConfig config, DType weights, Device device, Storage storage)
   embedding.weight.value = matrix(config_.vocabulary, config_.width);
   if (config_.encoder.layers) encoder = std::make_unique<Stack>(make_stack(config_.encoder, false));
   if (config_.decoder.layers) decoder = std::make_unique<Stack>(make_stack(config_.decoder, config_.is_seq2seq()));
-  if (config_.language_head) {
-    head = std::make_unique<Head>();
-    if (config_.head_transform) {
-      head->transform = dense(config_.width, make_parts({{"transform", config_.width}}), true);
-      head->norm = norm();
-    }
-    if (!config_.tied_head) head->weight.value = matrix(config_.vocabulary, config_.width);
-    if (config_.head_bias) head->bias = {vector(config_.vocabulary), config_.family == "bart"};
+  if (config_.language_head) head = make_head();
+  if (config_.pooler) pooler = make_pooler();
+  if (config_.classes) classifier = make_classifier();
+}
+
+std::unique_ptr<Head> Model::make_head() const {
+  auto result = std::make_unique<Head>();
+  if (config_.head_transform) {
+    result->transform = dense(config_.width, make_parts({{"transform", config_.width}}), true);
+    result->norm = norm();
   }
-  if (config_.pooler) {
-    pooler = std::make_unique<Pooler>();
-    pooler->dense = dense(config_.width, make_parts({{"pooler", config_.width}}), true);
+  if (!config_.tied_head) result->weight.value = matrix(config_.vocabulary, config_.width);
+  if (config_.head_bias) result->bias = {vector(config_.vocabulary), config_.family == "bart"};
+  return result;
+}
+
+std::unique_ptr<Pooler> Model::make_pooler() const {
+  return std::make_unique<Pooler>(Pooler{dense(config_.width, make_parts({{"pooler", config_.width}}), true)});
+}
+
+std::unique_ptr<Classifier> Model::make_classifier() const {
+  auto result = std::make_unique<Classifier>();
+  if (!config_.pooler) result->dense = dense(config_.width, make_parts({{"dense", config_.width}}), true);
+  result->output = dense(config_.width, make_parts({{"output", config_.classes}}), true);
+  return result;
+}
+
+std::vector<std::string> Model::add_classifier(int64_t classes, uint64_t seed) {
+  check_input(config_.is_encoder(), "a classification head needs an encoder; with other models label words tell the class");
+  check_input(!classifier, "this model has a classification head already");
+  std::vector<std::string> added{"classifier."};
+  config_.classes = classes;
+  if (config_.family == "bert" && !pooler) {
+    config_.pooler = true;
+    pooler = make_pooler();
+    added.push_back("pooler.");
+  } else if (config_.family == "roberta" && pooler) {  // no class of transformers reads it
+    config_.pooler = false;
+    pooler = nullptr;
   }
+  config_.check();
+  classifier = make_classifier();
+  randomize_parts(added, seed, 0.02f);
+  return added;
+}
+
+std::vector<std::string> Model::add_language_head(uint64_t seed) {
+  check_input(config_.family == "bert" || config_.family == "roberta", "a head over the vocabulary can be added to BERT and RoBERTa alone");
+  check_input(!head, "this model has a head over the vocabulary already");
+  config_.language_head = config_.head_transform = config_.head_bias = config_.tied_head = true;
+  head = make_head();
+  randomize_parts({"head."}, seed, 0.02f);
+  return {"head."};
 }
 
 Tensor Model::allocate(const Shape& shape, DType dtype) const {
@@ -111,8 +151,11 @@ int64_t Model::parameter_count() {
   return count;
 }
 
-void Model::randomize(uint64_t seed, float deviation) {
+void Model::randomize(uint64_t seed, float deviation) { randomize_parts({""}, seed, deviation); }
+
+void Model::randomize_parts(const std::vector<std::string>& prefixes, uint64_t seed, float deviation) {
   for (const NamedParameter& p : parameters()) {
+    if (std::none_of(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) { return p.name.starts_with(prefix); })) continue;
     const Tensor value = p.value();
     const bool is_norm = p.name.find("norm") != std::string::npos, is_bias = p.name.ends_with(".bias");
     const float offset = is_norm && !is_bias ? 1.f : 0.f, scale = is_norm || is_bias ? 0.f : deviation;
@@ -246,12 +289,16 @@ Tensor Model::logits(Pass& pass, const Tensor& hidden) {
   return product(x.value, weight, {.transpose_b = true}, accumulator(x.value.dtype()), pass(head->bias).value);
 }
 
-Var Model::pool(Pass& pass, const Var& hidden, const Layout& layout) {
+Var Model::first_rows(const Var& hidden, const Layout& layout) const {
   std::vector<int32_t> first;
   for (int64_t s = 0; s < layout.sequences(); ++s) first.push_back(int32_t(layout.row_of(s, 0)));
   const auto map = std::make_shared<RowMap>(std::move(first), hidden.value.rows(), device_);
-  const Var x = apply(TakeRows{map, 1, hidden.value.dtype()}, hidden, Var());
-  return apply(Activate{Activation::tanh}, apply(Linear{}, x, pass(pooler->dense.weight), pass(pooler->dense.bias)), Var());
+  return apply(TakeRows{map, 1, hidden.value.dtype()}, hidden, Var());
+}
+
+Var Model::pool(Pass& pass, const Var& hidden, const Layout& layout) {
+  const Var x = apply(Linear{}, first_rows(hidden, layout), pass(pooler->dense.weight), pass(pooler->dense.bias));
+  return apply(Activate{Activation::tanh}, x, Var());
 }
 
 }  // namespace cambium

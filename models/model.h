@@ -41,6 +41,12 @@ struct Pooler {
   void visit(auto&& at) { at("", dense); }
 };
 
+// Scores of classes from the first token's hidden row: BERT's reads the pooler, RoBERTa's has a layer of its own.
+struct Classifier {
+  Dense dense, output;
+  void visit(auto&& at) { at("dense", dense), at("output", output); }
+};
+
 // Keys and values of earlier tokens of all decoder layers, for generation (models/cache.h).
 struct DecoderCache;
 
@@ -60,6 +66,10 @@ class Model {
   int64_t parameter_count();
   // Sets parameters of random numbers, from their names: N(0, deviation), norms 1, biases 0.
   void randomize(uint64_t seed, float deviation = 0.02f);
+  // Parts that the model lacks, with such numbers; gives the beginnings of the new parameters' names. A classification
+  // head needs an encoder, a head over the vocabulary (tied to the embedding) BERT or RoBERTa.
+  std::vector<std::string> add_classifier(int64_t classes, uint64_t seed);
+  std::vector<std::string> add_language_head(uint64_t seed);
   // Lays frozen matrices out for fast products; call when nothing changes any more.
   void pack_frozen(const std::function<bool(const Parameter&)>& trains);
 
@@ -76,6 +86,10 @@ class Model {
   Tensor logits(Pass&, const Tensor& hidden);
   // The hidden state after BERT's pooler: tanh(W h_0 + b) of each sequence's first token.
   Var pool(Pass&, const Var& hidden, const Layout&);
+  // Scores of the classification head, [sequences, classes].
+  Tensor classify(Pass&, const Batch&);
+  // Their loss, scaled as in `loss`; label int32 [sequences].
+  Var class_loss(Pass&, const Batch&, const Tensor& label, const CrossEntropyConfig&);
 
   struct Loss {
     Var sum;             // scale * (sum over scored tokens), [1]
@@ -83,6 +97,10 @@ class Model {
   };
   // The loss of a batch whose sequences carry labels. scale: usually 1 / scored tokens of the whole batch.
   Loss loss(Pass&, const Batch&, const CrossEntropyConfig&);
+  // Logits [R, tokens] of some tokens of the vocabulary alone, and the loss of choosing among them; label int32 [R]
+  // counts in `tokens`.
+  Tensor choice_logits(Pass&, const Var& hidden, const std::vector<int32_t>& tokens);
+  Var choice_loss(Pass&, const Var& hidden, const std::vector<int32_t>& tokens, const Tensor& label, const CrossEntropyConfig&);
   // Tokens of a batch that carry a label the model can score.
   int64_t scored_tokens(const Batch&) const;
   // Throws InputError, naming sequence and position, unless all ids and labels are in range and lengths fit.
@@ -98,13 +116,14 @@ class Model {
   std::vector<int32_t> decoder_inputs(const Sequence&) const;
 
   void visit(auto&& at) {
-    at("embedding", embedding), at("encoder", encoder), at("decoder", decoder), at("head", head), at("pooler", pooler);
+    at("embedding", embedding), at("encoder", encoder), at("decoder", decoder), at("head", head), at("pooler", pooler), at("classifier", classifier);
   }
 
   Embedding embedding;
   std::unique_ptr<Stack> encoder, decoder;
   std::unique_ptr<Head> head;
   std::unique_ptr<Pooler> pooler;
+  std::unique_ptr<Classifier> classifier;
 
  private:
   Stack make_stack(const StackShape&, bool cross) const;
@@ -116,6 +135,13 @@ class Model {
   Tensor allocate(const Shape&, DType) const;
   Dense dense(int64_t in, std::vector<Part> parts, bool bias, bool separate = true) const;
   Norm norm() const;
+  std::unique_ptr<Head> make_head() const;
+  std::unique_ptr<Pooler> make_pooler() const;
+  std::unique_ptr<Classifier> make_classifier() const;
+  void randomize_parts(const std::vector<std::string>& prefixes, uint64_t seed, float deviation);
+  Var first_rows(const Var& hidden, const Layout&) const;
+  Var class_rows(Pass&, const Batch&);
+  std::pair<Var, Var> choices(Pass&, const std::vector<int32_t>& tokens);
   Var head_rows(Pass&, const Var& hidden);
   Var head_weight(Pass&);
 

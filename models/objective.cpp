@@ -83,6 +83,59 @@ Model::Hidden Model::hidden(Pass& pass, const Batch& batch) {
   return result;
 }
 
+Var Model::class_rows(Pass& pass, const Batch& batch) {
+  CHECK(classifier, "this model has no classification head");
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<int64_t> index;
+  std::vector<int> tuner;
+  for (const Sequence& s : batch) ids.push_back(s.ids), index.push_back(s.index), tuner.push_back(s.tuner);
+  Layout layout(ids, index, tuner);
+  const Var hidden = encode(pass, layout);
+  // Dropout's random numbers count sequences: each is one row here.
+  const Layout rows(std::vector<std::vector<int32_t>>(batch.size(), {0}), index, tuner);
+  const auto drop = [&](Var x, const char* place) { return pass.drop_and_add(pass.dropout().residual, place, std::move(x), Var(), rows); };
+  Var x;
+  if (pooler) {
+    x = pool(pass, hidden, layout);
+  } else {
+    x = drop(first_rows(hidden, layout), "classifier.input");
+    x = apply(Activate{Activation::tanh}, apply(Linear{}, x, pass(classifier->dense.weight), pass(classifier->dense.bias)), Var());
+  }
+  return drop(std::move(x), "classifier");
+}
+
+Tensor Model::classify(Pass& pass, const Batch& batch) {
+  const Var x = class_rows(pass, batch);
+  return product(x.value, pass(classifier->output.weight).value, {.transpose_b = true}, accumulator(x.value.dtype()),
+                 pass(classifier->output.bias).value);
+}
+
+Var Model::class_loss(Pass& pass, const Batch& batch, const Tensor& label, const CrossEntropyConfig& config) {
+  const Var x = class_rows(pass, batch);
+  return apply(LmHeadLoss{label, config}, x, pass(classifier->output.weight), pass(classifier->output.bias));
+}
+
+std::pair<Var, Var> Model::choices(Pass& pass, const std::vector<int32_t>& tokens) {
+  const auto map = std::make_shared<RowMap>(tokens, config_.vocabulary, device_);
+  const Var weight = head_weight(pass), bias = pass(head->bias);
+  const Var rows = apply(TakeRows{map, 1, weight.value.dtype(), true}, weight, Var());
+  if (!bias) return {rows, Var()};
+  const Var column = apply(TakeRows{map, 1, bias.value.dtype(), true}, bias.reshape({config_.vocabulary, 1}), Var());
+  return {rows, column.reshape({int64_t(tokens.size())})};
+}
+
+Tensor Model::choice_logits(Pass& pass, const Var& hidden, const std::vector<int32_t>& tokens) {
+  const auto [weight, bias] = choices(pass, tokens);
+  const Var x = head_rows(pass, hidden);
+  return product(x.value, weight.value, {.transpose_b = true}, accumulator(x.value.dtype()), bias.value);
+}
+
+Var Model::choice_loss(Pass& pass, const Var& hidden, const std::vector<int32_t>& tokens, const Tensor& label,
+                       const CrossEntropyConfig& config) {
+  const auto [weight, bias] = choices(pass, tokens);
+  return apply(LmHeadLoss{label, config}, head_rows(pass, hidden), weight, bias);
+}
+
 Model::Loss Model::loss(Pass& pass, const Batch& batch, const CrossEntropyConfig& config) {
   check_input(bool(head), "this model has no LM head: a loss over the vocabulary cannot be computed");
   const Hidden h = hidden(pass, batch);

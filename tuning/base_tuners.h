@@ -5,14 +5,19 @@
 
 namespace cambium {
 
-// Everything trains.
+// Everything trains, or the parameters whose names begin in a chosen way.
 class Full : public Tuner {
  public:
+  // only: beginnings of names; empty: all. Throws InputError for one that no parameter has.
+  Full(std::vector<std::string> only, const TunerContext&);
   std::string method() const override { return "full"; }
-  OptionMap options() const override { return {}; }
+  OptionMap options() const override;
   double default_learning_rate() const override { return 5e-5; }
   double live_share(std::string_view name) const override;
-  bool trains(std::string_view) const override { return true; }
+  bool trains(std::string_view name) const override;
+
+ private:
+  std::vector<std::string> only_;
 };
 
 // The last layers of the model's last stack, and the norm behind them. (Li & Liang 2021, "FT-top2")

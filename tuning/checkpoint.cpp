@@ -51,6 +51,10 @@ std::vector<Tensor> exact_logits(Model& model, Tuner& tuner, const Batch& sequen
   for (const Sequence& s : sequences) {
     Pass pass(tuner);
     pass.exact = true;
+    if (model.classifier) {
+      all.push_back(on_cpu(model.classify(pass, {s})).to(DType::f32));
+      continue;
+    }
     const Model::Hidden h = model.hidden(pass, {s});
     const Tensor rows = h.rows.value.rows(h.begin[0], h.begin[0] + h.length[0]);
     all.push_back(on_cpu(model.head ? model.logits(pass, rows) : rows).to(DType::f32));
@@ -74,7 +78,7 @@ Golden compute_golden(Model& model, Tuner& tuner, const std::vector<Sequence>& e
     if (golden.sequences.size() == 3) break;
     Sequence s = example;
     s.ids.resize(std::min<size_t>(s.ids.size(), 16));
-    s.labels.resize(std::min<size_t>(s.labels.size(), 16));
+    s.labels.resize(model.config().is_seq2seq() ? std::min<size_t>(s.labels.size(), 16) : 0);
     s.index = int64_t(golden.sequences.size());
     golden.sequences.push_back(std::move(s));
   }
@@ -176,6 +180,8 @@ std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const B
   check_input(any_base || info.base.hash.empty() || base.hash.empty() || info.base.hash == base.hash, path,
               " was trained on another base (", info.base.source, ", hash ", info.base.hash.substr(0, 12), "; this one has ",
               base.hash.substr(0, 12), "). --force-base uses it all the same");
+  if (const auto head = info.trained_base.find("classifier.output.weight"); head != info.trained_base.end() && !model.classifier)
+    model.add_classifier(head->second.rank() == 2 ? head->second[0] : 0, 0);
   auto tuner = make_tuner(info.method, info.options, {.model = model, .seed = info.state.seed, .initialize = false});
   const Hdf5File file(path);
   std::vector<std::string> extra, missing;

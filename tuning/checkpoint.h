@@ -35,7 +35,8 @@ struct TrainingState {
   std::optional<double> best_dev;
 };
 
-// Sequences of at most 16 tokens with the logits that base and tuner give in float32 arithmetic.
+// Sequences of at most 16 tokens with the logits that base and tuner give in float32 arithmetic; of a classification
+// head its scores.
 struct Golden {
   Batch sequences;
   std::vector<Tensor> logits;  // [tokens, vocabulary], or hidden rows [tokens, width] without a head
@@ -63,7 +64,7 @@ CheckpointInfo read_checkpoint_info(const std::string& path);
 Golden read_golden(const std::string& path);
 
 // Makes the tuner that a checkpoint holds, on `model`, with its parameters; trained base parameters are written into
-// the model. Throws InputError where names, shapes or the base's hash (unless `any_base`) do not fit.
+// the model, which gets a classification head where the checkpoint has one. Throws InputError where names, shapes or the base's hash (unless `any_base`) do not fit.
 std::unique_ptr<Tuner> load_tuner(const std::string& path, Model&, const BaseIdentity& base, bool any_base);
 // Copies optimizer state and float32 masters into what `trained` and `optimizer` hold.
 void load_training_state(const std::string& path, const TrainedSet&, Optimizer&);

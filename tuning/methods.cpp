@@ -59,9 +59,11 @@ std::unique_ptr<Tuner> make_top_layers(OptionReader& o, const TunerContext& cont
   return std::make_unique<TopLayers>(layers, context);
 }
 
-std::unique_ptr<Tuner> make_full(OptionReader& o, const TunerContext&) {
+std::unique_ptr<Tuner> make_full(OptionReader& o, const TunerContext& context) {
+  std::vector<std::string> only = split(o.word("only", ""));
   o.finish();
-  return std::make_unique<Full>();
+  std::erase(only, "");
+  return std::make_unique<Full>(std::move(only), context);
 }
 
 struct Method {

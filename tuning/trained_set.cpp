@@ -7,11 +7,12 @@
 
 namespace cambium {
 
-TrainedSet::TrainedSet(Model& model, Tuner& tuner, const std::function<Tensor(const std::string&)>& master) {
+TrainedSet::TrainedSet(Model& model, Tuner& tuner, const std::function<Tensor(const std::string&)>& master, const Objective& objective) {
   for (const NamedParameter& p : tuner.parameters())
     entries_.push_back({p.name, false, p.parameter, p.begin, p.end, p.value(), {}});
   for (const NamedParameter& p : model.parameters()) {
-    if (p.parameter->buffer || !tuner.trains(p.name)) continue;
+    const bool chosen = objective.trains(p.name) || (tuner.trains(p.name) && objective.reads(p.name));
+    if (p.parameter->buffer || !chosen) continue;
     Entry e{p.name, true, p.parameter, p.begin, p.end, p.value(), {}};
     if (e.value.dtype() == DType::bf16) {
       e.working = e.value;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tuning/objective.h"
 #include "tuning/optimizer.h"
 #include "tuning/tuner.h"
 
@@ -23,8 +24,8 @@ class TrainedSet {
   };
 
   // master(name): the float32 source values of a base parameter that trains in bfloat16; if absent, its rounded ones are
-  // taken. Throws InputError where nothing trains.
-  TrainedSet(Model&, Tuner&, const std::function<Tensor(const std::string&)>& master = {});
+  // taken. What the objective does not read does not train; what it brings along does. Throws InputError where nothing trains.
+  TrainedSet(Model&, Tuner&, const std::function<Tensor(const std::string&)>& master = {}, const Objective& = GivenLabels());
 
   const std::vector<Entry>& entries() const { return entries_; }
   std::vector<Trained> for_optimizer() const;

@@ -7,12 +7,14 @@
 #include <numeric>
 
 #include "core/random.h"
+#include "core/sha256.h"
 #include "core/signals.h"
 
 namespace cambium {
 namespace {
 
 constexpr int64_t kWatchedSteps = 10;
+constexpr int64_t kEvaluated = -1;  // the round of examples that are looked at without training
 
 // "100" or "6%" of `total`.
 int64_t warmup_steps(const std::string& option, int64_t total) {
@@ -39,6 +41,30 @@ std::vector<int32_t> shuffled(int64_t count, uint64_t seed, int64_t epoch) {
   return order;
 }
 
+Sequence Examples::operator[](int64_t number) const {
+  Sequence s = at_ ? at_(number) : list_[size_t(number)];
+  s.index = number;
+  return s;
+}
+
+Batch Examples::range(int64_t begin, int64_t end) const {
+  Batch batch;
+  for (int64_t i = begin; i < std::min(end, count_); ++i) batch.push_back((*this)[i]);
+  return batch;
+}
+
+std::string Examples::hash() const {
+  if (at_) return identity_;
+  Sha256 sum;
+  const auto add = [&](const std::vector<int32_t>& values) {
+    const int64_t size = int64_t(values.size());
+    sum.update(&size, sizeof size);
+    sum.update(values.data(), values.size() * sizeof(int32_t));
+  };
+  for (const Sequence& s : list_) add(s.ids), add(s.labels);
+  return hex(sum.finish());
+}
+
 Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options)
     : model_(model), tuner_(tuner), trained_(trained), data_(std::move(data)), options_(std::move(options)),
       schedule_(schedule_named(options_.schedule)),
@@ -48,12 +74,19 @@ Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data
   check_input(options_.shards >= 1 && (options_.shards & (options_.shards - 1)) == 0, "--shards ", options_.shards, " is no power of two");
   check_input(options_.clip >= 0, "--clip ", options_.clip, " is negative");
   if (options_.lr == 0) options_.lr = tuner.default_learning_rate();
-  steps_per_epoch_ = (int64_t(data_.examples.size()) + options_.batch_size - 1) / options_.batch_size;
+  steps_per_epoch_ = (data_.examples.size() + options_.batch_size - 1) / options_.batch_size;
   total_steps_ = options_.steps ? options_.steps : steps_per_epoch_ * options_.epochs;
   warmup_ = warmup_steps(options_.warmup, total_steps_);
   audit_.emplace(trained_, tuner_, std::min(total_steps_, kWatchedSteps));
-  model_.check(data_.examples);
-  model_.check(data_.dev);
+  for (const Examples* set : {&data_.examples, &data_.dev})
+    if (set->in_memory()) data_.objective->check(model_, views(set->range(0, set->size()), kEvaluated));
+}
+
+Batch Trainer::views(const Batch& examples, int64_t round) const {
+  const RandomKey key = random_key(options_.seed, "objective", uint64_t(round));
+  Batch batch;
+  for (const Sequence& s : examples) batch.push_back(data_.objective->view(s, key));
+  return batch;
 }
 
 void Trainer::resume_at(int64_t step) {
@@ -62,17 +95,21 @@ void Trainer::resume_at(int64_t step) {
   if (step > 0) audit_.reset();
 }
 
-std::vector<int32_t> Trainer::batch_at(int64_t step) const {
+Batch Trainer::first_examples(int64_t count) const { return views(data_.examples.range(0, count), kEvaluated); }
+
+std::vector<int32_t> Trainer::batch_at(int64_t step) {
   const int64_t epoch = (step - 1) / steps_per_epoch_, place = (step - 1) % steps_per_epoch_;
-  const int64_t count = int64_t(data_.examples.size()), begin = place * options_.batch_size;
-  std::vector<int32_t> order;
-  if (options_.shuffle) {
-    order = shuffled(count, options_.seed, epoch);
-  } else {
-    order.resize(size_t(count));
-    std::iota(order.begin(), order.end(), 0);
+  const int64_t count = data_.examples.size(), begin = place * options_.batch_size;
+  if (epoch_ != epoch) {
+    epoch_ = epoch;
+    if (options_.shuffle) {
+      order_ = shuffled(count, options_.seed, epoch);
+    } else {
+      order_.resize(size_t(count));
+      std::iota(order_.begin(), order_.end(), 0);
+    }
   }
-  return {order.begin() + begin, order.begin() + std::min(count, begin + options_.batch_size)};
+  return {order_.begin() + begin, order_.begin() + std::min(count, begin + options_.batch_size)};
 }
 
 std::vector<Tensor> Trainer::gradients_of(const Batch& batch, int64_t scored, double& loss) {
@@ -81,7 +118,7 @@ std::vector<Tensor> Trainer::gradients_of(const Batch& batch, int64_t scored, do
   pass.recompute = options_.recompute;
   pass.set_dropout(options_.dropout, options_.seed, uint64_t(step_));
   trained_.enter(pass);
-  const Model::Loss l = model_.loss(pass, batch, {.gradient_scale = 1 / float(scored), .label_smoothing = options_.label_smoothing,
+  const Model::Loss l = data_.objective->loss(model_, pass, batch, {.gradient_scale = 1 / float(scored), .label_smoothing = options_.label_smoothing,
                                                   .z_loss = options_.z_loss});
   const Tensor value = l.sum.value.to(Device::cpu()).to(DType::f64);
   loss += value.data<double>()[0];
@@ -93,12 +130,11 @@ std::vector<Tensor> Trainer::gradients_of(const Batch& batch, int64_t scored, do
 
 void Trainer::update(const std::vector<int32_t>& numbers, StepReport& report) {
   Batch batch;
-  for (const int32_t n : numbers) {
-    batch.push_back(data_.examples[size_t(n)]);
-    batch.back().index = n;
-    report.tokens += int64_t(batch.back().ids.size());
-  }
-  const int64_t scored = model_.scored_tokens(batch);
+  for (const int32_t n : numbers) batch.push_back(data_.examples[n]);
+  batch = views(batch, (step_ - 1) / steps_per_epoch_);
+  if (!data_.examples.in_memory() || data_.objective->is_random()) data_.objective->check(model_, batch);
+  for (const Sequence& s : batch) report.tokens += int64_t(s.ids.size());
+  const int64_t scored = data_.objective->scored(model_, batch);
   CHECK(scored > 0, "step ", step_, ": no token of the batch is scored");
 
   // Shard s takes the sequences [s n / S, (s + 1) n / S).
@@ -126,10 +162,9 @@ double Trainer::evaluate() {
   Pass pass(tuner_);
   double sum = 0;
   int64_t scored = 0;
-  for (size_t begin = 0; begin < data_.dev.size(); begin += size_t(options_.batch_size)) {
-    const Batch batch(data_.dev.begin() + int64_t(begin),
-                      data_.dev.begin() + int64_t(std::min(data_.dev.size(), begin + size_t(options_.batch_size))));
-    const Model::Loss l = model_.loss(pass, batch, {.gradient_scale = 1, .gradient = false});
+  for (int64_t begin = 0; begin < data_.dev.size(); begin += options_.batch_size) {
+    const Batch batch = views(data_.dev.range(begin, begin + options_.batch_size), kEvaluated);
+    const Model::Loss l = data_.objective->loss(model_, pass, batch, {.gradient_scale = 1, .gradient = false});
     const Tensor value = l.sum.value.to(Device::cpu()).to(DType::f64);
     sum += value.data<double>()[0];
     scored += l.scored;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tuning/checkpoint.h"
+#include "tuning/objective.h"
 #include "tuning/trained_set.h"
 
 namespace cambium {
@@ -31,9 +32,33 @@ struct TrainOptions {
   int64_t eval_every = 0;         // steps; 0: at the end of each epoch
 };
 
+// Examples by number: a list in memory, or something that may be larger than that.
+class Examples {
+ public:
+  Examples() = default;
+  Examples(std::vector<Sequence> list) : list_(std::move(list)), count_(int64_t(list_.size())) {}
+  // identity: a hash of what `at` gives, because going through all of it would take too long.
+  Examples(int64_t count, std::function<Sequence(int64_t)> at, std::string identity)
+      : at_(std::move(at)), identity_(std::move(identity)), count_(count) {}
+
+  int64_t size() const { return count_; }
+  bool empty() const { return count_ == 0; }
+  Sequence operator[](int64_t number) const;   // its index is the number
+  Batch range(int64_t begin, int64_t end) const;
+  bool in_memory() const { return !at_; }
+  std::string hash() const;
+
+ private:
+  std::vector<Sequence> list_;
+  std::function<Sequence(int64_t)> at_;
+  std::string identity_;
+  int64_t count_ = 0;
+};
+
 struct TrainData {
-  std::vector<Sequence> examples;
-  std::vector<Sequence> dev;  // may be empty
+  Examples examples;
+  Examples dev = {};  // may be empty
+  std::shared_ptr<const Objective> objective = std::make_shared<GivenLabels>();
 };
 
 // What a step did, for logs.
@@ -63,6 +88,8 @@ class Trainer {
   int64_t step() const { return step_; }
   Optimizer& optimizer() { return *optimizer_; }
   const TrainData& data() const { return data_; }
+  // The first examples, as the objective shows them.
+  Batch first_examples(int64_t count) const;
 
   // Continues after `step` updates, with the optimizer's state restored by the caller.
   void resume_at(int64_t step);
@@ -75,8 +102,10 @@ class Trainer {
   std::optional<double> best_dev;
 
  private:
-  std::vector<int32_t> batch_at(int64_t step) const;  // numbers of examples
+  std::vector<int32_t> batch_at(int64_t step);  // numbers of examples
   void update(const std::vector<int32_t>& batch, StepReport&);
+  // Examples as the objective shows them in a round; what is evaluated looks the same every time.
+  Batch views(const Batch& examples, int64_t round) const;
   std::vector<Tensor> gradients_of(const Batch&, int64_t scored, double& loss);
 
   Model& model_;
@@ -87,6 +116,8 @@ class Trainer {
   Schedule schedule_;
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<LivenessAudit> audit_;  // only of runs from step 1
+  std::vector<int32_t> order_;          // of the examples in `epoch_`
+  int64_t epoch_ = -1;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0, warmup_ = 0, step_ = 0;
 };
 

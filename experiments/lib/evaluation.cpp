@@ -24,7 +24,7 @@ EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Spli
   EvaluationResult result;
   std::vector<std::vector<int32_t>> prompts;
   for (EvaluationItem& item : items) {
-    prompts.push_back(to_prompt(item.input, tokenizer, session.model->config()));
+    prompts.push_back(to_prompt(item.input, tokenizer, session.model->config(), task.max_input_tokens()));
     result.inputs.push_back(std::move(item.input));
     result.references.push_back(std::move(item.references));
   }

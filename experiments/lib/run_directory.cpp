@@ -117,7 +117,7 @@ void RunDirectory::on_save(int64_t, bool) {
 void RunDirectory::save(const std::string& name) {
   state_.step = trainer_->step();
   state_.best_dev = trainer_->best_dev;
-  const Golden golden = compute_golden(*session_->model, *tuner_, trainer_->data().examples);
+  const Golden golden = compute_golden(*session_->model, *tuner_, trainer_->first_examples(3));
   save_checkpoint(options_.directory + "/" + name, *tuner_, *trained_, &trainer_->optimizer(), state_, session_->identity, golden);
 }
 

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/machine.h"
 #include "core/sha256.h"
@@ -20,7 +21,10 @@ class Recorder : public TrainListener {
     tokens_ += r.tokens;
     run_.on_step(r);
   }
-  void on_evaluation(int64_t step, double loss, bool best) override { run_.on_evaluation(step, loss, best); }
+  void on_evaluation(int64_t step, double loss, bool best) override {
+    result_.dev_losses.emplace_back(step, loss);
+    run_.on_evaluation(step, loss, best);
+  }
   void on_save(int64_t step, bool last) override { run_.on_save(step, last); }
   int64_t tokens() const { return tokens_; }
 
@@ -32,13 +36,7 @@ class Recorder : public TrainListener {
 
 std::string data_hash(const TrainData& data) {
   Sha256 sum;
-  const auto add = [&](const std::vector<int32_t>& values) {
-    const int64_t size = int64_t(values.size());
-    sum.update(&size, sizeof size);
-    sum.update(values.data(), values.size() * sizeof(int32_t));
-  };
-  for (const auto* set : {&data.examples, &data.dev})
-    for (const Sequence& s : *set) add(s.ids), add(s.labels);
+  sum.update(data.examples.hash() + data.dev.hash());
   return hex(sum.finish());
 }
 
@@ -51,10 +49,28 @@ std::string run_config(const Session& session, const TrainRun& run, const TrainD
                  {"beta1", t.optimizer_options.beta1}, {"beta2", t.optimizer_options.beta2}, {"epsilon", t.optimizer_options.epsilon},
                  {"momentum", t.optimizer_options.momentum}, {"schedule", t.schedule}, {"warmup", t.warmup}, {"clip", t.clip},
                  {"batch_size", t.batch_size}, {"epochs", t.epochs}, {"steps", t.steps}, {"shards", t.shards}, {"seed", t.seed},
-                 {"shuffle", t.shuffle}, {"label_smoothing", t.label_smoothing}, {"data", data_hash(data)},
+                 {"shuffle", t.shuffle}, {"label_smoothing", t.label_smoothing}, {"data", data_hash(data)}, {"objective", data.objective->description()},
                  {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
   return config.dump();
 }
+
+namespace {
+
+// float32 source values of base parameters that train in bfloat16. What the source lacks (a new head) is as it is.
+std::function<Tensor(const std::string&)> master_of(const Session& session) {
+  if (!session.source) return {};
+  Model shapes(session.source->config(), DType::f32, Device::cpu(), Model::Storage::none);
+  std::set<std::string> stored;
+  for (const NamedParameter& p : shapes.parameters()) stored.insert(p.name);
+  return [&session, stored](const std::string& name) {
+    if (stored.count(name)) return session.source->read(name);
+    for (const NamedParameter& p : session.model->parameters())
+      if (p.name == name) return p.value().to(DType::f32);
+    throw Error(text("there is no parameter ", name));
+  };
+}
+
+}  // namespace
 
 TrainResult train(Session& session, const TrainRun& run, TrainData data) {
   RunOptions run_options = run.run;
@@ -73,7 +89,7 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
     const double worst = golden_difference(model, *result.tuner, read_golden(from));
     if (!(worst <= 1e-4)) Progress::say(text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));
   }
-  TrainedSet trained(model, *result.tuner, [&](const std::string& name) { return session.source->read(name); });
+  TrainedSet trained(model, *result.tuner, master_of(session), *data.objective);
   Trainer trainer(model, *result.tuner, trained, std::move(data), run.train);
   TrainingState state{.steps = trainer.total_steps(), .shards = run.train.shards, .seed = run.train.seed,
                       .run_config = run_options.config, .instruction_set = instruction_set()};

@@ -26,6 +26,7 @@ struct TrainResult {
   int64_t steps = 0, trained_scalars = 0;
   double seconds = 0, tokens_per_second = 0, last_loss = 0;  // last_loss: mean over the last epoch
   std::vector<double> losses;                                // of each step
+  std::vector<std::pair<int64_t, double>> dev_losses;        // step and loss of each evaluation
   std::unique_ptr<Tuner> tuner;
 };
 

@@ -115,6 +115,8 @@ void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
   c.pooler = any("pooler.dense.");
   c.language_head = any("cls.predictions.transform.") || any("lm_head.dense.");
   c.head_transform = c.head_bias = c.language_head;
+  for (const char* name : {"classifier.weight", "classifier.out_proj.weight"})
+    if (weights.has(name)) c.classes = weights.shape(name)[0];
   const float hidden = number_or(j, "hidden_dropout_prob", 0.1);
   c.dropout = {hidden, number_or(j, "attention_probs_dropout_prob", 0.1), hidden, 0};
 }
@@ -170,6 +172,7 @@ ModelConfig read_huggingface_config(const std::string& directory, const WeightFi
     config.tied_head = flag_or(j, "tie_word_embeddings", true);
     config.bos = id(j, "bos_token_id"), config.pad = id(j, "pad_token_id"), config.eos = ids(j, "eos_token_id");
     config.decoder_start = id(j, "decoder_start_token_id");
+    config.forced_bos = id(j, "forced_bos_token_id"), config.forced_eos = id(j, "forced_eos_token_id");
     if (config.family == "gpt2") read_gpt2(j, config);
     else if (config.family == "llama") read_llama(j, config, type);
     else if (type == "bert" || type == "roberta") read_bert(j, config, weights);
@@ -186,6 +189,8 @@ ModelConfig read_huggingface_config(const std::string& directory, const WeightFi
     reading(generation, [&] {
       if (const auto eos = ids(g, "eos_token_id"); !eos.empty()) c.eos = eos;
       if (const auto start = id(g, "decoder_start_token_id")) c.decoder_start = start;
+      if (const auto first = id(g, "forced_bos_token_id")) c.forced_bos = first;
+      if (const auto last = id(g, "forced_eos_token_id")) c.forced_eos = last;
       c.check();
     });
   }

@@ -73,6 +73,11 @@ void bert(Table& t, const std::string& model) {
     t.add_norm(ours + "feed_forward_norm", foreign + "output.LayerNorm");
   }
   if (c.pooler) t.add_dense("pooler", model + "pooler.dense", true);
+  if (c.classes) {
+    const bool own_layer = !c.pooler;
+    if (own_layer) t.add_dense("classifier.dense", "classifier.dense", true);
+    t.add_dense("classifier.output", own_layer ? "classifier.out_proj" : "classifier", true);
+  }
   if (!c.language_head) return;
   const bool roberta = c.family == "roberta";
   const std::string head = roberta ? "lm_head." : "cls.predictions.";

@@ -52,7 +52,7 @@ TEST_P(GoldenGeneration, EqualsTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenGeneration, ::testing::Values("gpt2", "llama_gqa", "t5_1_1", "bart"),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenGeneration, ::testing::Values("gpt2", "llama_gqa", "t5", "t5_1_1", "flan", "bart", "bart_old"),
                          [](const auto& info) { return std::string(info.param); });
 
 class Sampling : public ::testing::Test {

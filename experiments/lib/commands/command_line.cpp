@@ -97,6 +97,7 @@ void add_train(Commands& commands) {
   c->add_option("--tuner-from", run.tuner_from, "start from the tuner in a checkpoint");
   c->add_option("--task", o->task, text("task: ", listed(task_names())));
   c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
+  c->add_option("--decision", o->decision, "how a model tells the class of a classification task: text, words (label words at a position), head, or auto (encoders head, others text)");
   c->add_option("--batches", o->batches, "batch.json instead of a task: in its order, without shuffling");
   c->add_option("--output", run.run.directory, "directory of the run")->required();
   c->add_option("--optimizer", t.optimizer, "adamw, adafactor or sgd")->capture_default_str();
@@ -148,6 +149,7 @@ void add_evaluate(Commands& commands) {
   c->add_option("--tuner", o->tuner, kTunerHelp);
   c->add_option("--task", o->task, text("task: ", listed(task_names())))->required();
   c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
+  c->add_option("--decision", o->decision, "how a model tells the class of a classification task: text, words (label words at a position), head, or auto (encoders head, others text)");
   c->add_option("--split", o->split, "dev or test")->capture_default_str();
   c->add_option("--limit", o->limit, "the first so many inputs");
   c->add_option("--output", o->output, "directory for outputs and scores")->required();

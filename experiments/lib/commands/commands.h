@@ -29,7 +29,7 @@ struct ForwardOptions {
 int run_forward(const CommonOptions&, const ForwardOptions&);
 
 struct TrainCommandOptions {
-  std::string model, task, data, batches, dropout = "0";
+  std::string model, task, data, batches, dropout = "0", decision;
   std::vector<std::string> options;  // k=v
   int64_t limit = 0;
   bool evaluate = true;  // the dev loss now and then
@@ -47,7 +47,7 @@ struct GenerateOptions {
 int run_generate(const CommonOptions&, const GenerateOptions&);
 
 struct EvaluateOptions {
-  std::string model, tuner, task, data, split = "test", output;
+  std::string model, tuner, task, data, split = "test", output, decision;
   bool force_base = false, overwrite = false;
   int64_t limit = 0;
   std::optional<int64_t> max_new_tokens;

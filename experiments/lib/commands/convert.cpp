@@ -12,7 +12,7 @@ namespace cambium {
 int run_convert(const CommonOptions&, const ConvertOptions& options) {
   const std::string path = find_model(options.input);
   const auto source = ModelSource::open(path);
-  save_model(*source, [&](const std::string& name) { return source->read(name); }, path, options.output);
+  save_model(source->config(), [&](const std::string& name) { return source->read(name); }, path, options.output);
   return 0;
 }
 
@@ -41,7 +41,7 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
   constexpr double kBound = 1e-4;  // of the largest logit
   CHECK(worst <= kBound * std::max(1.0, largest), "merged and unmerged logits differ by ", worst, "; allowed is ", kBound * std::max(1.0, largest), ". Nothing was written");
   Model& model = *session.model;
-  save_model(*session.source, [&](const std::string& name) {
+  save_model(model.config(), [&](const std::string& name) {
     for (const NamedParameter& p : model.parameters())
       if (p.name == name) return p.value();
     throw Error(text("there is no parameter ", name));

@@ -1,7 +1,11 @@
 #include "experiments/lib/tasks/task.h"
 
 #include "core/error.h"
+#include "core/files.h"
 #include "experiments/lib/tasks/e2e.h"
+#include "experiments/lib/tasks/sst2.h"
+#include "experiments/lib/tasks/summaries.h"
+#include "experiments/lib/token_facts.h"
 #include "tuning/trainer.h"
 
 namespace cambium {
@@ -19,10 +23,13 @@ std::string Task::cleaned(const std::string& output) const {
   return begin == std::string::npos ? "" : line.substr(begin, end - begin + 1);
 }
 
-std::vector<std::string> task_names() { return {"e2e"}; }
+std::vector<std::string> task_names() { return {"e2e", "samsum", "scitldr", "sst2"}; }
 
 std::unique_ptr<Task> make_task(const std::string& name, const std::string& data) {
   if (name == "e2e") return std::make_unique<E2eTask>(data);
+  if (name == "samsum") return std::make_unique<SamsumTask>(data);
+  if (name == "scitldr") return std::make_unique<SciTldrTask>(data);
+  if (name == "sst2") return std::make_unique<Sst2Task>(data);
   std::string names;
   for (const std::string& n : task_names()) names += (names.empty() ? "" : ", ") + n;
   throw InputError(text("--task ", name, ": there are ", names));
@@ -37,11 +44,11 @@ int32_t end_token(const ModelConfig& config) {
 
 }  // namespace
 
-Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const ModelConfig& config, int64_t index) {
+Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const ModelConfig& config, int64_t index, int64_t longest) {
   Sequence s;
   s.index = index;
   const int32_t end = end_token(config);
-  s.ids = to_prompt(pair.input, tokenizer, config);
+  s.ids = to_prompt(pair.input, tokenizer, config, longest);
   std::vector<int32_t> target = tokenizer.encode(pair.target, false);
   target.push_back(end);
   if (config.is_seq2seq()) {
@@ -54,8 +61,17 @@ Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const Mod
   return s;
 }
 
-std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer& tokenizer, const ModelConfig& config) {
-  return tokenizer.encode(input, config.is_seq2seq());
+std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer& tokenizer, const ModelConfig& config, int64_t longest) {
+  const bool special = config.is_seq2seq() || config.is_encoder();
+  std::vector<int32_t> ids = tokenizer.encode(input, special);
+  if (longest <= 0 || int64_t(ids.size()) <= longest) return ids;
+  const size_t tail = special ? framing_of(tokenizer).after.size() : 0;
+  ids.erase(ids.end() - int64_t(tail) - (int64_t(ids.size()) - longest), ids.end() - int64_t(tail));
+  return ids;
+}
+
+std::string plain_or_packed(const std::string& path) {
+  return file_exists(path) || !file_exists(path + ".xz") ? path : path + ".xz";
 }
 
 std::vector<TextPair> sample(std::vector<TextPair> examples, int64_t count, uint64_t seed) {

@@ -25,6 +25,19 @@ struct EvaluationItem {
   std::vector<std::string> references;
 };
 
+// A text and the number of its class.
+struct LabelledText {
+  std::string text;
+  int label = 0;
+};
+
+// How a class becomes a word inside a text, for models that fill masks: text + before + MASK + after, where MASK stands
+// for the class's word.
+struct Cloze {
+  std::string before, after;
+  std::vector<std::string> words;
+};
+
 class Task {
  public:
   virtual ~Task() = default;
@@ -32,10 +45,17 @@ class Task {
   virtual std::string metric() const = 0;  // for metrics::score
   // A text that suits the task, for prompts and prefixes that start from real words.
   virtual std::string words() const = 0;
+  // The classes' names, which text-to-text models write; empty where answers are free texts.
   virtual std::vector<std::string> labels() const { return {}; }
+  bool is_classification() const { return !labels().empty(); }
 
   // All training examples, in the order of the file.
   virtual std::vector<TextPair> examples(Split) const = 0;
+  // Classification: texts and classes in the order of the file, and the pattern with a mask.
+  virtual std::vector<LabelledText> labelled(Split) const { return {}; }
+  virtual Cloze cloze() const { return {}; }
+  // Longer inputs are cut at their end; 0: at what the model has positions for.
+  virtual int64_t max_input_tokens() const { return 0; }
   // The different inputs of a split, in the order of their first occurrence.
   virtual std::vector<EvaluationItem> items(Split) const = 0;
   // How long outputs may be, and how they are made unless options say otherwise.
@@ -50,8 +70,12 @@ std::unique_ptr<Task> make_task(const std::string& name, const std::string& data
 
 // Decoders: tokens of input and target and the end token, labels on target and end token only. Sequence-to-sequence models:
 // input and target apart, each with its end token.
-Sequence to_sequence(const TextPair&, const Tokenizer&, const ModelConfig&, int64_t index);
-std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer&, const ModelConfig&);
+// An input of more than `longest` tokens (0: any) is cut at its end; the tokens around it stay.
+Sequence to_sequence(const TextPair&, const Tokenizer&, const ModelConfig&, int64_t index, int64_t longest = 0);
+std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer&, const ModelConfig&, int64_t longest = 0);
+
+// The file, or where it does not exist and path.xz does, that.
+std::string plain_or_packed(const std::string& path);
 
 // `count` of the examples, in random order from the seed; all of them, in the order of the file, for 0.
 std::vector<TextPair> sample(std::vector<TextPair> examples, int64_t count, uint64_t seed);

@@ -1,0 +1,107 @@
+#include "experiments/lib/tasks/summaries.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/csv.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "experiments/lib/data_path.h"
+
+namespace cambium {
+namespace {
+
+using nlohmann::json;
+
+// Objects of a file of JSON lines, or of one list; f(object, where) may throw for what is wrong with it.
+void for_each_object(const std::string& path, const std::function<void(const json&)>& f) {
+  const std::string contents = read_data_file(path);
+  if (contents.starts_with("[")) {
+    const json list = parse_json(contents, path);
+    for (size_t i = 0; i < list.size(); ++i) reading(text(path, ", entry ", i), [&] { f(list[i]); });
+    return;
+  }
+  int64_t number = 0;
+  for (size_t at = 0; at < contents.size();) {
+    const size_t end = std::min(contents.find('\n', at), contents.size());
+    const std::string_view line = std::string_view(contents).substr(at, end - at);
+    at = end + 1, ++number;
+    if (line.find_first_not_of(" \t\r") == line.npos) continue;
+    const std::string where = text(path, ":", number);
+    const json object = parse_json(line, where);
+    reading(where, [&] { f(object); });
+  }
+}
+
+// The first of the names that the object has.
+std::string field(const json& object, std::initializer_list<const char*> names) {
+  for (const char* name : names)
+    if (find_field(object, name)) return get_string(object, name);
+  return get_string(object, *names.begin());
+}
+
+// A text on one line with single blanks.
+std::string squeezed(const std::string& s) {
+  std::string line;
+  for (const char c : s) {
+    const bool blank = c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    if (!blank) line += c;
+    else if (!line.empty() && line.back() != ' ') line += ' ';
+  }
+  while (line.ends_with(' ')) line.pop_back();
+  return line;
+}
+
+}  // namespace
+
+std::vector<TextPair> SummaryTask::examples(Split split) const {
+  std::vector<TextPair> all;
+  for (const Document& d : documents(split))
+    for (const std::string& summary : d.summaries) all.push_back({"summarize: " + d.text, " " + summary});
+  return all;
+}
+
+std::vector<EvaluationItem> SummaryTask::items(Split split) const {
+  std::vector<EvaluationItem> all;
+  for (const Document& d : documents(split)) all.push_back({"summarize: " + d.text, d.summaries});
+  return all;
+}
+
+SamsumTask::SamsumTask(const std::string& data) : data_(data) {
+  check_input(!data.empty(), "the data of samsum do not ship with this program; --data names the directory with its train, val and test files");
+  check_input(is_directory(data), data, ": no directory with the SAMSum data");
+}
+
+std::vector<SummaryTask::Document> SamsumTask::documents(Split split) const {
+  const std::vector<std::string> stems = split == Split::train ? std::vector<std::string>{"train"}
+                                         : split == Split::dev ? std::vector<std::string>{"val", "validation", "dev"} : std::vector<std::string>{"test"};
+  std::string path;
+  for (const std::string& stem : stems)
+    for (const char* ending : {".jsonl", ".json", ".jsonl.xz", ".json.xz"})
+      if (path.empty() && file_exists(data_ + "/" + stem + ending)) path = data_ + "/" + stem + ending;
+  check_input(!path.empty(), data_, " has no ", stems.front(), ".jsonl or ", stems.front(), ".json");
+  std::vector<Document> all;
+  for_each_object(path, [&](const json& object) {
+    all.push_back({squeezed(field(object, {"dialogue", "context"})), {squeezed(field(object, {"summary", "response"}))}});
+  });
+  return all;
+}
+
+SciTldrTask::SciTldrTask(const std::string& data) : data_(data.empty() ? data_path("scitldr") : data) {
+  check_input(is_directory(data_), data_, ": no directory with the SciTLDR data (train.jsonl, dev.jsonl, test.jsonl)");
+}
+
+std::vector<SummaryTask::Document> SciTldrTask::documents(Split split) const {
+  const char* stem = split == Split::train ? "train" : split == Split::dev ? "dev" : "test";
+  std::vector<Document> all;
+  for_each_object(plain_or_packed(text(data_, "/", stem, ".jsonl")), [&](const json& object) {
+    Document d;
+    for (const std::string& sentence : get_strings(object, "source")) d.text += (d.text.empty() ? "" : " ") + squeezed(sentence);
+    for (const std::string& target : get_strings(object, "target")) d.summaries.push_back(squeezed(target));
+    check_input(!d.text.empty() && !d.summaries.empty(), "a paper without source or target");
+    all.push_back(std::move(d));
+  });
+  return all;
+}
+
+}  // namespace cambium

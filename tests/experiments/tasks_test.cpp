@@ -1,0 +1,80 @@
+// Tasks: official files in, texts and answers out; damaged ones are refused with their place.
+#include "experiments/lib/tasks/task.h"
+
+#include "core/files.h"
+#include "tests/support/files.h"
+
+namespace cambium::testing {
+namespace {
+
+TEST(Sst2, ShippedDataAreComplete) {
+  const auto task = make_task("sst2", "");
+  EXPECT_TRUE(task->is_classification());
+  EXPECT_EQ(task->labelled(Split::train).size(), 67349u);
+  EXPECT_EQ(task->labelled(Split::test).size(), 1821u);
+  const auto dev = task->labelled(Split::dev);
+  ASSERT_EQ(dev.size(), 872u);
+  EXPECT_EQ(dev[0].text, "it 's a charming and often affecting journey .");
+  EXPECT_EQ(dev[0].label, 1);
+  EXPECT_EQ(dev[1].text, "unflinchingly bleak and desperate");
+  int positive = 0;
+  for (const LabelledText& t : dev) positive += t.label;
+  EXPECT_EQ(positive, 444);
+  EXPECT_EQ(task->examples(Split::dev)[1].target, " negative");
+  EXPECT_EQ(task->items(Split::dev)[0].references, (std::vector<std::string>{"positive"}));
+}
+
+TEST(Sst2, RefusesDamagedFiles) {
+  const TemporaryDirectory folder;
+  const auto refused = [&](const char* contents, std::initializer_list<std::string_view> parts) {
+    put_file(folder / "dev.tsv", contents);
+    expect_error<InputError>([&] { make_task("sst2", folder.path())->labelled(Split::dev); }, parts);
+  };
+  refused("sentence\tlabel\ngood\t1\nbad\t2\n", {"dev.tsv:3", "\"2\"", "neither 0 nor 1"});
+  refused("sentence\tlabel\n \t1\n", {"dev.tsv:2", "empty"});
+  refused("text\tlabel\ngood\t1\n", {"sentence"});
+  refused("sentence\tlabel\ngood\n", {"dev.tsv"});
+  expect_error<InputError>([&] { make_task("sst2", folder.path())->labelled(Split::train); }, {"no train.tsv"});
+  expect_error<InputError>([&] { make_task("sst2", folder / "absent"); }, {"absent", "SST-2"});
+}
+
+TEST(SciTldr, ShippedDataAreComplete) {
+  const auto task = make_task("scitldr", "");
+  EXPECT_FALSE(task->is_classification());
+  EXPECT_EQ(task->examples(Split::train).size(), 1992u);
+  EXPECT_EQ(task->items(Split::dev).size(), 619u);
+  const auto test = task->items(Split::test);
+  ASSERT_EQ(test.size(), 618u);
+  EXPECT_EQ(test[0].references.size(), 2u);
+  EXPECT_TRUE(test[0].references[0].starts_with("FearNet is a memory efficient"));
+  EXPECT_TRUE(test[0].input.starts_with("summarize: "));
+}
+
+TEST(Samsum, ReadsBothFormsOfItsFiles) {
+  const TemporaryDirectory folder;
+  put_file(folder / "train.json", R"([{"id": "1", "dialogue": "A: Hi\r\nB: Hello", "summary": "They meet."}])");
+  put_file(folder / "validation.jsonl", "{\"context\": \"A: Bye\\nB:  Bye\", \"response\": \"They part. \"}\n\n");
+  const auto task = make_task("samsum", folder.path());
+  EXPECT_EQ(task->examples(Split::train)[0].input, "summarize: A: Hi B: Hello");
+  const auto dev = task->items(Split::dev);
+  ASSERT_EQ(dev.size(), 1u);
+  EXPECT_EQ(dev[0].input, "summarize: A: Bye B: Bye");
+  EXPECT_EQ(dev[0].references, (std::vector<std::string>{"They part."}));
+  expect_error<InputError>([&] { task->items(Split::test); }, {"no test.jsonl"});
+  put_file(folder / "test.jsonl", "{\"context\": \"A\", \"response\": \"B\"}\n{\"context\": \"A\"}\n");
+  expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:2", "summary"});
+  put_file(folder / "test.jsonl", "{\"context\": \"A\", \"response\": 3}\n");
+  expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:1"});
+  put_file(folder / "test.jsonl", "{\"context\": \"A\n");
+  expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:1"});
+  expect_error<InputError>([] { make_task("samsum", ""); }, {"do not ship", "--data"});
+}
+
+TEST(Tasks, AreKnownByName) {
+  for (const std::string& name : task_names())
+    if (name != "samsum") EXPECT_EQ(make_task(name, "")->name(), name);
+  expect_error<InputError>([] { make_task("sst", ""); }, {"--task sst", "sst2"});
+}
+
+}  // namespace
+}  // namespace cambium::testing

@@ -1,0 +1,100 @@
+// Encoders and sequence-to-sequence models whose files or inputs do not fit: refused with the place, and nothing loads.
+#include <filesystem>
+
+#include "models/generation.h"
+#include "models/load.h"
+#include "tests/support/files.h"
+#include "tests/support/golden.h"
+
+namespace cambium::testing {
+namespace {
+
+using nlohmann::json;
+
+// A golden model with another config.json.
+class ChangedModel {
+ public:
+  ChangedModel(const std::string& name, const std::function<void(json&)>& change) {
+    const std::string from = golden_path("models/" + name);
+    for (const std::string& file : list_directory(from))
+      if (file.ends_with(".json") || file.ends_with(".safetensors")) std::filesystem::copy_file(from + "/" + file, folder_ / file);
+    json config = parse_json_file(from + "/config.json");
+    change(config);
+    put_file(folder_ / "config.json", config.dump());
+  }
+  std::string path() const { return folder_.path(); }
+
+ private:
+  TemporaryDirectory folder_;
+};
+
+void expect_refused(const std::string& model, const std::function<void(json&)>& change, std::initializer_list<std::string_view> parts) {
+  const ChangedModel changed(model, change);
+  expect_error<InputError>([&] { ModelSource::open(changed.path()); }, parts);
+}
+
+TEST(Seq2seqConfig, NeedsADecoderStart) {
+  for (const char* model : {"t5", "t5_1_1", "bart"}) {
+    expect_refused(model, [](json& j) { j.erase("decoder_start_token_id"); }, {"config.json", "decoder_start"});
+    expect_refused(model, [](json& j) { j["decoder_start_token_id"] = nullptr; }, {"decoder_start"});
+    expect_refused(model, [](json& j) { j["decoder_start_token_id"] = 5000; }, {"decoder_start is 5000"});
+    expect_refused(model, [](json& j) { j["decoder_start_token_id"] = "x"; }, {"decoder_start_token_id"});
+  }
+}
+
+TEST(Weights, HaveTheShapesOfTheConfiguration) {
+  for (const char* model : {"bert", "roberta", "t5", "bart"})
+    expect_refused(model, [](json& j) { j["vocab_size"] = j["vocab_size"].get<int>() + 1; }, {"do not fit the configuration", "of another shape"});
+  expect_refused("bert", [](json& j) { j["num_hidden_layers"] = 3; }, {"16 missing"});
+  expect_refused("t5", [](json& j) { j["num_layers"] = 1; }, {"names too many"});
+  expect_refused("bart", [](json& j) { j["max_position_embeddings"] = 64; }, {"of another shape"});
+  expect_refused("t5", [](json& j) { j["relative_attention_num_buckets"] = 16; }, {"of another shape"});
+}
+
+TEST(Config, RefusesWhatCannotBe) {
+  expect_refused("bert", [](json& j) { j["num_attention_heads"] = 5; }, {"24 cannot be shared by 5 heads"});
+  expect_refused("bert", [](json& j) { j["num_attention_heads"] = 0; }, {"config.json"});
+  expect_refused("bert", [](json& j) { j["hidden_act"] = "mish"; }, {"\"mish\" is not supported"});
+  expect_refused("bert", [](json& j) { j["position_embedding_type"] = "relative_key"; }, {"relative_key"});
+  expect_refused("bert", [](json& j) { j["is_decoder"] = true; }, {"is_decoder"});
+  expect_refused("bert", [](json& j) { j["vocab_size"] = -3; }, {"vocab_size"});
+  expect_refused("roberta", [](json& j) { j["max_position_embeddings"] = 1; }, {"config.json"});
+  expect_refused("t5", [](json& j) { j["feed_forward_proj"] = "gated-mish"; }, {"mish"});
+  expect_refused("t5", [](json& j) { j["relative_attention_max_distance"] = 2; }, {"relative_distance"});
+  expect_refused("bart", [](json& j) { j["d_model"] = 1e30; }, {"d_model"});
+  expect_refused("bart", [](json& j) { j["model_type"] = "bort"; }, {"\"bort\" is not supported"});
+  expect_refused("bart", [](json& j) { j.erase("encoder_layers"); }, {"encoder_layers"});
+}
+
+Sequence sequence(size_t ids, size_t labels) {
+  Sequence s;
+  s.ids.assign(ids, 5), s.labels.assign(labels, 6);
+  return s;
+}
+
+TEST(LongSequences, AreRefusedWhereAModelHasNoPositionsForThem) {
+  const auto check = [](const char* name, const Sequence& s) { load_model(*ModelSource::open(golden_path(std::string("models/") + name)), DType::f32)->check({s}); };
+  check("bert", sequence(32, 32));
+  expect_error<InputError>([&] { check("bert", sequence(33, 33)); }, {"sequence 0", "33", "32 positions"});
+  check("roberta", sequence(32, 32));  // 34 rows, two of them below the first position
+  expect_error<InputError>([&] { check("roberta", sequence(33, 33)); }, {"33", "32 positions"});
+  check("bart", sequence(32, 32));
+  expect_error<InputError>([&] { check("bart", sequence(33, 3)); }, {"33", "32 positions"});
+  expect_error<InputError>([&] { check("bart", sequence(3, 33)); }, {"33", "32 positions"});
+  check("t5", sequence(400, 300));  // relative positions have no end
+  expect_error<InputError>([&] { check("bert", sequence(3, 2)); }, {"3 tokens", "2 targets", "aligned"});
+  expect_error<InputError>([&] { check("t5", sequence(0, 2)); }, {"sequence 0", "empty"});
+}
+
+TEST(Generation, RefusesModelsWithoutADecoderAndInputsWithoutRoom) {
+  Hooks none;
+  const auto bert = load_model(*ModelSource::open(golden_path("models/bert")), DType::f32);
+  expect_error<InputError>([&] { generate(*bert, none, {{1}}, {}); }, {"cannot generate"});
+  const auto bart = load_model(*ModelSource::open(golden_path("models/bart")), DType::f32);
+  expect_error<InputError>([&] { generate(*bart, none, {std::vector<int32_t>(33, 5)}, {.max_new_tokens = 4}); }, {"input 0", "33 tokens"});
+  expect_error<InputError>([&] { generate(*bart, none, {{5}}, {.max_new_tokens = 33}); }, {"32 positions"});
+  EXPECT_EQ(generate(*bart, none, {{5}}, {.max_new_tokens = 32, .eos = std::vector<int32_t>()})[0][0].ids.size(), 32u);
+}
+
+}  // namespace
+}  // namespace cambium::testing

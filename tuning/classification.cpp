@@ -1,0 +1,98 @@
+#include "tuning/classification.h"
+
+#include <algorithm>
+
+namespace cambium {
+
+void Classification::check(const Model& model, const Batch& batch) const {
+  Batch inputs = batch;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    check_input(batch[s].labels.size() == 1 && batch[s].labels[0] >= 0 && batch[s].labels[0] < classes(), "sequence ", s,
+                batch[s].labels.size() == 1 ? text(": class ", batch[s].labels[0]) : text(" has ", batch[s].labels.size(), " labels"),
+                "; one class from 0 to ", classes() - 1, " is needed");
+    inputs[s].labels.clear();
+  }
+  model.check(inputs);
+}
+
+Tensor Classification::labels(const Model& model, const Batch& batch) const {
+  std::vector<int32_t> list;
+  for (const Sequence& s : batch) list.push_back(s.labels.at(0));
+  return Tensor::of(list, model.device());
+}
+
+// Label words --------------------------------------------------------------------------------------
+
+LabelWords::LabelWords(std::vector<int32_t> words, std::optional<int32_t> mask, const Model& model) : words_(std::move(words)), mask_(mask) {
+  check_input(words_.size() >= 2, "label words: ", words_.size(), " words; a choice needs two");
+  check_input(bool(model.head), "label words: this model has no head over the vocabulary");
+  check_input(!model.config().is_encoder() || mask_, "label words: an encoder needs a mask token to put the words at");
+  std::vector<int32_t> sorted = words_;
+  std::sort(sorted.begin(), sorted.end());
+  check_input(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "label words: two classes have the same token");
+  check_input(sorted.front() >= 0 && sorted.back() < model.config().vocabulary, "label words: token ", sorted.front() < 0 ? sorted.front() : sorted.back(),
+              " is outside the vocabulary of ", model.config().vocabulary);
+}
+
+std::string LabelWords::description() const {
+  std::string list = "label words";
+  for (const int32_t word : words_) list += " " + std::to_string(word);
+  return mask_ ? list + text(" at mask ", *mask_) : list;
+}
+
+void LabelWords::check(const Model& model, const Batch& batch) const {
+  Classification::check(model, batch);
+  if (!model.config().is_encoder()) return;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const auto count = std::count(batch[s].ids.begin(), batch[s].ids.end(), *mask_);
+    check_input(count == 1, "sequence ", s, " has the mask token ", *mask_, " ", count, " times; label words need it once");
+  }
+}
+
+Var LabelWords::rows(Model& model, Pass& pass, const Batch& batch) const {
+  Batch inputs = batch;
+  const bool seq2seq = model.config().is_seq2seq();
+  for (Sequence& s : inputs) s.labels.assign(seq2seq ? 1 : 0, kNotScored);  // the decoder's first step alone
+  const Model::Hidden h = model.hidden(pass, inputs);
+  std::vector<int32_t> row;
+  for (size_t s = 0; s < inputs.size(); ++s) {
+    int64_t place = h.length[s] - 1;
+    if (model.config().is_encoder()) {
+      const std::vector<int32_t>& ids = inputs[s].ids;
+      place = std::find(ids.begin(), ids.end(), *mask_) - ids.begin();
+    }
+    row.push_back(int32_t(h.begin[s] + place));
+  }
+  const auto map = std::make_shared<RowMap>(std::move(row), h.rows.value.rows(), model.device());
+  return apply(TakeRows{map, 1, h.rows.value.dtype()}, h.rows, Var());
+}
+
+Model::Loss LabelWords::loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {
+  return {model.choice_loss(pass, rows(model, pass, batch), words_, labels(model, batch), config), int64_t(batch.size())};
+}
+
+Tensor LabelWords::scores(Model& model, Pass& pass, const Batch& batch) const {
+  return model.choice_logits(pass, rows(model, pass, batch), words_).to(Device::cpu()).to(DType::f32);
+}
+
+// A head -------------------------------------------------------------------------------------------
+
+ClassificationHead::ClassificationHead(Model& model, int64_t classes, uint64_t seed) : classes_(classes) {
+  check_input(classes >= 2, "classification head: ", classes, " classes; a choice needs two");
+  if (!model.classifier) own_ = model.add_classifier(classes, seed);
+  check_input(model.config().classes == classes, "this model's classification head has ", model.config().classes, " classes, the task ", classes);
+}
+
+Model::Loss ClassificationHead::loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {
+  return {model.class_loss(pass, batch, labels(model, batch), config), int64_t(batch.size())};
+}
+
+Tensor ClassificationHead::scores(Model& model, Pass& pass, const Batch& batch) const {
+  return model.classify(pass, batch).to(Device::cpu()).to(DType::f32);
+}
+
+bool ClassificationHead::trains(std::string_view name) const {
+  return std::any_of(own_.begin(), own_.end(), [&](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
+}  // namespace cambium
