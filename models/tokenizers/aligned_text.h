@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/tokenizers/tokenizer.h"
+#include "models/tokenizers/utf8.h"
 
 namespace cambium {
 
@@ -25,6 +26,9 @@ class AlignedText {
     if (!aligned_) return {offset_ + begin, offset_ + end};
     return {origins_[begin].begin, origins_[end - 1].end};
   }
+
+  // Where the character at `at` came from. What is put before a text has its first character's place.
+  ByteRange origin_of_character(size_t at) const;
 
   // Adds bytes that all came from `origin`.
   void append(std::string_view bytes, ByteRange origin) {
@@ -53,5 +57,7 @@ class AlignedText {
   size_t offset_ = 0;
   bool aligned_ = false;
 };
+
+inline ByteRange AlignedText::origin_of_character(size_t at) const { return origin(at, at + utf8_char(text_, at).size); }
 
 }  // namespace cambium

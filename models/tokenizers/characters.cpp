@@ -4,6 +4,17 @@
 #include <unicode/uchar.h>
 
 namespace cambium {
+namespace {
+
+// Of the categories of the mask, and no younger than a version of Unicode.
+bool in_category(char32_t c, uint32_t mask, int version) {
+  if (!(U_GET_GC_MASK(UChar32(c)) & mask)) return false;
+  UVersionInfo age;
+  u_charAge(UChar32(c), age);
+  return age[0] < version || (age[0] == version && age[1] == 0);
+}
+
+}  // namespace
 
 bool is_blank(char32_t c) { return u_hasBinaryProperty(UChar32(c), UCHAR_WHITE_SPACE); }
 
@@ -19,7 +30,7 @@ bool is_word_character(char32_t c) {
 
 bool is_punctuation(char32_t c) {
   if (c < 128) return (c > 32 && c < 48) || (c > 57 && c < 65) || (c > 90 && c < 97) || (c > 122 && c < 127);
-  return U_GET_GC_MASK(UChar32(c)) & U_GC_P_MASK;
+  return in_category(c, U_GC_P_MASK, 8) || c == 0x166D || c == 0x111C9;  // punctuation in Unicode 8, not now
 }
 
 bool is_chinese(char32_t c) {
@@ -29,9 +40,16 @@ bool is_chinese(char32_t c) {
 
 bool is_bert_control(char32_t c) {
   if (c == '\t' || c == '\n' || c == '\r') return false;
-  return U_GET_GC_MASK(UChar32(c)) & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CN_MASK | U_GC_CO_MASK);
+  return in_category(c, U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK, 8);
 }
 
-bool is_nonspacing_mark(char32_t c) { return U_GET_GC_MASK(UChar32(c)) & U_GC_MN_MASK; }
+bool is_nonspacing_mark(char32_t c) {
+  if (c == 0x1734) return true;  // changed since
+  return in_category(c, U_GC_MN_MASK, 8) && c != 0x1885 && c != 0x1886 && c != 0xA9BD && c != 0x111C9;
+}
+
+bool is_combining_mark(char32_t c) {
+  return (in_category(c, U_GC_M_MASK, 9) || c == 0x1CF2 || c == 0x1CF3) && c != 0x111C9;
+}
 
 }  // namespace cambium

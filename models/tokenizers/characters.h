@@ -1,4 +1,5 @@
-// Classes of characters, as the tokenizers library's own tables have them.
+// Classes of characters as the tokenizers library has them: its tables of punctuation, control characters and marks are
+// of Unicode 8 and 9, so that later signs are none.
 #pragma once
 
 namespace cambium {
@@ -9,6 +10,7 @@ bool is_word_character(char32_t c);  // \w of Unicode's regular expressions (UTS
 bool is_punctuation(char32_t c);  // category P, and the ASCII signs that BERT counts
 bool is_chinese(char32_t c);      // the CJK blocks that BERT sets apart
 bool is_bert_control(char32_t c); // removed by BERT's cleaning
-bool is_nonspacing_mark(char32_t c);
+bool is_nonspacing_mark(char32_t c);  // removed with accents by BERT
+bool is_combining_mark(char32_t c);   // by the normalizer StripAccents
 
 }  // namespace cambium

@@ -6,6 +6,8 @@
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "models/tokenizers/characters.h"
 #include "models/tokenizers/unicode_regex.h"
@@ -56,6 +58,30 @@ void append_lowercase(AlignedText& out, char32_t c, ByteRange origin) {
   out.append(bytes, origin);
 }
 
+// Each character's decomposition with that character's place, marks in the order of their classes.
+void append_decomposed(AlignedText& out, const icu::Normalizer2& normalizer, const AlignedText& in, size_t begin, size_t end) {
+  struct Mark {
+    std::string bytes;
+    ByteRange origin;
+    uint8_t order;  // 0: no mark
+  };
+  std::vector<Mark> marks;
+  for (size_t at = begin, next; at < end; at = next) {
+    next = at + utf8_char(in.text(), at).size;
+    const std::string parts = normalized(normalizer, std::string_view(in.text()).substr(at, next - at));
+    for (size_t i = 0; i < parts.size();) {
+      const Utf8Char c = utf8_char(parts, i);
+      marks.push_back({parts.substr(i, c.size), in.origin(at, next), u_getCombiningClass(UChar32(c.code))});
+      i += c.size;
+    }
+  }
+  for (auto from = marks.begin(), to = from; from != marks.end(); from = to) {
+    for (to = from + 1; to != marks.end() && to->order != 0; ++to) continue;
+    std::stable_sort(from + (from->order == 0), to, [](const Mark& a, const Mark& b) { return a.order < b.order; });
+  }
+  for (const Mark& mark : marks) out.append(mark.bytes, mark.origin);
+}
+
 std::function<AlignedText(AlignedText)> filtered(bool (*keep)(char32_t)) {
   return [keep](AlignedText in) {
     return map_characters(in, [&](char32_t c, ByteRange origin, std::string_view bytes, AlignedText& out) {
@@ -67,7 +93,7 @@ std::function<AlignedText(AlignedText)> filtered(bool (*keep)(char32_t)) {
 }  // namespace
 
 Normalizer unicode_normalizer(UnicodeForm form) {
-  return [&normalizer = normalizer_of(form)](AlignedText in) {
+  return [form, &normalizer = normalizer_of(form)](AlignedText in) {
     AlignedText out;
     for (size_t begin = 0, end; begin < in.size(); begin = end) {
       // Up to the next character that no earlier one interacts with.
@@ -77,6 +103,7 @@ Normalizer unicode_normalizer(UnicodeForm form) {
       CHECK(run.size() < size_t(1) << 30, "a character with ", run.size(), " bytes of combining marks is too long");
       const std::string changed = normalized(normalizer, run);
       if (changed == run) out.append(in, begin, end);
+      else if (form == UnicodeForm::nfd || form == UnicodeForm::nfkd) append_decomposed(out, normalizer, in, begin, end);
       else out.append(changed, in.origin(begin, end));
     }
     return out;
@@ -90,7 +117,7 @@ Normalizer lowercase() {
 }
 
 Normalizer strip_accents() {
-  return filtered([](char32_t c) { return !is_nonspacing_mark(c); });
+  return filtered([](char32_t c) { return !is_combining_mark(c); });
 }
 
 Normalizer strip(bool left, bool right) {
@@ -110,8 +137,7 @@ Normalizer prepend(const std::string& prefix) {
   return [prefix](AlignedText in) {
     if (in.empty()) return in;
     AlignedText out;
-    const size_t at = in.origin(0, 1).begin;
-    out.append(prefix, {at, at});
+    out.append(prefix, in.origin_of_character(0));
     out.append(in, 0, in.size());
     return out;
   };
@@ -147,7 +173,7 @@ Normalizer replace_pattern(const std::string& pattern, const std::string& to) {
 }
 
 Normalizer bert_normalizer(const BertNormalization& options) {
-  return [options, decomposed = unicode_normalizer(UnicodeForm::nfd), stripped = strip_accents(), lowered = lowercase()](AlignedText text) {
+  return [options, decomposed = unicode_normalizer(UnicodeForm::nfd), stripped = filtered([](char32_t c) { return !is_nonspacing_mark(c); }), lowered = lowercase()](AlignedText text) {
     if (options.clean)
       text = map_characters(text, [](char32_t c, ByteRange origin, std::string_view bytes, AlignedText& out) {
         if (c == 0 || c == 0xFFFD || is_bert_control(c)) return;

@@ -13,7 +13,7 @@ using Normalizer = std::function<AlignedText(AlignedText)>;
 enum class UnicodeForm { nfc, nfd, nfkc, nfkd };
 Normalizer unicode_normalizer(UnicodeForm form);
 Normalizer lowercase();
-// Removes nonspacing marks.
+// Removes combining marks.
 Normalizer strip_accents();
 // Removes blanks at the ends.
 Normalizer strip(bool left, bool right);

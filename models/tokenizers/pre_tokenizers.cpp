@@ -101,10 +101,7 @@ PreTokenizer prefix_space() {
     Pieces out;
     for (const ByteRange word : pieces.words) {
       const size_t begin = out.text.size();
-      if (pieces.text.text()[word.begin] != ' ') {
-        const size_t at = pieces.text.origin(word.begin, word.begin + 1).begin;
-        out.text.append(" ", {at, at});
-      }
+      if (pieces.text.text()[word.begin] != ' ') out.text.append(" ", pieces.text.origin_of_character(word.begin));
       out.text.append(pieces.text, word.begin, word.end);
       out.words.push_back({begin, out.text.size()});
     }
@@ -121,10 +118,10 @@ PreTokenizer metaspace(const std::string& replacement, Prepend prepend, bool spl
     Pieces out;
     for (const ByteRange word : pieces.words) {
       size_t begin = out.text.size();
-      const size_t origin = pieces.text.origin(word.begin, word.begin + 1).begin;
+      const ByteRange origin = pieces.text.origin_of_character(word.begin);
       const std::string_view text = std::string_view(pieces.text.text()).substr(word.begin, word.end - word.begin);
       const bool marked = text.starts_with(' ') || text.starts_with(replacement);
-      if (!marked && (prepend == Prepend::always || (prepend == Prepend::first && origin == 0))) out.text.append(replacement, {origin, origin});
+      if (!marked && (prepend == Prepend::always || (prepend == Prepend::first && origin.begin == 0))) out.text.append(replacement, origin);
       for (size_t i = word.begin; i < word.end;) {
         const Utf8Char c = utf8_char(pieces.text.text(), i);
         const bool blank = c.code == ' ';
