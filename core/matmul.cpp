@@ -272,6 +272,11 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   if (few) convert(stream, few_c.view().row_range(0, M), c);
 }
 
+void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool round_to_bf16, View dweight, View dbias) {
+  column_sum(stream, dy, false, dbias);
+  matmul(stream, dy, x, {}, {.transpose_a = true, .round_to_bf16 = round_to_bf16}, dweight);
+}
+
 std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bool plain) {
   if (b.dtype() == DType::f64 || b.size() == 0) return nullptr;
   auto packed = std::make_shared<PackedMatrix>();

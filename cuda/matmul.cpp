@@ -10,6 +10,7 @@
 #include <compare>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "core/kernels/elementwise.h"
 #include "core/tensor.h"
@@ -27,12 +28,20 @@ void check_library(cublasStatus_t status, const char* call) {
 
 cudaDataType_t library_type(DType t) { return t == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
+// What the library does beside a product: adds `bias` to each row, or sums op(a)'s rows into it (a bias's gradient).
+enum class Epilogue : uint8_t { none, bias, bias_gradient };
+
+cublasLtEpilogue_t library_epilogue(Epilogue e) {
+  return e == Epilogue::bias ? CUBLASLT_EPILOGUE_BIAS : e == Epilogue::bias_gradient ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
 // The library counts by columns: what it sees are the transposed matrices, c^T [N, M] = op(b)^T
 // op(a)^T.
 struct Product {
   int64_t M, N, K;
   DType type, out_type;
-  bool transpose_a, transpose_b, bias;
+  bool transpose_a, transpose_b;
+  Epilogue epilogue;
   int64_t a_stride, b_stride, c_stride;
   uint32_t a_alignment, b_alignment, c_alignment;  // bytes, at most 16
 };
@@ -43,7 +52,8 @@ struct Kind {
   int device;
   int64_t N, K;
   DType type, out_type;
-  bool transpose_a, transpose_b, bias;
+  bool transpose_a, transpose_b;
+  Epilogue epilogue;
   uint32_t a_alignment, b_alignment, c_alignment;
   auto operator<=>(const Kind&) const = default;
 };
@@ -71,8 +81,8 @@ struct Description {
                   "cublasLtMatmulDescInit");
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-    set(CUBLASLT_MATMUL_DESC_EPILOGUE, p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT);
-    if (p.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, library_epilogue(p.epilogue));
+    if (p.epilogue != Epilogue::none) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     layout(a, p.type, p.transpose_a ? p.M : p.K, p.transpose_a ? p.K : p.M, p.a_stride);
     layout(b, p.type, p.transpose_b ? p.K : p.N, p.transpose_b ? p.N : p.K, p.b_stride);
     layout(c, p.out_type, p.N, p.M, p.c_stride);
@@ -114,10 +124,11 @@ class Library {
     return buffer->data();
   }
 
-  cublasLtMatmulAlgo_t algorithm(Device device, const Product& p) {
+  // None: the library cannot do it (with this epilogue).
+  std::optional<cublasLtMatmulAlgo_t> algorithm(Device device, const Product& p) {
     const Kind kind{device.index,  p.N,          p.transpose_a ? magnitude(p.K) : p.K,
                     p.type,        p.out_type,   p.transpose_a,
-                    p.transpose_b, p.bias,       p.a_alignment,
+                    p.transpose_b, p.epilogue,   p.a_alignment,
                     p.b_alignment, p.c_alignment};
     const cublasLtHandle_t library = handle(device);
     std::lock_guard lock(mutex_);
@@ -134,16 +145,16 @@ class Library {
   }
 
  private:
-  static cublasLtMatmulAlgo_t choose(cublasLtHandle_t, const Kind&);
+  static std::optional<cublasLtMatmulAlgo_t> choose(cublasLtHandle_t, const Kind&);
 
   std::mutex mutex_;
   std::map<int, cublasLtHandle_t> handles_;
   std::map<void*, std::unique_ptr<Buffer>> workspaces_;
-  std::map<Kind, cublasLtMatmulAlgo_t> algorithms_;
+  std::map<Kind, std::optional<cublasLtMatmulAlgo_t>> algorithms_;
 };
 
 // The first of the library's proposals for kNominalRows rows that adds up K in one piece.
-cublasLtMatmulAlgo_t Library::choose(cublasLtHandle_t library, const Kind& k) {
+std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, const Kind& k) {
   const Product p{.M = kNominalRows,
                   .N = k.N,
                   .K = k.K,
@@ -151,7 +162,7 @@ cublasLtMatmulAlgo_t Library::choose(cublasLtHandle_t library, const Kind& k) {
                   .out_type = k.out_type,
                   .transpose_a = k.transpose_a,
                   .transpose_b = k.transpose_b,
-                  .bias = k.bias,
+                  .epilogue = k.epilogue,
                   .a_stride = k.transpose_a ? kNominalRows : k.K,
                   .b_stride = k.transpose_b ? k.K : k.N,
                   .c_stride = k.N};
@@ -171,9 +182,10 @@ cublasLtMatmulAlgo_t Library::choose(cublasLtHandle_t library, const Kind& k) {
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k.c_alignment);
   cublasLtMatmulHeuristicResult_t proposals[16];
   int count = 0;
-  check_library(cublasLtMatmulAlgoGetHeuristic(library, &d.operation, &d.b, &d.a, &d.c, &d.c,
-                                               &preference, 16, proposals, &count),
-                "cublasLtMatmulAlgoGetHeuristic");
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      library, &d.operation, &d.b, &d.a, &d.c, &d.c, &preference, 16, proposals, &count);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+  check_library(status, "cublasLtMatmulAlgoGetHeuristic");
   for (int i = 0; i < count; ++i) {
     int32_t pieces = 1;
     size_t written = 0;
@@ -181,8 +193,7 @@ cublasLtMatmulAlgo_t Library::choose(cublasLtHandle_t library, const Kind& k) {
                                          &pieces, sizeof(pieces), &written);
     if (proposals[i].state == CUBLAS_STATUS_SUCCESS && pieces <= 1) return proposals[i].algo;
   }
-  throw Error(text("cublasLt has no algorithm for a product with N = ", k.N, ", K = ", k.K, " in ",
-                   name_of(k.type), " that adds up K in one piece"));
+  return std::nullopt;
 }
 
 // x in bfloat16, contiguous; the tensor keeps it alive.
@@ -197,6 +208,37 @@ void fill_zero(Stream& stream, View c) {
   if (c.contiguous()) return fill(stream, c.row<char>(0), 0, size_t(c.size() * size_of(c.dtype())));
   for (int64_t m = 0; m < c.rows(); ++m)
     fill(stream, c.row<char>(m * size_of(c.dtype())), 0, size_t(c.cols() * size_of(c.dtype())));
+}
+
+// The product of operands of one type, none of them empty. False: the library has no algorithm for it.
+bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilogue epilogue, const MatmulOptions& options, View c) {
+  const Product p{.M = c.rows(),
+                  .N = c.cols(),
+                  .K = options.transpose_a ? a.rows() : a.cols(),
+                  .type = a.dtype(),
+                  .out_type = c.dtype(),
+                  .transpose_a = options.transpose_a,
+                  .transpose_b = options.transpose_b,
+                  .epilogue = epilogue,
+                  .a_stride = std::max(a.stride, a.cols()),
+                  .b_stride = std::max(b.stride, b.cols()),
+                  .c_stride = std::max(c.stride, c.cols()),
+                  .a_alignment = alignment(a),
+                  .b_alignment = alignment(b),
+                  .c_alignment = alignment(c)};
+  Library& library = Library::instance();
+  const std::optional<cublasLtMatmulAlgo_t> algorithm = library.algorithm(stream.device, p);
+  if (!algorithm) return false;
+  Description d(p, bias);
+  const float one = 1, kept = options.accumulate ? 1 : 0;
+  void* out = const_cast<void*>(c.pointer);
+  CUDA_CHECK(cudaSetDevice(stream.device.index));
+  check_library(
+      cublasLtMatmul(library.handle(stream.device), &d.operation, &one, b.pointer, &d.b, a.pointer,
+                     &d.a, &kept, out, &d.c, out, &d.c, &*algorithm, library.workspace(stream),
+                     kWorkspace, static_cast<cudaStream_t>(stream.handle)),
+      "cublasLtMatmul");
+  return true;
 }
 
 // The library has no float32 product that ends in bfloat16.
@@ -228,32 +270,19 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   // The library adds only bfloat16 biases to a bfloat16 result, which a bias that trains must not
   // be.
   const bool library_adds_bias = bias && c.dtype() == DType::f32;
-  const Product p{.M = M,
-                  .N = N,
-                  .K = K,
-                  .type = a.dtype(),
-                  .out_type = c.dtype(),
-                  .transpose_a = options.transpose_a,
-                  .transpose_b = options.transpose_b,
-                  .bias = library_adds_bias,
-                  .a_stride = std::max(a.stride, a.cols()),
-                  .b_stride = std::max(b.stride, b.cols()),
-                  .c_stride = std::max(c.stride, c.cols()),
-                  .a_alignment = alignment(a),
-                  .b_alignment = alignment(b),
-                  .c_alignment = alignment(c)};
-  Library& library = Library::instance();
-  const cublasLtMatmulAlgo_t algorithm = library.algorithm(stream.device, p);
-  Description d(p, bias.pointer);
-  const float one = 1, kept = options.accumulate ? 1 : 0;
-  void* out = const_cast<void*>(c.pointer);
-  CUDA_CHECK(cudaSetDevice(stream.device.index));
-  check_library(
-      cublasLtMatmul(library.handle(stream.device), &d.operation, &one, b.pointer, &d.b, a.pointer,
-                     &d.a, &kept, out, &d.c, out, &d.c, &algorithm, library.workspace(stream),
-                     kWorkspace, static_cast<cudaStream_t>(stream.handle)),
-      "cublasLtMatmul");
+  CHECK(multiply(stream, a, b, bias.pointer, library_adds_bias ? Epilogue::bias : Epilogue::none, options, c),
+        "cublasLt has no algorithm for a product with N = ", N, ", K = ", K, " in ", name_of(a.dtype()), " that adds up K in one piece");
   if (bias && !library_adds_bias) add_bias(stream, bias, c);
+}
+
+void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool round_to_bf16, View dweight, View dbias) {
+  const MatmulOptions options{.transpose_a = true, .round_to_bf16 = round_to_bf16};
+  ProductSizes(dy, x, {}, options, dweight);
+  // Operands that are rounded first would give the sums of rounded values.
+  const bool as_they_are = dy.dtype() == x.dtype() && in_bfloat16(dy, x, options) == (dy.dtype() == DType::bf16);
+  if (as_they_are && dy.size() > 0 && x.size() > 0 && multiply(stream, dy, x, dbias.pointer, Epilogue::bias_gradient, options, dweight)) return;
+  column_sum(stream, dy, false, dbias);
+  matmul(stream, dy, x, {}, options, dweight);
 }
 
 }  // namespace cambium::gpu

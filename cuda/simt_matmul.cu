@@ -1,4 +1,5 @@
 // The host twin of cuBLASLt's matmul, for builds without it: a thread an element, k ascending.
+#include "core/kernels/elementwise.h"
 #include "cuda/device.cuh"
 #include "cuda/matmul.h"
 
@@ -52,6 +53,11 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
       });
     });
   });
+}
+
+void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool round_to_bf16, View dweight, View dbias) {
+  column_sum(stream, dy, false, dbias);
+  matmul(stream, dy, x, {}, {.transpose_a = true, .round_to_bf16 = round_to_bf16}, dweight);
 }
 
 }  // namespace cambium::gpu

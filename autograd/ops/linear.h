@@ -35,10 +35,17 @@ struct Linear {
   }
 
   void backward(const Saved& saved, Tensor dy, Grads<3> grads) const {
-    if (grads.needs(kBias)) grads.add(kBias, column_sum_of(dy));
-    if (grads.needs(kWeight))
+    if (grads.needs(kBias) && grads.needs(kWeight)) {
+      Tensor dweight = wide_like(dy, {dy.cols(), saved.x.cols()}), dbias = wide_like(dy, {dy.cols()});
+      DISPATCH(weight_and_bias_gradient, dy.stream())(dy.stream(), dy, saved.x, saved.round, dweight, dbias);
+      grads.add(kWeight, std::move(dweight));
+      grads.add(kBias, std::move(dbias));
+    } else if (grads.needs(kBias)) {
+      grads.add(kBias, column_sum_of(dy));
+    } else if (grads.needs(kWeight)) {
       grads.add(kWeight, product(dy, saved.x, {.transpose_a = true, .round_to_bf16 = saved.round},
                                  accumulator(dy.dtype())));
+    }
     if (grads.needs(kX)) grads.add(kX, product(dy, saved.weight, {}, dy.dtype()));
   }
 };

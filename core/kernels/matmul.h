@@ -19,8 +19,13 @@ struct MatmulOptions {
 };
 using Matmul = void(Stream&, ConstView a, ConstView b, ConstView bias, const MatmulOptions&, View c);
 
+// Both gradients of y = x W^T + b at once: dweight [out, in] = dy^T x as a Matmul with these options (transpose_a),
+// dbias [out] = column sums of dy; dy [N, out], x [N, in]; gradients in the accumulator type.
+using WeightAndBiasGradient = void(Stream&, ConstView dy, ConstView x, bool round_to_bf16, View dweight, View dbias);
+
 namespace cpu {
 Matmul matmul;
+WeightAndBiasGradient weight_and_bias_gradient;
 
 // A matrix that never changes, laid out once for products on its right: worth it where the library is
 // a tenth slower on the plain layout. Null where the plain layout is as good.
@@ -30,6 +35,9 @@ int64_t packed_bytes(const PackedMatrix&);
 bool multiplies_bf16();
 }  // namespace cpu
 
-namespace gpu { Matmul matmul; }
+namespace gpu {
+Matmul matmul;
+WeightAndBiasGradient weight_and_bias_gradient;
+}  // namespace gpu
 
 }  // namespace cambium

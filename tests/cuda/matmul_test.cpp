@@ -66,6 +66,20 @@ TEST(GpuMatmul, AnEmptySumIsZero) {
   }
 }
 
+TEST(GpuMatmul, WeightAndBiasGradient) {
+  for (const DType type : {DType::f32, DType::bf16})
+    for (const bool round : {false, true})
+      for (const auto& [rows, in, out] : {std::array<int64_t, 3>{5, 7, 3}, {64, 16, 24}, {130, 33, 65}, {1, 1, 1}, {0, 4, 4}})
+        expect_sides_agree(
+            [&](Stream& s) {
+              const Tensor dy = to_tensor(random_array({rows, out}, 1), type, s.device), x = to_tensor(random_array({rows, in}, 2), type, s.device);
+              const Tensor dweight = Tensor::empty({out, in}, DType::f32, s.device), dbias = Tensor::empty({out}, DType::f32, s.device);
+              DISPATCH(weight_and_bias_gradient, s)(s, dy, x, round, dweight, dbias);
+              return std::vector{dweight, dbias};
+            },
+            1e-5, text("gradients of ", rows, " rows in ", name_of(type)));
+}
+
 TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   if (is_emulated()) GTEST_SKIP() << "an emulator's products are those of the host's library, which promises nothing";
