@@ -8,7 +8,7 @@ namespace cambium::gpu {
 namespace {
 
 template <bool kVector, int kWarps>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, 1)
     cross_entropy_kernel(CrossEntropyConfig config, Rows<float> logits, const int32_t* label,
                          float* loss, int V) {
   float* x = logits[blockIdx.x];
