@@ -137,6 +137,7 @@ PlanCache& plans() {
 
 bool uses_amx() {
   static const bool amx = [] {
+    if (!cpu::multiplies_bf16()) return false;  // the library may refuse to describe such a product
     const Problem p{.M = 64, .N = 64, .K = 64, .type = DType::bf16, .out_type = DType::f32, .a_row = 64, .a_col = 1,
                     .b_row = 64, .b_col = 1, .c_row = 64, .bias = false, .accumulate = false};
     return std::strstr(describe(p, p.b()).impl_info_str(), "amx") != nullptr;
