@@ -1,5 +1,6 @@
-// The CPU side of matmul: oneDNN for float32 and bfloat16 (2.x and 3.x differ in how a product is described;
-// that difference lives here), plain loops for float64.
+// The CPU side of matmul: oneDNN where the processor has AVX-512 for float32, and AVX-512 with bfloat16 products for
+// bfloat16 (2.x and 3.x differ in how a product is described; that difference lives here); elsewhere core/cpu/gemm.cpp,
+// because there the library's rows depend on their number, and its bfloat16 products are plain loops. float64: loops.
 //
 // A row's bits must not depend on how many rows there are. oneDNN keeps that with AVX-512 kernels, and with
 // AMX kernels only where the inner dimension is short and the result has more than 256 elements (below that
@@ -16,6 +17,7 @@
 #include <tuple>
 #include <vector>
 
+#include "core/cpu/gemm.h"
 #include "core/kernels/elementwise.h"
 #include "core/machine.h"
 #include "core/tensor.h"
@@ -175,6 +177,32 @@ void multiply_doubles(ConstView a, ConstView b, ConstView bias, const MatmulOpti
   }
 }
 
+bool library_has(dnnl::cpu_isa isa) {  // a set of bits
+  return (int(dnnl::get_effective_cpu_isa()) & int(isa)) == int(isa);
+}
+
+// The library is fast and its rows do not depend on each other.
+bool library_serves(DType type) {
+  static const bool f32 = library_has(dnnl::cpu_isa::avx512_core), bf16 = library_has(dnnl::cpu_isa::avx512_core_bf16);
+  return type == DType::bf16 ? bf16 : f32;
+}
+
+// The product in our own loops, which sum in float32.
+void multiply_here(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options, bool round, View c) {
+  Tensor sum;
+  if (c.dtype() != DType::f32) {
+    sum = Tensor::empty({c.rows(), c.cols()}, DType::f32);
+    if (options.accumulate) cpu::convert(stream, c, sum);
+  }
+  const View total = sum ? View(sum) : c;
+  cpu::gemm(stream, {.M = c.rows(), .N = c.cols(), .K = options.transpose_a ? a.rows() : a.cols(),
+                     .a = {a.pointer, a.dtype(), options.transpose_a ? 1 : a.stride, options.transpose_a ? a.stride : 1},
+                     .b = {b.pointer, b.dtype(), options.transpose_b ? 1 : b.stride, options.transpose_b ? b.stride : 1},
+                     .round = round, .bias = bias.data<float>(), .accumulate = options.accumulate,
+                     .c = total.data<float>(), .c_row = total.stride});
+  if (sum) cpu::convert(stream, sum, c);
+}
+
 // x in bfloat16, contiguous.
 Tensor rounded(ConstView x) {
   Tensor y = Tensor::empty({x.rows(), x.cols()}, DType::bf16);
@@ -234,6 +262,7 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
 
   const bool low = a.dtype() == DType::bf16 || b.dtype() == DType::bf16 || options.round_to_bf16;
   const DType type = low ? DType::bf16 : DType::f32;
+  if (!library_serves(type)) return multiply_here(stream, a, b, bias, options, low, c);
   Tensor a_low, b_low, few_a, few_c;
   const PackedMatrix* packed = b.packed && b.packed->type == type ? b.packed : nullptr;
   if (low && a.dtype() != DType::bf16) a = a_low = rounded(a);
@@ -279,7 +308,7 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
 }
 
 std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bool plain) {
-  if (b.dtype() == DType::f64 || b.size() == 0) return nullptr;
+  if (b.dtype() == DType::f64 || b.size() == 0 || !library_serves(b.dtype())) return nullptr;
   auto packed = std::make_shared<PackedMatrix>();
   packed->type = b.dtype();
   const auto fill = [&](PackedMatrix::Form& form, bool is_transposed) {
@@ -307,10 +336,7 @@ std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bo
   return packed->transposed.pieces.empty() && packed->plain.pieces.empty() ? nullptr : packed;
 }
 
-bool multiplies_bf16() {
-  constexpr int kBf16 = int(dnnl::cpu_isa::avx512_core_bf16);  // a set of bits
-  return (int(dnnl::get_effective_cpu_isa()) & kBf16) == kBf16;
-}
+bool multiplies_bf16() { return library_serves(DType::bf16); }
 
 int64_t packed_bytes(const PackedMatrix& packed) {
   int64_t bytes = 0;

@@ -1,60 +1,64 @@
-// Register-blocked products. This file alone is compiled with -ffp-contract=fast: every multiply-add below
+// Register-blocked products. This file and gemm.cpp are compiled with -ffp-contract=fast: every multiply-add below
 // becomes one instruction on machines that have it, in full tiles and in remainders alike.
 #include "core/cpu/small_matmul.h"
 
 #include <cstring>
 
+#include "core/cpu/tiles.h"
+
 namespace cambium::cpu {
 namespace {
 
-template <class F> using Lanes [[gnu::vector_size(kLanes * sizeof(F))]] = F;
-
-#ifdef __AVX512F__
-constexpr int kTileVectors = 2;  // 6 x 2 sums in 32 registers
-#else
-constexpr int kTileVectors = 1;
-#endif
-constexpr int kTileRows = 6;
-
+// R rows of c times `Vectors` vectors of its columns.
 template <int R, int Vectors, class F>
 void tile(int64_t K, const F* a, int64_t a_row, int64_t a_col, const F* b, int64_t b_row, F* c, int64_t c_row,
           bool accumulate) {
-  Lanes<F> sum[R][Vectors] = {};
-  if (accumulate)
-    for (int r = 0; r < R; ++r) std::memcpy(sum[r], c + r * c_row, sizeof(sum[r]));
+  Vector<F> sum[R][Vectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) {
+      if (accumulate) std::memcpy(&sum[r][v], c + r * c_row + v * kVector<F>, kVectorBytes);
+      else sum[r][v] = Vector<F>{};
+    }
   for (int64_t k = 0; k < K; ++k) {
-    Lanes<F> bk[Vectors];
-    std::memcpy(bk, b + k * b_row, sizeof(bk));
-#pragma GCC unroll 6
+    Vector<F> bk[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) std::memcpy(&bk[v], b + k * b_row + v * kVector<F>, kVectorBytes);
+#pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
       const F factor = a[r * a_row + k * a_col];
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) sum[r][v] += bk[v] * factor;
     }
   }
-  for (int r = 0; r < R; ++r) std::memcpy(c + r * c_row, sum[r], sizeof(sum[r]));
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) std::memcpy(c + r * c_row + v * kVector<F>, &sum[r][v], kVectorBytes);
 }
 
-template <int Vectors, class F>
-void strip(int64_t M, int64_t K, const F* a, int64_t a_row, int64_t a_col, const F* b, int64_t b_row, F* c,
-           int64_t c_row, bool accumulate) {
-  int64_t m = 0;
-  const auto step = [&]<int R>() {
-    for (; m + R <= M; m += R)
-      tile<R, Vectors>(K, a + m * a_row, a_row, a_col, b, b_row, c + m * c_row, c_row, accumulate);
-  };
-  step.template operator()<kTileRows>();
-  step.template operator()<3>();
-  step.template operator()<1>();
+template <int Vectors, int R = kTileRows, class F>
+void tile_of(int64_t rows, int64_t K, const F* a, int64_t a_row, int64_t a_col, const F* b, int64_t b_row, F* c,
+             int64_t c_row, bool accumulate) {
+  if constexpr (R > 1)
+    if (rows < R) return tile_of<Vectors, R - 1>(rows, K, a, a_row, a_col, b, b_row, c, c_row, accumulate);
+  tile<R, Vectors>(K, a, a_row, a_col, b, b_row, c, c_row, accumulate);
 }
 
 template <class F>
 void blocked(int64_t M, int64_t N, int64_t K, const F* a, int64_t a_row, int64_t a_col, const F* b, int64_t b_row,
              F* c, int64_t c_row, bool accumulate) {
+  const Parts rows = tile_rows(M);
+  const auto strip = [&]<int Vectors>(int64_t n) {
+    for (int64_t i = 0; i < rows.parts; ++i) {
+      const int64_t m = rows.begin(i);
+      tile_of<Vectors>(rows.size(i), K, a + m * a_row, a_row, a_col, b + n, b_row, c + m * c_row + n, c_row, accumulate);
+    }
+  };
   int64_t n = 0;
-  for (; n + kTileVectors * kLanes <= N; n += kTileVectors * kLanes)
-    strip<kTileVectors>(M, K, a, a_row, a_col, b + n, b_row, c + n, c_row, accumulate);
-  for (; n < N; n += kLanes) strip<1>(M, K, a, a_row, a_col, b + n, b_row, c + n, c_row, accumulate);
+  for (; n + 2 * kVector<F> <= N; n += 2 * kVector<F>) strip.template operator()<2>(n);
+  for (; n < N; n += kVector<F>) strip.template operator()<1>(n);
 }
 
 }  // namespace
