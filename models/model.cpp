@@ -162,6 +162,7 @@ void Model::randomize_parts(const std::vector<std::string>& prefixes, uint64_t s
     const RandomKey key = random_key(seed, p.name);
     Tensor numbers = Tensor::empty(value.shape(), DType::f32);
     float* x = numbers.data<float>();
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < numbers.size(); i += 2) {  // Box-Muller: two normal numbers from two uniform ones
       const RandomWords w = philox(key, uint32_t(i / 2), uint32_t(i >> 33), 0, 0);
       const float radius = scale * std::sqrt(-2 * std::log(unit_float(w.word[0]))), angle = 6.2831853f * unit_float(w.word[1]);

@@ -26,7 +26,7 @@ inline double multiply_add(double a, double b, double c) {
 
 // e^x, relative error below 2e-7: x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial. Below
 // -87.3 the result is 0; above 88.7 it is infinite; NaN stays NaN.
-inline float exp(float x) {
+[[gnu::always_inline]] inline float exp(float x) {  // inlined, or loops over it are not vector code
   const float bounded = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
   const float n = __builtin_rintf(bounded * 1.44269504f);
   const float r = multiply_add(n, -1.42860677e-6f, multiply_add(n, -0.693145752f, bounded));
@@ -47,7 +47,7 @@ inline float exp(float x) {
 inline double exp(double x) { return std::exp(x); }
 
 // (1 - e^-2|x|) / (1 + e^-2|x|); near zero, where that cancels, the odd Taylor polynomial.
-inline float tanh(float x) {
+[[gnu::always_inline]] inline float tanh(float x) {
   const float a = x < 0 ? -x : x;
   const float e = exp(-2 * a);
   const float large = (1 - e) / (1 + e);
@@ -64,7 +64,7 @@ inline double tanh(double x) { return std::tanh(x); }
 
 // erf x, absolute error below 3e-7. |x| < 1: the Maclaurin series to x^15; else 1 - erfc by Abramowitz &
 // Stegun 7.1.26 with the exact e^(-x^2) (error 1.5e-7).
-inline float erf(float x) {
+[[gnu::always_inline]] inline float erf(float x) {
   const float a = x < 0 ? -x : x;
   const float s = x * x;
   float p = -1.f / 75600;
