@@ -108,11 +108,7 @@ Pipeline read_vocab_txt(const std::string& path, TokenizerSettings settings) {
   return p;
 }
 
-// The words of T5. Its files name them in several ways; transformers has these for all of them.
-std::vector<PreTokenizer> t5_words() {
-  return {split_by_characters(is_blank, SplitBehavior::removed), metaspace("\u2581", Prepend::always, true)};
-}
-
+// T5's.
 Pipeline read_spiece(const std::string& path, TokenizerSettings settings) {
   check_input(settings.kind.empty() || is_t5(settings), "a SentencePiece model of a ", settings.kind, " is not supported, only T5's; tokenizer.json may be");
   SentencePieceModel model = read_sentencepiece(read_text_file(path, kVocabularyBytes));
@@ -124,7 +120,7 @@ Pipeline read_spiece(const std::string& path, TokenizerSettings settings) {
   for (const auto& [name, token] : {std::pair("eos_token", "</s>"), {"unk_token", "<unk>"}, {"pad_token", "<pad>"}}) name_token(settings, name, token);
   Pipeline p{.model = Unigram(std::move(model.unigram))};
   if (!model.charsmap.empty()) p.normalizers.push_back(charsmap_normalizer(model.charsmap));
-  p.pre_tokenizers = t5_words();
+  p.pre_tokenizers = {split_by_characters(is_blank, SplitBehavior::removed), metaspace("\u2581", Prepend::always, true)};
   p.decoders.push_back(metaspace_decoder("\u2581", Prepend::always));
   for (const auto& [content, special] : model.added) p.added.push_back({.id = *vocabulary_of(p).find(content), .content = content, .special = special});
   apply_settings(p, settings);
@@ -144,11 +140,6 @@ std::unique_ptr<const Tokenizer> load_tokenizer(const std::string& directory) {
     const json j = parse_json_file(directory + "/tokenizer.json");
     return finished("tokenizer.json", [&] {
       Pipeline p = read_tokenizer_json(j);
-      if (is_t5(settings) && std::holds_alternative<Unigram>(p.model)) {
-        // transformers takes the character map alone from the file, and leaves blanks to the words.
-        p.normalizers.resize(std::min<size_t>(p.normalizers.size(), 1));
-        p.pre_tokenizers = t5_words();
-      }
       apply_settings(p, settings);
       return p;
     });
