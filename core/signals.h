@@ -1,6 +1,8 @@
 // Stopping on request: SIGINT, SIGTERM and SIGUSR1 set a flag that long work looks at between steps.
 #pragma once
 
+#include "core/error.h"
+
 namespace cambium {
 
 inline constexpr int kStoppedExitCode = 75;  // stopped by a signal after saving: the job may be queued again
@@ -9,5 +11,12 @@ inline constexpr int kStoppedExitCode = 75;  // stopped by a signal after saving
 void catch_stop_signals();
 // The signal that asked to stop, or 0.
 int stop_signal();
+
+// Work was given up because of such a signal, and what was done is saved.
+class Stopped : public Error {
+ public:
+  using Error::Error;
+  int exit_code() const override { return kStoppedExitCode; }
+};
 
 }  // namespace cambium

@@ -176,7 +176,7 @@ void Model::randomize_parts(const std::vector<std::string>& prefixes, uint64_t s
 void Model::pack_frozen(const std::function<bool(const Parameter&)>& trains) {
   if (device_.is_gpu()) return;
   const auto pack = [&](Parameter& p) {
-    if (p && !trains(p)) p.value.buffer()->packed = cpu::pack_matrix(p.value, true, true);
+    if (p) p.value.buffer()->packed = trains(p) ? nullptr : cpu::pack_matrix(p.value, true, true);
   };
   for (Stack* stack : {encoder.get(), decoder.get()}) {
     if (!stack) continue;

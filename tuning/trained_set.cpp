@@ -16,7 +16,8 @@ TrainedSet::TrainedSet(Model& model, Tuner& tuner, const std::function<Tensor(co
     Entry e{p.name, true, p.parameter, p.begin, p.end, p.value(), {}};
     if (e.value.dtype() == DType::bf16) {
       e.working = e.value;
-      e.value = master ? master(p.name).to(model.device()) : e.working.to(DType::f32);
+      // A copy: the source may hand out a file's mapped bytes, which nobody may write.
+      e.value = master ? master(p.name).clone().to(model.device()) : e.working.to(DType::f32);
       CHECK(e.value.shape() == e.working.shape(), p.name, ": master ", e.value.shape(), " of ", e.working.shape());
     }
     entries_.push_back(std::move(e));
@@ -89,10 +90,16 @@ void LivenessAudit::see(int64_t step, const std::vector<Tensor>& gradients) {
 }
 
 uint64_t frozen_checksum(Model& model, const TrainedSet& trained) {
+  return parameter_checksum(model, [&](const NamedParameter& p) {
+    return std::none_of(trained.entries().begin(), trained.entries().end(),
+                        [&](const TrainedSet::Entry& e) { return e.parameter == p.parameter && e.begin == p.begin; });
+  });
+}
+
+uint64_t parameter_checksum(Model& model, const std::function<bool(const NamedParameter&)>& counts) {
   uint64_t sum = 0;
   for (const NamedParameter& p : model.parameters()) {
-    const auto same = [&](const TrainedSet::Entry& e) { return e.parameter == p.parameter && e.begin == p.begin; };
-    if (std::any_of(trained.entries().begin(), trained.entries().end(), same)) continue;
+    if (!counts(p)) continue;
     const Tensor value = p.value().to(Device::cpu());
     const char* bytes = static_cast<const char*>(value.raw());
     const int64_t words = value.bytes() / 8;

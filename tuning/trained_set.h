@@ -59,6 +59,8 @@ class LivenessAudit {
 
 // A sum over the bits of everything in the model that does not train: equal before and after, or something wrote there.
 uint64_t frozen_checksum(Model&, const TrainedSet&);
+// The same over all parameters for which `counts` is true.
+uint64_t parameter_checksum(Model&, const std::function<bool(const NamedParameter&)>& counts);
 
 // Adds up the gradients of shards 0, 1, 2, ... over a fixed binary tree, with as few sums alive as possible.
 class GradientTree {

@@ -1,4 +1,4 @@
-// Where the data files that belong to the program are: word lists, small tables.
+// Where the data that belong to the program are, files and directories: word lists, small tables, a data set.
 #pragma once
 
 #include <string>

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/progress.h"
+#include "core/signals.h"
 #include "experiments/lib/metrics/metric.h"
 
 namespace cambium {
@@ -30,7 +31,10 @@ EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Spli
   }
   Progress progress("decoding", int64_t(prompts.size()));
   const auto start = std::chrono::steady_clock::now();
-  const auto generated = generate(*session.model, hooks, prompts, options, {}, [&](int64_t done) { progress.update(done); });
+  const auto generated = generate(*session.model, hooks, prompts, options, {}, [&](int64_t done) {
+    progress.update(done);
+    if (stop_signal()) throw Stopped("stopped while decoding");
+  });
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (const auto& best : generated) {
     check_input(!best.empty(), "an input got no output");

@@ -1,11 +1,8 @@
-// The command line of `cambium`: arguments to options. (The only file that knows CLI11.)
+// The command line of `cambium`: arguments to options.
 #include <CLI/CLI.hpp>
-#include <cstdio>
-#include <filesystem>
-#include <new>
 
 #include "core/machine.h"
-#include "core/signals.h"
+#include "experiments/lib/commands/arguments.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/metrics/metric.h"
 #include "experiments/lib/shapes.h"
@@ -23,16 +20,6 @@ std::string listed(const std::vector<std::string>& words) {
 constexpr const char* kModelHelp =
     "Hugging Face directory, .gguf file, .h5 file of ours, or the name of a fetched model";
 constexpr const char* kTunerHelp = "checkpoint of a tuner";
-
-void add_common(CLI::App& command, CommonOptions& common) {
-  command.add_option("--device", common.device, "auto, cpu, gpu or gpu:INDEX")->group("Common");
-  command.add_option("--dtype", common.dtype, "type of the frozen base: f32 or bf16 (default: bf16 where the processor multiplies it)")->group("Common");
-  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")->group("Common");
-  command.add_option("--seed", common.seed, "seed of everything that is random")->group("Common");
-  command.add_flag("--quiet", common.quiet, "no progress, no notes")->group("Common");
-  command.add_flag("--verbose", common.verbose, "whole lists in errors")->group("Common");
-  command.add_flag("--json", common.json, "results as JSON")->group("Common");
-}
 
 // What runs when a subcommand was chosen.
 using Action = std::function<int(const CommonOptions&)>;
@@ -198,23 +185,6 @@ void add_rest(Commands& commands) {
 
 }  // namespace
 
-int guarded(const std::function<int()>& body) {
-  const auto report = [](const char* what) { std::fprintf(stderr, "error: %s\n", what); };
-  try {
-    return body();
-  } catch (const Error& error) {
-    report(error.what());
-    return error.exit_code();
-  } catch (const std::bad_alloc&) {
-    report("out of memory; a smaller --batch-size or --shards may help");
-  } catch (const std::filesystem::filesystem_error& error) {
-    report(error.what());
-  } catch (const std::exception& error) {
-    report(error.what());
-  }
-  return 1;
-}
-
 int command_line(int argc, char** argv) {
   CLI::App app("cambium: parameter-efficient tuning of language models", "cambium");
   app.set_version_flag("--version", software_version());
@@ -231,18 +201,7 @@ int command_line(int argc, char** argv) {
   add_generate(commands);
   add_evaluate(commands);
   add_rest(commands);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& done) {
-    return app.exit(done);  // --help, --version
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 2;
-  }
-  return guarded([&] {
-    apply(common);
-    return action(common);
-  });
+  return parse_and_run(app, argc, argv, common, [&] { return action(common); });
 }
 
 }  // namespace cambium

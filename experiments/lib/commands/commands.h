@@ -88,7 +88,4 @@ int run_kernel_bench(const CommonOptions&, const BenchOptions&);
 // Reads the arguments, runs the subcommand, prints errors; the exit code of the program.
 int command_line(int argc, char** argv);
 
-// Runs `body` with the program's error handling: messages on standard error, exit codes 0, 1, 2, 75.
-int guarded(const std::function<int()>& body);
-
 }  // namespace cambium

@@ -1,0 +1,51 @@
+#include "experiments/lib/commands/arguments.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <new>
+
+namespace cambium {
+
+void add_common(CLI::App& command, CommonOptions& common, bool json) {
+  command.add_option("--device", common.device, "auto, cpu, gpu or gpu:INDEX")->group("Common");
+  command.add_option("--dtype", common.dtype, "type of the frozen base: f32 or bf16 (default: bf16 where the processor multiplies it)")->group("Common");
+  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")->group("Common");
+  command.add_option("--seed", common.seed, "seed of everything that is random")->group("Common");
+  command.add_flag("--quiet", common.quiet, "no progress, no notes")->group("Common");
+  command.add_flag("--verbose", common.verbose, "whole lists in errors")->group("Common");
+  if (json) command.add_flag("--json", common.json, "results as JSON")->group("Common");
+}
+
+int guarded(const std::function<int()>& body) {
+  const auto report = [](const char* what) { std::fprintf(stderr, "error: %s\n", what); };
+  try {
+    return body();
+  } catch (const Error& error) {
+    report(error.what());
+    return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    report("out of memory; a smaller --batch-size or --shards may help");
+  } catch (const std::filesystem::filesystem_error& error) {
+    report(error.what());
+  } catch (const std::exception& error) {
+    report(error.what());
+  }
+  return 1;
+}
+
+int parse_and_run(CLI::App& app, int argc, char** argv, const CommonOptions& common, const std::function<int()>& action) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {
+    return app.exit(done);  // --help, --version
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 2;
+  }
+  return guarded([&] {
+    apply(common);
+    return action();
+  });
+}
+
+}  // namespace cambium

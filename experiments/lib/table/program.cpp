@@ -1,0 +1,217 @@
+#include <cstdio>
+#include <iostream>
+
+#include "core/progress.h"
+#include "core/signals.h"
+#include "experiments/lib/commands/arguments.h"
+#include "experiments/lib/table/experiment.h"
+
+namespace cambium {
+namespace {
+
+struct ProgramOptions {
+  ExperimentOptions experiment;
+  std::string results = "results", format = "text", cells, output;
+  std::optional<int64_t> cell;
+};
+
+// One run of the program on a configured experiment.
+class Program {
+ public:
+  Program(Experiment& experiment, const ProgramOptions& options)
+      : experiment_(experiment), options_(options), cells_(experiment.cells()),
+        chosen_(selected_cells(cells_.size(), options.cell, options.cells)),
+        store_(options.results + "/" + experiment.name() + "/" + options.experiment.preset) {}
+
+  int plan() const;
+  int run();
+  int show() const;
+
+ private:
+  enum class Outcome { done, skipped, failed };
+  Outcome run_cell(size_t number);
+  Report report() const;
+
+  Experiment& experiment_;
+  const ProgramOptions& options_;
+  std::vector<Cell> cells_;
+  std::vector<size_t> chosen_;
+  ResultStore store_;
+};
+
+std::string known(int64_t count) { return count < 0 ? "?" : format_count(double(count)); }
+
+int Program::plan() const {
+  ReportTable table{.title = text("Cells of ", experiment_.name(), ", preset ", options_.experiment.preset),
+                    .columns = {{"cell"}, {"model", false}, {"task", false}, {"method", false}, {"seed"}, {"state", false}, {"steps"},
+                                {"tokens to train on"}, {"tokens to write"}, {"estimated time"}}};
+  double seconds = 0;
+  bool all_known = true;
+  for (const size_t i : chosen_) {
+    const Cell& c = cells_[i];
+    const CellCost cost = experiment_.cost(c);
+    const ResultStore::State state = store_.find(c).state;
+    table.rows.push_back({std::to_string(i), c.model, c.task, c.method, std::to_string(c.seed),
+                          state == ResultStore::State::finished ? "finished" : state == ResultStore::State::damaged ? "damaged: runs again" : "to do",
+                          known(cost.steps), known(cost.train_tokens), known(cost.decode_tokens),
+                          cost.seconds < 0 ? "?" : print_duration(cost.seconds)});
+    if (state == ResultStore::State::finished) continue;
+    if (cost.seconds < 0) all_known = false;
+    else seconds += cost.seconds;
+  }
+  table.notes.push_back(text("To do: about ", print_duration(seconds), " on this machine", all_known ? "." : ", and what is unknown (is the model here? `cambium fetch` brings it)."));
+  table.notes.push_back("One cell a job under Slurm: sbatch --array=0-" + std::to_string(cells_.size() - 1) + " --wrap '" + experiment_.name() +
+                        " run --preset " + options_.experiment.preset + " --cell $SLURM_ARRAY_TASK_ID'");
+  std::cout << render({.title = table.title, .tables = {table}}, report_format_named(options_.format));
+  return 0;
+}
+
+Program::Outcome Program::run_cell(size_t number) {
+  const Cell& cell = cells_[number];
+  const std::string what = text("cell ", number, " (", cell.method, ", seed ", cell.seed, ")");
+  const auto finished = [&] {
+    const ResultStore::Found found = store_.find(cell);
+    if (found.state == ResultStore::State::damaged) Progress::say(text(found.damage, "; ", what, " runs again"));
+    return found.state == ResultStore::State::finished;
+  };
+  if (finished()) {
+    Progress::say(text(what, ": finished before"));
+    return Outcome::skipped;
+  }
+  const std::optional<DirectoryLock> claim = store_.claim(cell);
+  if (!claim) {
+    Progress::say(text(what, ": another process is at it"));
+    return Outcome::skipped;
+  }
+  if (finished()) return Outcome::skipped;  // while we waited
+  try {
+    store_.save(experiment_.run(cell, store_.run_folder(cell)));
+    Progress::say(text(what, ": done"));
+    return Outcome::done;
+  } catch (const InputError&) {
+    throw;
+  } catch (const Stopped&) {
+    throw;
+  } catch (const Error& error) {
+    std::fprintf(stderr, "error: %s: %s\n", what.c_str(), error.what());
+    return Outcome::failed;
+  }
+}
+
+int Program::run() {
+  report_format_named(options_.format);
+  catch_stop_signals();
+  bool failed = false;
+  for (const size_t i : chosen_) {
+    if (stop_signal()) throw Stopped("stopped between cells");
+    try {
+      failed |= run_cell(i) == Outcome::failed;
+    } catch (const Stopped&) {
+      throw Stopped(text("stopped in cell ", i, " (", cells_[i].method, "); the same command continues from here"));
+    }
+  }
+  if (options_.cell || !options_.cells.empty()) return failed ? 1 : 0;  // a job of an array: show prints the table
+  const Report all = report();
+  std::cout << render(all, report_format_named(options_.format));
+  const std::string page = store_.folder() + "/report.html";
+  write_file(page, render(all, ReportFormat::html));
+  std::cout << (options_.format == "text" ? "\nReport: " + page + "\nResults: " + store_.folder() + "/cells, checkpoints: " + store_.folder() + "/runs\n" : "") << std::flush;
+  return failed ? 1 : 0;
+}
+
+Report Program::report() const {
+  std::vector<ResultStore::Found> found;
+  for (const Cell& c : cells_) found.push_back(store_.find(c));
+  std::vector<const CellResult*> results;
+  for (const ResultStore::Found& f : found) results.push_back(f.state == ResultStore::State::finished ? &f.result : nullptr);
+  Report report = experiment_.report(results);
+  for (size_t i = 0; i < cells_.size(); ++i) {
+    if (results[i]) continue;
+    const Cell& c = cells_[i];
+    report.missing.push_back(text("cell ", i, ": ", c.method, " on ", c.model, ", ", c.task, ", seed ", c.seed,
+                                  found[i].damage.empty() ? "" : "; " + found[i].damage));
+  }
+  if (!report.missing.empty()) report.missing.push_back("to do the rest: " + experiment_.name() + " run --preset " + options_.experiment.preset + " with the same options");
+  return report;
+}
+
+int Program::show() const {
+  const std::string rendered = render(report(), report_format_named(options_.format));
+  if (options_.output.empty()) std::cout << rendered << std::flush;
+  else write_file(options_.output, rendered);
+  return 0;
+}
+
+void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experiment, bool runs) {
+  std::string presets;
+  for (const Experiment::Preset& p : experiment.presets()) presets += (presets.empty() ? "" : ", ") + p.name;
+  ExperimentOptions& e = o.experiment;
+  command.add_option("--preset", e.preset, presets)->capture_default_str();
+  command.add_option("--methods", e.methods, "names with commas between them, or all (default: the preset's)");
+  command.add_option("--model", e.model, "Hugging Face directory, .gguf or .h5 file, or the name of a fetched model (default: the preset's)");
+  command.add_option("--data", e.data, "directory of the task's official files (default: those that ship with the program)");
+  command.add_option("--seeds", e.seeds, "so many seeds, from --seed on (default: the preset's)")->check(CLI::PositiveNumber);
+  command.add_option("--results", o.results, "where results, checkpoints and the report go")->capture_default_str();
+  command.add_option("--format", o.format, "text, markdown, latex or html")->capture_default_str();
+  if (runs) {
+    command.add_option("--cell", o.cell, "only the cell of this number (plan lists them)");
+    command.add_option("--cells", o.cells, "only these: 0-3");
+  } else {
+    command.add_option("--output", o.output, "file (default: standard output)");
+  }
+  add_common(command, e.common, false);
+}
+
+std::string help_text(const Experiment& experiment) {
+  std::string out = "Presets:\n";
+  for (const Experiment::Preset& p : experiment.presets()) out += "  " + p.name + std::string(p.name.size() < 11 ? 11 - p.name.size() : 1, ' ') + p.description + "\n";
+  return out + "\nA table is a grid of cells: model x method x task x seed. Each finished cell is one HDF5 file, and run skips it; an\n"
+               "interrupted cell continues from its last checkpoint. Several processes may run on the same --results.\n\n"
+               "Start with:  " + experiment.name() + " plan\n"
+               "             " + experiment.name() + " run --preset smoke\n"
+               "Exit codes: 0 done, 1 a cell failed, 2 unusable arguments or input, 75 stopped by a signal after saving.";
+}
+
+std::string as_typed(int argc, char** argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) {
+    std::string word = argv[i];
+    if (i == 0) word = word.substr(word.find_last_of('/') + 1);
+    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,=:+@%") == word.npos;
+    if (!plain) {
+      std::string quoted = "'";
+      for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+      word = quoted + "'";
+    }
+    line += (line.empty() ? "" : " ") + word;
+  }
+  return line;
+}
+
+}  // namespace
+
+int experiment_program(int argc, char** argv, Experiment& experiment) {
+  CLI::App app(experiment.description(), experiment.name());
+  ProgramOptions options;
+  options.experiment.preset = "quickstart";
+  options.experiment.command = as_typed(argc, argv);
+  int (*action)(Program&) = nullptr;
+  app.require_subcommand(1);
+  app.footer(help_text(experiment));
+  CLI::App* plan = app.add_subcommand("plan", "List the cells with what they cost");
+  CLI::App* run = app.add_subcommand("run", "Run the cells that are not finished, and print the table");
+  CLI::App* show = app.add_subcommand("show", "Print what is finished, and what is missing");
+  add_options(*plan, options, experiment, true);
+  add_options(*run, options, experiment, true);
+  add_options(*show, options, experiment, false);
+  plan->callback([&] { action = [](Program& p) { return p.plan(); }; });
+  run->callback([&] { action = [](Program& p) { return p.run(); }; });
+  show->callback([&] { action = [](Program& p) { return p.show(); }; });
+  return parse_and_run(app, argc, argv, options.experiment.common, [&] {
+    experiment.configure(options.experiment);
+    Program program(experiment, options);
+    return action(program);
+  });
+}
+
+}  // namespace cambium

@@ -1,0 +1,215 @@
+#include "experiments/lib/table/tuning_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
+
+#include "experiments/lib/table/svg.h"
+
+namespace cambium {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+double mean_of(const std::vector<double>& values) { return values.empty() ? kNan : spread(values).mean; }
+
+// "64.21", of several seeds "64.21±0.80" (the sample's standard deviation).
+std::string with_spread(std::vector<double> values, double scale, int decimals) {
+  for (double& v : values) v *= scale;
+  if (values.empty()) return format_number(kNan, 0);
+  const Spread s = spread(values);
+  return format_number(s.mean, decimals) + (values.size() > 1 ? "±" + format_number(s.deviation, decimals) : "");
+}
+
+const PublishedRow* published_for(const TuningTable& table, const std::string& method) {
+  const auto found = std::find_if(table.published.begin(), table.published.end(), [&](const PublishedRow& p) { return p.method == method; });
+  return found == table.published.end() ? nullptr : &*found;
+}
+
+size_t finished(const std::vector<RowResults>& rows) {
+  return size_t(std::count_if(rows.begin(), rows.end(), [](const RowResults& r) { return !r.seeds.empty(); }));
+}
+
+void mark_best(ReportTable& table, const std::vector<RowResults>& rows, const TuningTable& definition) {
+  for (size_t c = 0; c < definition.columns.size(); ++c) {
+    size_t best = 0;
+    double highest = -std::numeric_limits<double>::infinity();
+    for (size_t r = 0; r < rows.size(); ++r)
+      if (const double m = mean_of(rows[r].scores(definition.columns[c].score)); m > highest) highest = m, best = r;
+    if (finished(rows) > 1) table.rows[best][c + 1].strong = true;
+  }
+}
+
+ReportTable score_table(const TuningTable& definition, const TuningSetting& setting, const std::string& task, const std::vector<RowResults>& rows) {
+  const std::string measured = "measured", cost = "cost", published = "published: " + definition.published_setting;
+  ReportTable t{.title = text(definition.title, ", ", task, ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"), .columns = {{"method", false}}};
+  for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, measured});
+  for (const char* title : {"trained", "train s", "tok/s", "decode s", "tok/s", "peak MiB"}) t.columns.push_back({title, true, cost});
+  const bool has_published = !definition.published.empty();
+  if (has_published)
+    for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, published});
+
+  size_t most_seeds = 0;
+  for (const RowResults& r : rows) {
+    std::vector<ReportTable::Value> row{r.method.name};
+    most_seeds = std::max(most_seeds, r.seeds.size());
+    for (const ScoreColumn& c : definition.columns) row.push_back(with_spread(r.scores(c.score), c.scale, c.decimals));
+    const bool trains = !r.method.tuner.empty();
+    row.push_back(trains ? format_count(mean_of(r.measured("trained_parameters"))) : r.seeds.empty() ? "–" : "0");
+    row.push_back(format_number(mean_of(r.measured("train_seconds")), 1));
+    row.push_back(format_number(mean_of(r.measured("train_tokens_per_second")), 0));
+    row.push_back(format_number(mean_of(r.measured("decode_seconds")), 1));
+    row.push_back(format_number(mean_of(r.measured("decode_tokens_per_second")), 0));
+    std::vector<double> peaks = r.measured("resident_peak_bytes");
+    if (peaks.empty()) peaks = r.measured("tensor_peak_bytes");
+    row.push_back(peaks.empty() ? "–" : format_number(*std::max_element(peaks.begin(), peaks.end()) / (1 << 20), 0));
+    const PublishedRow* p = published_for(definition, r.method.name);
+    for (size_t c = 0; has_published && c < definition.columns.size(); ++c)
+      row.push_back({format_number(p && c < p->values.size() ? p->values[c] : kNan, definition.columns[c].decimals), false, p ? p->source : ""});
+    t.rows.push_back(std::move(row));
+  }
+  mark_best(t, rows, definition);
+  if (most_seeds > 1) t.notes.push_back(text("Mean ± standard deviation of ", most_seeds, " seeds."));
+  t.notes.push_back("Peak MiB: the largest resident memory while the cell ran, the base model included. tok/s: tokens trained on, new tokens written.");
+  std::set<std::string> sources;
+  for (const RowResults& r : rows)
+    if (const PublishedRow* p = published_for(definition, r.method.name)) sources.insert(r.method.name + ": " + p->source);
+  std::string line;
+  for (const std::string& s : sources) line += (line.empty() ? "Published: " : "; ") + s;
+  if (!line.empty()) t.notes.push_back(line + ".");
+  t.notes.insert(t.notes.end(), definition.notes.begin(), definition.notes.end());
+  return t;
+}
+
+ReportTable verdict_table(const TuningTable& definition, const std::vector<RowResults>& rows, const std::string& metric) {
+  const ScoreColumn& main = definition.columns.front();
+  ReportTable t{.title = text("Does the paper's trend hold? (", main.title, ", paired bootstrap over texts)"),
+                .columns = {{"verdict", false}, {"claim", false}, {"published difference"}, {"measured difference"}, {"95 % interval"}, {"p"}, {"p, Holm"}, {"seeds"}, {"source", false}}};
+  const std::vector<Verdict> verdicts = judge(definition.claims, rows, metric, main.score);
+  for (size_t i = 0; i < verdicts.size(); ++i) {
+    const Claim& c = definition.claims[i];
+    const Verdict& v = verdicts[i];
+    const PublishedRow *a = published_for(definition, c.better), *b = published_for(definition, c.worse);
+    const auto signed_number = [&](double d) { return (d > 0 ? "+" : "") + format_number(d, main.decimals); };
+    const std::string published = a && b ? signed_number(a->values.front() - b->values.front()) : "–";
+    std::vector<ReportTable::Value> row{name_of(v.kind), c.better + " above " + c.worse, published};
+    if (v.kind == Verdict::Kind::not_testable) {
+      row.insert(row.end(), {v.why, "–", "–", "–", "0"});
+    } else {
+      row.push_back(signed_number((v.test.a - v.test.b) * main.scale));
+      row.push_back("[" + signed_number(v.test.low * main.scale) + ", " + signed_number(v.test.high * main.scale) + "]");
+      row.push_back(format_number(v.test.p, 3)), row.push_back(format_number(v.adjusted_p, 3)), row.push_back(std::to_string(v.seeds));
+    }
+    row.push_back(c.source);
+    t.rows.push_back(std::move(row));
+  }
+  t.notes.push_back("holds: the interval lies above 0; reversed: below; open: it contains 0. One seed tells nothing about the spread over seeds.");
+  return t;
+}
+
+void add_figures(const TuningTable& definition, const std::vector<RowResults>& rows, Report& report) {
+  const ScoreColumn& main = definition.columns.front();
+  std::vector<ChartLine> losses;
+  std::vector<std::string> names;
+  ChartBars ours{"measured", 0, {}, {}}, theirs{"published", 1, {}, {}};
+  std::vector<ChartPoint> points;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const RowResults& r = rows[i];
+    if (r.seeds.empty()) continue;
+    if (const auto loss = r.seeds.front()->series.find("loss"); loss != r.seeds.front()->series.end()) {
+      std::vector<double> steps(loss->second.size());
+      std::iota(steps.begin(), steps.end(), 1);
+      losses.push_back({r.method.name, i, steps, loss->second});
+    }
+    std::vector<double> scores = r.scores(main.score);
+    for (double& s : scores) s *= main.scale;
+    const Spread s = spread(scores);
+    names.push_back(r.method.name);
+    ours.values.push_back(s.mean), ours.spread.push_back(s.deviation);
+    const PublishedRow* p = published_for(definition, r.method.name);
+    theirs.values.push_back(p ? p->values.front() : kNan);
+    if (const double trained = mean_of(r.measured("trained_parameters")); trained > 0) points.push_back({r.method.name, i, trained, s.mean});
+  }
+  if (!losses.empty())
+    report.figures.push_back({"Training loss", line_chart({"step", "loss per token"}, losses), "Mean loss of the scored tokens of each batch, before the update (faint), and its running mean. First seed."});
+  if (!names.empty())
+    report.figures.push_back({main.title + ", measured and published", bar_chart({"", main.title}, names, {ours, theirs}),
+                              "Published: " + definition.published_setting + ". Whiskers: standard deviation over seeds, where there are several."});
+  if (!points.empty())
+    report.figures.push_back({"What a trained parameter buys", scatter_chart({"trained parameters", main.title, true}, points), "Trained parameters on a logarithmic axis."});
+}
+
+void add_samples(const std::vector<RowResults>& rows, Report& report) {
+  constexpr size_t kSamples = 3;
+  const auto first = std::find_if(rows.begin(), rows.end(), [](const RowResults& r) { return !r.seeds.empty(); });
+  if (first == rows.end()) return;
+  const CellResult& base = *first->seeds.front();
+  for (size_t k = 0; k < std::min(kSamples, base.inputs.size()); ++k) {
+    const size_t i = k * base.inputs.size() / std::min(kSamples, base.inputs.size());
+    ReportSample sample{base.inputs[i], {}, {}};
+    if (!base.references[i].empty()) sample.references.push_back(base.references[i].front());
+    for (const RowResults& r : rows)
+      if (!r.seeds.empty() && i < r.seeds.front()->inputs.size() && r.seeds.front()->inputs[i] == base.inputs[i])
+        sample.outputs.emplace_back(r.method.name, r.seeds.front()->outputs[i]);
+    report.samples.push_back(std::move(sample));
+  }
+}
+
+// What all finished cells say, or how many different things they say.
+std::string note_of_all(const std::vector<RowResults>& rows, const std::string& name) {
+  std::set<std::string> values;
+  for (const RowResults& r : rows)
+    for (const CellResult* c : r.seeds)
+      if (const auto found = c->notes.find(name); found != c->notes.end()) values.insert(found->second);
+  std::string line;
+  for (const std::string& v : values) line += (line.empty() ? "" : "; ") + v;
+  return line;
+}
+
+void add_facts(const TuningTable& definition, const TuningSetting& setting, const std::string& command, const std::vector<RowResults>& rows, Report& report) {
+  const TuningPreset& p = setting.preset;
+  const GenerationOptions& g = p.generation;
+  auto& facts = report.facts;
+  facts = {{"paper", definition.paper}, {"model", p.model}, {"base", note_of_all(rows, "dtype") + (note_of_all(rows, "base_hash").empty() ? "" : ", SHA-256 " + note_of_all(rows, "base_hash"))},
+           {"training", text(p.examples ? text(p.examples) : "all", " examples, ", p.train.epochs, " epochs, batch ", p.train.batch_size, ", ", p.train.optimizer, ", ", p.train.schedule,
+                             p.train.schedule == "linear" ? " decay" : "", ", warm-up ", p.train.warmup, ", clip ", p.train.clip)},
+           {"decoding", text(p.inputs ? text("the first ", p.inputs, " distinct") : "all", " inputs, ", g.beams == 1 ? "greedy" : text("beam ", g.beams), ", at most ", g.max_new_tokens, " new tokens, batches of ", g.batch_size)}};
+  for (const RowResults& r : rows)
+    if (!r.seeds.empty() && r.seeds.front()->notes.count("tuner_options")) facts.emplace_back(r.method.name, r.seeds.front()->notes.at("tuner_options"));
+  facts.emplace_back("cambium", note_of_all(rows, "software_version"));
+  facts.emplace_back("instructions", note_of_all(rows, "instruction_set"));
+  facts.emplace_back("machine", note_of_all(rows, "machine"));
+  facts.emplace_back("command", command);
+}
+
+}  // namespace
+
+std::vector<double> RowResults::scores(const std::string& name) const {
+  std::vector<double> all;
+  for (const CellResult* c : seeds)
+    if (c->scores.count(name)) all.push_back(c->score(name));
+  return all;
+}
+
+std::vector<double> RowResults::measured(const std::string& name) const {
+  std::vector<double> all;
+  for (const CellResult* c : seeds)
+    if (const double v = c->measured(name); std::isfinite(v)) all.push_back(v);
+  return all;
+}
+
+Report tuning_report(const TuningTable& definition, const TuningSetting& setting, const std::string& task, const std::string& metric, const std::string& command,
+                     const std::vector<RowResults>& rows) {
+  Report report{.title = definition.title, .subtitle = text(definition.paper, " · ", setting.preset.model, " · preset ", setting.preset.name), .introduction = {definition.about}};
+  report.tables.push_back(score_table(definition, setting, task, rows));
+  if (!definition.claims.empty()) report.tables.push_back(verdict_table(definition, rows, metric));
+  add_figures(definition, rows, report);
+  add_samples(rows, report);
+  add_facts(definition, setting, command, rows, report);
+  return report;
+}
+
+}  // namespace cambium

@@ -1,0 +1,112 @@
+#include "experiments/lib/table/tuning_table.h"
+
+#include <algorithm>
+
+#include "experiments/lib/table/tuning_report.h"
+#include "tuning/options.h"
+
+namespace cambium {
+namespace {
+
+std::string names_of(const auto& all) {
+  std::string names;
+  for (const auto& one : all) names += (names.empty() ? "" : ", ") + one.name;
+  return names;
+}
+
+class TuningExperiment : public Experiment {
+ public:
+  explicit TuningExperiment(TuningTable table) : table_(std::move(table)), bench_(setting_) {}
+
+  std::string name() const override { return table_.name; }
+  std::string description() const override { return table_.title + "\n" + table_.paper + "\n\n" + table_.about; }
+  std::vector<Preset> presets() const override {
+    std::vector<Preset> all;
+    for (const TuningPreset& p : table_.presets) all.push_back({p.name, p.description});
+    return all;
+  }
+
+  void configure(const ExperimentOptions& options) override {
+    command_ = options.command;
+    const auto found = std::find_if(table_.presets.begin(), table_.presets.end(), [&](const auto& p) { return p.name == options.preset; });
+    check_input(found != table_.presets.end(), "--preset ", options.preset, ": there are ", names_of(table_.presets));
+    setting_ = {.preset = *found, .data = options.data, .common = options.common};
+    TuningPreset& preset = setting_.preset;
+    check_input(options.model.empty() || preset.name != kSmokePreset, "--model ", options.model, ": the preset ", kSmokePreset, " makes its own model");
+    if (!options.model.empty()) preset.model = options.model;
+    if (options.seeds) preset.seeds = options.seeds;
+    choose_methods(options.methods);
+    for (const std::string& task : preset.tasks)
+      for (const TuningMethod& method : methods_)
+        for (int64_t k = 0; k < preset.seeds; ++k) {
+          const uint64_t seed = options.common.seed + uint64_t(k);
+          cells_.push_back({preset.model, method.name, task, seed, setting_.describe(table_.name, method, task, seed)});
+        }
+  }
+
+  std::vector<Cell> cells() const override { return cells_; }
+  CellCost cost(const Cell& cell) override { return bench_.cost(cell, method_named(cell.method)); }
+  CellResult run(const Cell& cell, const std::string& folder) override {
+    CellResult result = bench_.run(table_.name, cell, method_named(cell.method), folder);
+    result.notes["command"] = command_;
+    return result;
+  }
+
+  Report report(const std::vector<const CellResult*>& results) override {
+    Report all;
+    for (const std::string& task : setting_.preset.tasks) {
+      std::vector<RowResults> rows;
+      for (const TuningMethod& method : methods_) {
+        RowResults& row = rows.emplace_back(RowResults{.method = method});
+        for (size_t i = 0; i < cells_.size(); ++i)
+          if (cells_[i].task == task && cells_[i].method == method.name && ++row.wanted && results[i]) row.seeds.push_back(results[i]);
+      }
+      Report one = tuning_report(table_, setting_, task, make_task(task, setting_.data)->metric(), command_, rows);
+      if (all.title.empty()) {
+        all = std::move(one);
+        continue;
+      }
+      std::move(one.tables.begin(), one.tables.end(), std::back_inserter(all.tables));
+      std::move(one.figures.begin(), one.figures.end(), std::back_inserter(all.figures));
+      std::move(one.samples.begin(), one.samples.end(), std::back_inserter(all.samples));
+    }
+    return all;
+  }
+
+ private:
+  void choose_methods(const std::string& list) {
+    const std::vector<TuningMethod>& known = setting_.preset.methods;
+    for (const TuningMethod& m : known)
+      if (list == "all" || (list.empty() && !m.extra)) methods_.push_back(m);
+    if (!methods_.empty()) return;
+    const std::vector<std::string> wanted = split(list);
+    for (const std::string& name : wanted)
+      check_input(std::any_of(known.begin(), known.end(), [&](const auto& m) { return m.name == name; }), "--methods ", list, ": ",
+                  name.empty() ? "a name is empty" : name + " is none of " + names_of(known), "; all is all of them");
+    for (const TuningMethod& m : known)  // in the order of the table
+      if (std::find(wanted.begin(), wanted.end(), m.name) != wanted.end()) methods_.push_back(m);
+  }
+  const TuningMethod& method_named(const std::string& name) const {
+    for (const TuningMethod& m : methods_)
+      if (m.name == name) return m;
+    throw Error(text("no method ", name));
+  }
+
+  TuningTable table_;
+  TuningSetting setting_;
+  TuningBench bench_;
+  std::vector<TuningMethod> methods_;
+  std::vector<Cell> cells_;
+  std::string command_;
+};
+
+}  // namespace
+
+std::unique_ptr<Experiment> make_tuning_experiment(TuningTable table) { return std::make_unique<TuningExperiment>(std::move(table)); }
+
+int tuning_table_program(int argc, char** argv, TuningTable table) {
+  TuningExperiment experiment(std::move(table));
+  return experiment_program(argc, argv, experiment);
+}
+
+}  // namespace cambium

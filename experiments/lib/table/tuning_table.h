@@ -1,0 +1,73 @@
+// Tables that compare ways to tune one model: declared by data, run by one code.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "experiments/lib/table/experiment.h"
+#include "experiments/lib/tasks/task.h"
+#include "models/generation.h"
+#include "tuning/trainer.h"
+
+namespace cambium {
+
+// A row: a tuner with its options, or the model as it is (no tuner). What is 0 is the preset's or the tuner's own.
+struct TuningMethod {
+  std::string name, tuner;
+  OptionMap options = {};
+  double lr = 0;
+  int64_t epochs = 0, batch_size = 0;
+  bool extra = false;  // only with --methods all, or by its name
+};
+
+// The name of the preset that needs no download: a tiny model of random weights is made on the spot.
+inline constexpr const char* kSmokePreset = "smoke";
+
+struct TuningPreset {
+  std::string name, description, model;
+  std::vector<std::string> tasks;
+  std::vector<TuningMethod> methods;
+  int64_t examples = 0;      // training examples, drawn by the cell's seed; 0: all
+  int64_t inputs = 0;        // the first distinct inputs of the split; 0: all
+  Split split = Split::test;
+  TrainOptions train;
+  GenerationOptions generation;
+  std::vector<std::string> forbidden;  // texts whose tokens are never completed in outputs
+  int64_t seeds = 1;
+};
+
+// A score as a column: `score` is its name in result files.
+struct ScoreColumn {
+  std::string score, title;
+  double scale = 1;
+  int decimals = 2;
+};
+
+// What a paper prints for a row, in the order of the columns; NaN where it prints nothing.
+struct PublishedRow {
+  std::string method, source;
+  std::vector<double> values;
+};
+
+// A trend that the paper reports: `better` scores higher than `worse` in the first column.
+struct Claim {
+  std::string better, worse, source;
+};
+
+struct TuningTable {
+  std::string name, title, paper, about;
+  std::vector<ScoreColumn> columns;   // the first is the one of tests and figures; all of the task's metric
+  std::string published_setting;      // model and data of the published numbers
+  std::vector<PublishedRow> published;
+  std::vector<Claim> claims;
+  std::vector<std::string> notes;     // what differs from the paper, for readers of the table
+  std::vector<TuningPreset> presets;
+};
+
+std::unique_ptr<Experiment> make_tuning_experiment(TuningTable);
+
+// The whole main of such a table.
+int tuning_table_program(int argc, char** argv, TuningTable);
+
+}  // namespace cambium
