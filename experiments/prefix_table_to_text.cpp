@@ -28,7 +28,7 @@ const std::vector<TuningMethod> kPaperMethods = {
     {.name = "full", .tuner = "full", .lr = 5e-5, .epochs = 5, .batch_size = 10},
 };
 
-TuningPreset smoke() {
+TuningPreset smoke_preset() {
   TuningPreset p{.name = kSmokePreset, .description = "all seven methods on a tiny random model, in seconds: does everything work?", .model = "random",
                  .tasks = {"e2e"}, .methods = kMethods, .examples = 16, .inputs = 6};
   for (TuningMethod& m : p.methods) m.extra = false;
@@ -37,7 +37,7 @@ TuningPreset smoke() {
   return p;
 }
 
-TuningPreset quickstart() {
+TuningPreset quickstart_preset() {
   TuningPreset p{.name = "quickstart", .description = "smollm2-135m, 500 examples, 3 epochs, 100 inputs: minutes on 2 cores", .model = "smollm2-135m",
                  .tasks = {"e2e"}, .methods = kMethods, .examples = 500, .inputs = 100};
   p.train.schedule = "linear";
@@ -51,7 +51,7 @@ void decode_as_in_the_paper(TuningPreset& p) {
   p.forbidden = {"\n", "\n\n"};
 }
 
-TuningPreset cpu() {
+TuningPreset cpu_preset() {
   TuningPreset p{.name = "cpu", .description = "smollm2-135m, 2000 examples, 5 epochs, beam 5, all test inputs: 1 to 2 hours on 2 cores", .model = "smollm2-135m",
                  .tasks = {"e2e"}, .methods = kMethods, .examples = 2000};
   for (TuningMethod& m : p.methods) m.extra = false;
@@ -60,7 +60,7 @@ TuningPreset cpu() {
   return p;
 }
 
-TuningPreset paper() {
+TuningPreset paper_preset() {
   TuningPreset p{.name = "paper", .description = "the paper's protocol on GPT-2 medium (--model openai-community/gpt2-large: large), 3 seeds: for a GPU",
                  .model = "openai-community/gpt2-medium", .tasks = {"e2e"}, .methods = kPaperMethods, .seeds = 3};
   for (TuningMethod& m : p.methods) m.extra = false;
@@ -90,6 +90,6 @@ int main(int argc, char** argv) {
                     {"full", table1, {68.2, 8.62, 46.2, 71.0, 2.47}}},
       .claims = {{"prefix", "adapter", table1}, {"prefix", "full", table1}, {"prefix", "top_layers", table1}, {"prefix", "prompt", table4}, {"lora", "prefix", lora3}},
       .notes = {"METEOR is version 1.5 with that part of its paraphrase table which concerns E2E (experiments/data/meteor/README.md)."},
-      .presets = {smoke(), quickstart(), cpu(), paper()},
+      .presets = {smoke_preset(), quickstart_preset(), cpu_preset(), paper_preset()},
   });
 }
