@@ -1,6 +1,7 @@
 #include "experiments/lib/table/smoke_model.h"
 
 #include "experiments/lib/shapes.h"
+#include "models/tokenizers/byte_alphabet.h"
 
 namespace cambium {
 namespace {
@@ -8,21 +9,14 @@ namespace {
 constexpr int32_t kEnd = 256;
 
 // One id a byte, and one for the end.
-class ByteTokenizer : public Tokenizer {
- public:
-  std::vector<int32_t> encode(std::string_view text, bool) const override {
-    std::vector<int32_t> ids;
-    for (const char c : text) ids.push_back(uint8_t(c));
-    return ids;
-  }
-  std::string decode(std::span<const int32_t> ids, bool) const override {
-    std::string text;
-    for (const int32_t id : ids)
-      if (id < kEnd) text += char(id);
-    return text;
-  }
-  int64_t vocabulary_size() const override { return kEnd + 1; }
-};
+std::unique_ptr<const Tokenizer> byte_tokenizer() {
+  GgufVocabulary v{.model = "gpt2", .pre = "gpt-2"};
+  for (int byte = 0; byte < kEnd; ++byte) v.tokens.push_back(spelling_of_byte(uint8_t(byte)));
+  v.tokens.push_back("<end>");
+  v.token_type.assign(v.tokens.size(), 1);
+  v.token_type[kEnd] = 3;  // control
+  return make_gguf_tokenizer(v);
+}
 
 // The values of a model in memory, as if they came from a file.
 class MemorySource : public ModelSource {
@@ -49,7 +43,7 @@ Session open_smoke_session(const CommonOptions& common) {
   config.eos = {kEnd};
   Session session;
   session.source = std::make_unique<MemorySource>(config);
-  session.tokenizer = std::make_unique<ByteTokenizer>();
+  session.tokenizer = byte_tokenizer();
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
   session.identity = {"smoke", "", to_json(config), std::string(name_of(dtype))};  // no hash: nothing to mistake it for
