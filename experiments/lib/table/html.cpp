@@ -13,20 +13,21 @@ constexpr const char* kStyle = R"css(
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 32px 24px 64px; }
+main { max-width: 1280px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; }
 h2 { font-size: 18px; margin: 40px 0 12px; padding-bottom: 5px; border-bottom: 1px solid var(--rule); }
-.subtitle { color: var(--soft); margin: 0 0 18px; }
+.subtitle { color: var(--soft); margin: 0 0 18px; max-width: none; }
 p { max-width: 80ch; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 10px; text-align: left; vertical-align: top; white-space: nowrap; }
+th, td { padding: 5px 8px; font-size: 14px; text-align: left; vertical-align: top; white-space: nowrap; }
 th.number, td.number { text-align: right; }
 thead th { color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--rule); }
 thead tr.groups th { border-bottom: 0; text-align: center; color: var(--ink); padding-bottom: 0; }
 tbody tr + tr td { border-top: 1px solid var(--rule); }
 tbody tr:hover { background: var(--mark); }
 td:first-child { font-weight: 600; }
+.scroll { margin: 0 -8px; }
 th.edge, td.edge { border-left: 1px solid var(--rule); }
 td.strong { font-weight: 700; background: var(--mark); }
 .note { color: var(--soft); font-size: 13.5px; margin: 6px 0; max-width: 110ch; }

@@ -255,7 +255,8 @@ std::string format_number(double value, int decimals) {
   if (std::isnan(value)) return "–";
   char buffer[64];
   std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);
-  return buffer;
+  const bool zero = buffer[0] == '-' && std::string(buffer).find_first_of("123456789") == std::string::npos;
+  return buffer + (zero ? 1 : 0);  // no "-0.00"
 }
 
 std::string format_count(double value) {

@@ -205,7 +205,7 @@ std::string scatter_chart(const ChartAxes& axes, const std::vector<ChartPoint>& 
   for (const ChartPoint& p : points) x.see(p.x), y.see(p.y);
   if (x.empty() || y.empty() || (axes.log_x && x.low <= 0)) return "";
   const std::vector<double> x_ticks = axes.log_x ? powers_of_ten(x.low, x.high == x.low ? x.low * 10 : x.high) : axis_ticks(x.low, x.high);
-  const double margin = std::max(1e-9, (y.high - y.low) * 0.08);
+  const double margin = y.high > y.low ? (y.high - y.low) * 0.08 : std::max(1.0, std::abs(y.high) * 0.1);
   Sheet sheet(axes, x_ticks, axis_ticks(y.low - margin, y.high + margin));
   sheet.x_axis(x_ticks);
   std::vector<std::pair<double, double>> taken;  // places of names
@@ -215,8 +215,8 @@ std::string scatter_chart(const ChartAxes& axes, const std::vector<ChartPoint>& 
     sheet.add(text("<circle cx=\"", fixed(at_x), "\" cy=\"", fixed(at_y), "\" r=\"6\" fill=\"", chart_colour(p.colour), "\"/>\n"));
     const bool left = at_x > kWidth * 0.75;
     double name_y = at_y + 4;
-    for (const auto& [other_x, other_y] : taken)  // one line lower where another name stands
-      if (std::abs(other_x - at_x) < 80 && std::abs(other_y - name_y) < 13) name_y = other_y + 14;
+    const auto stands_there = [&](const auto& other) { return std::abs(other.first - at_x) < 80 && std::abs(other.second - name_y) < 13; };
+    while (std::any_of(taken.begin(), taken.end(), stands_there)) name_y += 14;  // lower until no other name is there
     taken.emplace_back(at_x, name_y);
     sheet.label(at_x + (left ? -11 : 11), name_y, p.name, left ? "end" : "start");
   }

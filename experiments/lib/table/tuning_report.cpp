@@ -24,28 +24,32 @@ std::string with_spread(std::vector<double> values, double scale, int decimals) 
   return format_number(s.mean, decimals) + (values.size() > 1 ? "±" + format_number(s.deviation, decimals) : "");
 }
 
+// The largest of the seeds.
+double peak_mib(const RowResults& row) {
+  std::vector<double> peaks = row.measured("resident_peak_bytes");
+  if (peaks.empty()) peaks = row.measured("tensor_peak_bytes");
+  return peaks.empty() ? kNan : *std::max_element(peaks.begin(), peaks.end()) / (1 << 20);
+}
+
 const PublishedRow* published_for(const TuningTable& table, const std::string& method) {
   const auto found = std::find_if(table.published.begin(), table.published.end(), [&](const PublishedRow& p) { return p.method == method; });
   return found == table.published.end() ? nullptr : &*found;
 }
 
-size_t finished(const std::vector<RowResults>& rows) {
-  return size_t(std::count_if(rows.begin(), rows.end(), [](const RowResults& r) { return !r.seeds.empty(); }));
-}
-
+// The best of each column that tells rows apart.
 void mark_best(ReportTable& table, const std::vector<RowResults>& rows, const TuningTable& definition) {
   for (size_t c = 0; c < definition.columns.size(); ++c) {
-    size_t best = 0;
-    double highest = -std::numeric_limits<double>::infinity();
+    double best = -std::numeric_limits<double>::infinity(), worst = -best;
+    for (const RowResults& r : rows)
+      if (const double m = mean_of(r.scores(definition.columns[c].score)); std::isfinite(m)) best = std::max(best, m), worst = std::min(worst, m);
     for (size_t r = 0; r < rows.size(); ++r)
-      if (const double m = mean_of(rows[r].scores(definition.columns[c].score)); m > highest) highest = m, best = r;
-    if (finished(rows) > 1) table.rows[best][c + 1].strong = true;
+      table.rows[r][c + 1].strong = best > worst && mean_of(rows[r].scores(definition.columns[c].score)) == best;
   }
 }
 
 ReportTable score_table(const TuningTable& definition, const TuningSetting& setting, const std::string& task, const std::vector<RowResults>& rows) {
   const std::string measured = "measured", cost = "cost", published = "published: " + definition.published_setting;
-  ReportTable t{.title = text(definition.title, ", ", task, ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"), .columns = {{"method", false}}};
+  ReportTable t{.title = text(definition.title, setting.preset.tasks.size() > 1 ? ", " + task : "", ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"), .columns = {{"method", false}}};
   for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, measured});
   for (const char* title : {"trained", "train s", "tok/s", "decode s", "tok/s", "peak MiB"}) t.columns.push_back({title, true, cost});
   const bool has_published = !definition.published.empty();
@@ -63,9 +67,7 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
     row.push_back(format_number(mean_of(r.measured("train_tokens_per_second")), 0));
     row.push_back(format_number(mean_of(r.measured("decode_seconds")), 1));
     row.push_back(format_number(mean_of(r.measured("decode_tokens_per_second")), 0));
-    std::vector<double> peaks = r.measured("resident_peak_bytes");
-    if (peaks.empty()) peaks = r.measured("tensor_peak_bytes");
-    row.push_back(peaks.empty() ? "–" : format_number(*std::max_element(peaks.begin(), peaks.end()) / (1 << 20), 0));
+    row.push_back(format_number(peak_mib(r), 0));
     const PublishedRow* p = published_for(definition, r.method.name);
     for (size_t c = 0; has_published && c < definition.columns.size(); ++c)
       row.push_back({format_number(p && c < p->values.size() ? p->values[c] : kNan, definition.columns[c].decimals), false, p ? p->source : ""});
@@ -93,7 +95,10 @@ ReportTable verdict_table(const TuningTable& definition, const std::vector<RowRe
     const Claim& c = definition.claims[i];
     const Verdict& v = verdicts[i];
     const PublishedRow *a = published_for(definition, c.better), *b = published_for(definition, c.worse);
-    const auto signed_number = [&](double d) { return (d > 0 ? "+" : "") + format_number(d, main.decimals); };
+    const auto signed_number = [&](double d) {
+      const std::string number = format_number(d, main.decimals);
+      return (d > 0 && number.find_first_of("123456789") != number.npos ? "+" : "") + number;
+    };
     const std::string published = a && b ? signed_number(a->values.front() - b->values.front()) : "–";
     std::vector<ReportTable::Value> row{name_of(v.kind), c.better + " above " + c.worse, published};
     if (v.kind == Verdict::Kind::not_testable) {
@@ -114,7 +119,7 @@ void add_figures(const TuningTable& definition, const std::vector<RowResults>& r
   const ScoreColumn& main = definition.columns.front();
   std::vector<ChartLine> losses;
   std::vector<std::string> names;
-  ChartBars ours{"measured", 0, {}, {}}, theirs{"published", 1, {}, {}};
+  ChartBars ours{"measured", 0, {}, {}}, theirs{"published", 1, {}, {}}, memory{"peak", 2, {}, {}};
   std::vector<ChartPoint> points;
   for (size_t i = 0; i < rows.size(); ++i) {
     const RowResults& r = rows[i];
@@ -129,6 +134,7 @@ void add_figures(const TuningTable& definition, const std::vector<RowResults>& r
     const Spread s = spread(scores);
     names.push_back(r.method.name);
     ours.values.push_back(s.mean), ours.spread.push_back(s.deviation);
+    memory.values.push_back(peak_mib(r));
     const PublishedRow* p = published_for(definition, r.method.name);
     theirs.values.push_back(p ? p->values.front() : kNan);
     if (const double trained = mean_of(r.measured("trained_parameters")); trained > 0) points.push_back({r.method.name, i, trained, s.mean});
@@ -138,6 +144,8 @@ void add_figures(const TuningTable& definition, const std::vector<RowResults>& r
   if (!names.empty())
     report.figures.push_back({main.title + ", measured and published", bar_chart({"", main.title}, names, {ours, theirs}),
                               "Published: " + definition.published_setting + ". Whiskers: standard deviation over seeds, where there are several."});
+  if (std::any_of(memory.values.begin(), memory.values.end(), [](double m) { return m > 0; }))
+    report.figures.push_back({"Peak memory", bar_chart({"", "MiB"}, names, {memory}), "The largest resident memory while a cell trained and wrote, the base model included."});
   if (!points.empty())
     report.figures.push_back({"What a trained parameter buys", scatter_chart({"trained parameters", main.title, true}, points), "Trained parameters on a logarithmic axis."});
 }
