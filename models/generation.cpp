@@ -190,8 +190,9 @@ void check_options(const Model& model, const Hooks& hooks, const std::vector<std
   for (size_t i = 0; i < inputs.size(); ++i) {
     check_input(!inputs[i].empty(), "input ", i, " has no tokens");
     for (const int32_t id : inputs[i]) check_input(id >= 0 && id < config.vocabulary, "input ", i, ": id ", id, " is outside the vocabulary of ", config.vocabulary);
-    const int64_t longest = (config.is_seq2seq() ? 1 : int64_t(inputs[i].size())) + o.max_new_tokens - 1 + hooks.virtual_tokens(StackKind::decoder);
-    check_input(!config.max_positions || std::max(longest, int64_t(inputs[i].size())) <= config.max_positions, "input ", i, " has ", inputs[i].size(), " tokens; with ",
+    const int64_t longest = (config.is_seq2seq() ? 1 : int64_t(inputs[i].size())) + o.max_new_tokens - 1 + hooks.position_shift(StackKind::decoder);
+    const int64_t read = config.is_seq2seq() ? int64_t(inputs[i].size()) + hooks.position_shift(StackKind::encoder) : 0;
+    check_input(!config.max_positions || std::max(longest, read) <= config.max_positions, "input ", i, " has ", inputs[i].size(), " tokens; with ",
                 o.max_new_tokens, " new ones that is more than the model's ", config.max_positions, " positions");
   }
 }

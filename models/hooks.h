@@ -52,6 +52,8 @@ class Hooks {
   virtual void embedded(Pass&, StackKind, Var& /*rows*/, Layout&) {}
   // The most virtual tokens that `embedded` puts in front of a sequence.
   virtual int64_t virtual_tokens(StackKind) const { return 0; }
+  // By how much the positions of tokens move, at most: what is in front of them takes places too.
+  virtual int64_t position_shift(StackKind kind) const { return virtual_tokens(kind); }
   // What a layer reads.
   virtual Var layer_input(Pass&, StackKind, int /*layer*/, Var x, const Layout&) { return x; }
   // What a product reads.

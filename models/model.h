@@ -106,6 +106,8 @@ class Model {
   int64_t scored_tokens(const Batch&) const;
   // Throws InputError, naming sequence and position, unless all ids and labels are in range and lengths fit.
   void check(const Batch&) const;
+  // Throws InputError where sequences behind what the hooks put in front of them are longer than the model's positions.
+  void check_positions(const Batch&, const Hooks&) const;
 
   // What the batch's tokens become: hidden rows of tokens alone (virtual rows left out), token by token.
   // For sequence-to-sequence models: of the decoder, fed with the labels shifted right.

@@ -52,6 +52,19 @@ void Model::check(const Batch& batch) const {
   }
 }
 
+void Model::check_positions(const Batch& batch, const Hooks& hooks) const {
+  if (config_.max_positions == 0) return;
+  const auto fits = [&](const Sequence& s, StackKind kind, size_t tokens) {
+    const int64_t shift = hooks.position_shift(kind);
+    check_input(int64_t(tokens) + shift <= config_.max_positions, "sequence ", s.index, " has ", tokens, " tokens, and ", shift,
+                " places are taken in front of them; the model has ", config_.max_positions, " positions");
+  };
+  for (const Sequence& s : batch) {
+    if (config_.encoder.layers) fits(s, StackKind::encoder, s.ids.size());
+    if (config_.decoder.layers) fits(s, StackKind::decoder, config_.is_seq2seq() ? s.labels.size() : s.ids.size());
+  }
+}
+
 Model::Hidden Model::hidden(Pass& pass, const Batch& batch) {
   std::vector<std::vector<int32_t>> ids, outputs;
   std::vector<int64_t> index;

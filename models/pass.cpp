@@ -22,6 +22,7 @@ Var Pass::operator()(const Parameter& p) const {
 
 void Pass::set_dropout(const DropoutRates& rates, uint64_t seed, uint64_t step) {
   rates_ = rates;
+  drops_ = true;
   seed_ = seed;
   step_ = step;
 }

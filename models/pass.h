@@ -32,6 +32,8 @@ class Pass {
   // Dropout with the random numbers of (seed, step), off until this is called.
   void set_dropout(const DropoutRates& rates, uint64_t seed, uint64_t step);
   const DropoutRates& dropout() const { return rates_; }
+  // Whether dropout was switched on, for tuners with rates of their own.
+  bool drops() const { return drops_; }
   // The mask of a place; `place` is a name such as "decoder.layers.3.residual".
   DropoutConfig dropout_at(float probability, const std::string& place) const;
   // residual + dropout(x), or their sum where dropout is off; residual may be absent.
@@ -51,6 +53,7 @@ class Pass {
   Tape* tape_ = nullptr;
   std::unordered_map<const Parameter*, Var> leaves_;
   DropoutRates rates_;
+  bool drops_ = false;
   uint64_t seed_ = 0, step_ = 0;
 };
 

@@ -15,6 +15,7 @@ class Full : public Tuner {
   double default_learning_rate() const override { return 5e-5; }
   double live_share(std::string_view name) const override;
   bool trains(std::string_view name) const override;
+  bool merge_into(Model&) override { return true; }  // its values are the base's own
 
  private:
   std::vector<std::string> only_;
@@ -29,6 +30,7 @@ class TopLayers : public Tuner {
   double default_learning_rate() const override { return 1e-4; }
   double live_share(std::string_view name) const override;
   bool trains(std::string_view name) const override;
+  bool merge_into(Model&) override { return true; }
 
  private:
   int64_t layers_;

@@ -1,6 +1,7 @@
 #include "tuning/checkpoint.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/hdf5.h"
 #include "core/machine.h"
@@ -94,7 +95,8 @@ double golden_difference(Model& model, Tuner& tuner, const Golden& golden) {
     check_input(now[i].shape() == golden.logits[i].shape(), "golden logits ", i, ": ", golden.logits[i].shape(), " stored, ", now[i].shape(), " computed");
     for (int64_t k = 0; k < now[i].size(); ++k) {
       const double difference = std::abs(double(now[i].data<float>()[k]) - double(golden.logits[i].data<float>()[k]));
-      worst = difference <= worst ? worst : difference;
+      if (std::isnan(difference)) return difference;
+      worst = std::max(worst, difference);
     }
   }
   return worst;
@@ -105,8 +107,10 @@ void save_checkpoint(const std::string& path, Tuner& tuner, const TrainedSet& tr
   Hdf5Writer file(path);
   for (const char* group : {"/tuner", "/base", "/state"}) file.group(group);
   for (const TrainedSet::Entry& e : trained.entries()) file.write(path_in(e.of_base ? "/base" : "/tuner", e.name), on_cpu(e.value));
-  if (optimizer)
+  if (optimizer) {
+    file.group("/optimizer");  // SGD has nothing in it
     for (const auto& [name, tensor] : optimizer->state()) file.write(path_in("/optimizer", name), on_cpu(tensor));
+  }
   save_golden(file, golden);
 
   file.attribute("/", "format_version", kCheckpointVersion);

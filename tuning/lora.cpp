@@ -48,7 +48,7 @@ void Lora::adapt(const Site& site, Dense& product, const TunerContext& context) 
 OptionMap Lora::options() const {
   std::string targets;
   for (const std::string& t : options_.targets) targets += (targets.empty() ? "" : ",") + t;
-  return {{"rank", std::to_string(options_.rank)}, {"alpha", text(options_.alpha)}, {"dropout", text(options_.dropout)}, {"targets", targets}};
+  return {{"rank", std::to_string(options_.rank)}, {"alpha", print_number(options_.alpha)}, {"dropout", print_number(options_.dropout)}, {"targets", targets}};
 }
 
 std::vector<NamedParameter> Lora::parameters() {
@@ -64,7 +64,7 @@ std::vector<NamedParameter> Lora::parameters() {
 Var Lora::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
   const auto found = adapted_.find({projection.site, projection.parts.front().name});
   if (found == adapted_.end()) return y;
-  const float dropout = pass.training() ? float(options_.dropout) : 0.f;
+  const float dropout = pass.drops() ? float(options_.dropout) : 0.f;
   const std::vector<Adapted>& list = found->second;
   // Each drops other elements of its input, so with dropout they are done one by one.
   const size_t together = dropout > 0 ? 1 : LowRank::kMost;

@@ -35,6 +35,11 @@ std::vector<std::string> split(const std::string& list, char separator) {
   return words;
 }
 
+std::string print_number(double value) {
+  char buffer[32];
+  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+}
+
 std::string OptionReader::word(const std::string& name, const std::string& fallback) {
   known_.insert(name);
   const auto found = given_.find(name);
@@ -51,11 +56,11 @@ int64_t OptionReader::integer(const std::string& name, int64_t fallback, int64_t
 }
 
 double OptionReader::number(const std::string& name, double fallback, double least, double most) {
-  const std::string value = word(name, text(fallback));
+  const std::string value = word(name, print_number(fallback));
   double number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_, ": ", name,
-              "=", value, " is not a number from ", least, " to ", most);
+              "=", value, " is not a number from ", print_number(least), " to ", print_number(most));
   return number;
 }
 

@@ -12,6 +12,9 @@ namespace cambium {
 // "a,b,c" -> {"a", "b", "c"}
 std::vector<std::string> split(const std::string& list, char separator = ',');
 
+// The shortest text that reads back as the same number.
+std::string print_number(double);
+
 class OptionReader {
  public:
   OptionReader(std::string method, const OptionMap& given) : method_(std::move(method)), given_(given) {}

@@ -114,6 +114,8 @@ Tensor Prefix::initial_rows(const Group& g, const TunerContext& context) const {
   std::vector<int32_t> ids = context.tokenize(words);
   check_input(!ids.empty(), "prefix: the words \"", words, "\" have no tokens");
   const size_t given = ids.size();
+  const int64_t places = context.model.config().max_positions;
+  check_input(!places || options_.length <= places, "prefix: length=", options_.length, " exceeds the model's ", places, " positions");
   ids.resize(size_t(options_.length));
   for (size_t i = given; i < ids.size(); ++i) ids[i] = ids[i - given];
 
@@ -189,6 +191,11 @@ void Prefix::embedded(Pass& pass, StackKind kind, Var&, Layout& layout) {
     for (Layout::Row& r : layout.rows)
       if (r.position >= 0 && layout.tuner[size_t(r.sequence)] >= 0) r.position += int32_t(options_.length);
   }
+}
+
+int64_t Prefix::position_shift(StackKind kind) const {
+  const bool shifts = kind == StackKind::decoder && std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.name == "decoder"; });
+  return shifts ? options_.length : 0;
 }
 
 PrefixRows Prefix::prefix(Pass& pass, const Site& site, const Layout& layout) {

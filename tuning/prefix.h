@@ -30,6 +30,7 @@ class Prefix : public Tuner {
   // Tokens of a decoder stand behind the prefix; an encoder's positions stay.
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
   PrefixRows prefix(Pass&, const Site&, const Layout&) override;
+  int64_t position_shift(StackKind) const override;
 
  private:
   // The prefixes of one kind of site, for all layers.

@@ -76,6 +76,7 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
     for (size_t i = given; i < ids.size(); ++i) ids[i] = ids[i - given];
     p.value.copy_from(embeddings(context.model, ids));
   } else if (options_.init == "file") {
+    check_input(!options_.file.empty(), "prompt: init=file needs file=CHECKPOINT");
     const Tensor rows = Hdf5File(options_.file).read("/tuner/" + text(name_of(kind)) + "/prompt");
     check_input(rows.shape() == p.value.shape(), "prompt: ", options_.file, " holds a prompt ", rows.shape(), ", needed is ", p.value.shape());
     p.value.copy_from(rows.to(p.value.dtype()).to(p.value.device()));
@@ -103,9 +104,10 @@ std::vector<NamedParameter> Prompt::parameters() {
 
 void Prompt::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
   if (!applies_to(kind)) return;
-  const std::vector<int32_t> count(size_t(layout.sequences()), int32_t(options_.length));
+  std::vector<int32_t> count;  // of each sequence: none where it has no tuner
+  for (const int t : layout.tuner) count.push_back(t < 0 ? 0 : int32_t(options_.length));
   if (layout.continued) {  // the prompt is in the cache; tokens stand behind it
-    for (Layout::Row& r : layout.rows) r.position += int32_t(options_.length);
+    for (Layout::Row& r : layout.rows) r.position += count[size_t(r.sequence)];
     return;
   }
   std::vector<int32_t> source, virtual_row;

@@ -64,7 +64,7 @@ LivenessAudit::LivenessAudit(const TrainedSet& trained, const Tuner& tuner, int6
     : trained_(trained), tuner_(tuner), last_step_(last_step) {}
 
 void LivenessAudit::see(int64_t step, const std::vector<Tensor>& gradients) {
-  if (step > last_step_) return;
+  if (step > std::max<int64_t>(1, last_step_)) return;
   constexpr int64_t kSample = 1 << 20;
   const auto& entries = trained_.entries();
   alive_.resize(entries.size());
@@ -79,7 +79,7 @@ void LivenessAudit::see(int64_t step, const std::vector<Tensor>& gradients) {
     alive_[i].resize(size_t((host.size() + stride - 1) / stride));
     for (size_t k = 0; k < alive_[i].size(); ++k)
       if (host.data<double>()[int64_t(k) * stride] != 0) alive_[i][k] = true;
-    if (step < last_step_) continue;
+    if (step != last_step_) continue;
     const double share = double(std::count(alive_[i].begin(), alive_[i].end(), true)) / double(alive_[i].size());
     const double declared = tuner_.live_share(entries[i].name);
     if (share < declared)

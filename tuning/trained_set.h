@@ -46,6 +46,7 @@ class TrainedSet {
 // tensor has seen a non-zero gradient in at least the share of its scalars that the tuner declares.
 class LivenessAudit {
  public:
+  // last_step: the last watched one; 0: too few are run to see all gradients, so only that they arrive is checked.
   LivenessAudit(const TrainedSet&, const Tuner&, int64_t last_step);
   // Throws Error naming the tensors that fail.
   void see(int64_t step, const std::vector<Tensor>& gradients);

@@ -25,7 +25,27 @@ int64_t warmup_steps(const std::string& option, int64_t total) {
   check_input(error == std::errc() && stop == end && value >= 0 && value < 1e15 && (!percent || value <= 100) &&
                   (percent || value == std::floor(value)),
               "--warmup ", option, ": give steps (100) or a percentage of all (6%)");
-  return percent ? int64_t(std::llround(value / 100 * double(total))) : int64_t(value);
+  // A share is rounded up, as transformers does.
+  return percent ? int64_t(std::ceil(value / 100 * double(total) - 1e-9)) : int64_t(value);
+}
+
+void check_options(const TrainOptions& o) {
+  const auto positive = [](const char* name, int64_t value) { check_input(value >= 1, name, " ", value, " must be at least 1"); };
+  const auto not_negative = [](const char* name, int64_t value) { check_input(value >= 0, name, " ", value, " is negative"); };
+  // Written so that NaN fails too.
+  const auto within = [](const char* name, double value, double least, double below) {
+    check_input(value >= least && value < below, name, " ", value, " must be at least ", least, " and below ", below);
+  };
+  positive("--batch-size", o.batch_size), positive("--epochs", o.epochs);
+  not_negative("--steps", o.steps), not_negative("--save-every", o.save_every), not_negative("--eval-every", o.eval_every);
+  check_input(o.shards >= 1 && o.shards <= 1 << 20 && (o.shards & (o.shards - 1)) == 0, "--shards ", o.shards, " is no power of two");
+  constexpr double kLarge = 1e30;
+  within("--lr", o.lr, 0, kLarge), within("--clip", o.clip, 0, kLarge);
+  within("--label-smoothing", double(o.label_smoothing), 0, 1), within("z-loss", double(o.z_loss), 0, kLarge);
+  const OptimizerOptions& p = o.optimizer_options;
+  within("--weight-decay", p.weight_decay, 0, kLarge), within("--momentum", p.momentum, 0, 1);
+  within("--beta1", p.beta1, 0, 1), within("--beta2", p.beta2, 0, 1), within("--epsilon", p.epsilon, 0, kLarge);
+  within("decay rate", p.decay_rate, 0, kLarge), within("initial step", double(p.initial_step), 0, 1e15);
 }
 
 }  // namespace
@@ -70,16 +90,21 @@ Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data
       schedule_(schedule_named(options_.schedule)),
       optimizer_(make_optimizer(options_.optimizer, options_.optimizer_options, trained.for_optimizer())) {
   check_input(!data_.examples.empty(), "there are no examples to train on");
-  check_input(options_.batch_size >= 1 && options_.epochs >= 1 && options_.steps >= 0, "--batch-size, --epochs and --steps must be positive");
-  check_input(options_.shards >= 1 && (options_.shards & (options_.shards - 1)) == 0, "--shards ", options_.shards, " is no power of two");
-  check_input(options_.clip >= 0, "--clip ", options_.clip, " is negative");
+  check_options(options_);
   if (options_.lr == 0) options_.lr = tuner.default_learning_rate();
   steps_per_epoch_ = (data_.examples.size() + options_.batch_size - 1) / options_.batch_size;
   total_steps_ = options_.steps ? options_.steps : steps_per_epoch_ * options_.epochs;
   warmup_ = warmup_steps(options_.warmup, total_steps_);
-  audit_.emplace(trained_, tuner_, std::min(total_steps_, kWatchedSteps));
+  // Behind a matrix of zeros (LoRA's B) gradients are zero until an update has changed it; a warm-up's first has rate 0.
+  const int64_t needed = warmup_ > 0 ? 3 : 2;
+  audit_.emplace(trained_, tuner_, total_steps_ < needed ? 0 : std::min(total_steps_, kWatchedSteps));
   for (const Examples* set : {&data_.examples, &data_.dev})
-    if (set->in_memory()) data_.objective->check(model_, views(set->range(0, set->size()), kEvaluated));
+    if (set->in_memory() && !set->empty()) {
+      const Batch all = views(set->range(0, set->size()), kEvaluated);
+      data_.objective->check(model_, all);
+      model_.check_positions(all, tuner_);
+      check_input(data_.objective->scored(model_, all) > 0, "the examples have no token to score: give targets other than ", kNotScored);
+    }
 }
 
 Batch Trainer::views(const Batch& examples, int64_t round) const {
@@ -132,7 +157,10 @@ void Trainer::update(const std::vector<int32_t>& numbers, StepReport& report) {
   Batch batch;
   for (const int32_t n : numbers) batch.push_back(data_.examples[n]);
   batch = views(batch, (step_ - 1) / steps_per_epoch_);
-  if (!data_.examples.in_memory() || data_.objective->is_random()) data_.objective->check(model_, batch);
+  if (!data_.examples.in_memory() || data_.objective->is_random()) {
+    data_.objective->check(model_, batch);
+    model_.check_positions(batch, tuner_);
+  }
   for (const Sequence& s : batch) report.tokens += int64_t(s.ids.size());
   const int64_t scored = data_.objective->scored(model_, batch);
   CHECK(scored > 0, "step ", step_, ": no token of the batch is scored");
@@ -145,11 +173,10 @@ void Trainer::update(const std::vector<int32_t>& numbers, StepReport& report) {
     tree.add(shard.empty() ? std::vector<Tensor>(trained_.entries().size()) : gradients_of(shard, scored, report.loss));
   }
   const std::vector<Tensor> gradients = tree.total();
-  CHECK(std::isfinite(report.loss), "step ", step_, ": the loss is ", report.loss,
-        "; stopped before the update. The last checkpoint is as it was; a lower --lr or --clip may help");
   const GradientNorm norm = gradient_norm(gradients);
-  CHECK(norm.not_finite < 0, "step ", step_, ": the gradient of ", trained_.entries()[size_t(std::max<int64_t>(0, norm.not_finite))].name,
-        " is not finite; stopped before the update. The last checkpoint is as it was; a lower --lr may help");
+  CHECK(std::isfinite(report.loss) && norm.not_finite < 0, "step ", step_, ": the loss is ", report.loss, ", the gradient of ",
+        norm.not_finite < 0 ? "no parameter" : trained_.entries()[size_t(norm.not_finite)].name,
+        " is not finite; stopped before the update.\nThe last checkpoint is as it was; a lower --lr or --clip may help");
   if (audit_) audit_->see(step_, gradients);
 
   report.gradient_norm = norm.norm;
@@ -173,6 +200,14 @@ double Trainer::evaluate() {
   return sum / double(scored);
 }
 
+void Trainer::check_values() const {
+  std::vector<Tensor> values;
+  for (const TrainedSet::Entry& e : trained_.entries()) values.push_back(e.value);
+  const int64_t bad = gradient_norm(values).not_finite;
+  CHECK(bad < 0, "step ", step_, ": ", bad < 0 ? "" : trained_.entries()[size_t(bad)].name,
+        " is not finite after the update; nothing is saved.\nThe last checkpoint is as it was; a lower --lr may help");
+}
+
 TrainEnd Trainer::run(TrainListener& listener) {
   using Clock = std::chrono::steady_clock;
   const uint64_t frozen = frozen_checksum(model_, trained_);
@@ -186,15 +221,18 @@ TrainEnd Trainer::run(TrainListener& listener) {
 
     const bool last = step_ == total_steps_;
     const bool evaluates = !data_.dev.empty() && (last || step_ % (options_.eval_every ? options_.eval_every : steps_per_epoch_) == 0);
+    const bool stops = stop_signal() != 0 && !last;
+    const bool saves = last || stops || (options_.save_every && step_ % options_.save_every == 0);
+    if (evaluates || saves) check_values();
     if (evaluates) {
       const double loss = evaluate();
+      CHECK(std::isfinite(loss), "step ", step_, ": the loss of the dev set is ", loss, "; nothing is saved");
       const bool best = !best_dev || loss < *best_dev;
       if (best) best_dev = loss;
       listener.on_evaluation(step_, loss, best);
     }
-    const bool stops = stop_signal() != 0 && !last;
     if (last) CHECK(frozen_checksum(model_, trained_) == frozen, "the frozen base changed while training: nothing is saved");
-    if (last || stops || (options_.save_every && step_ % options_.save_every == 0)) listener.on_save(step_, last);
+    if (saves) listener.on_save(step_, last);
     if (stops) return TrainEnd::stopped;
   }
   return TrainEnd::finished;

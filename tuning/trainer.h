@@ -103,6 +103,7 @@ class Trainer {
 
  private:
   std::vector<int32_t> batch_at(int64_t step);  // numbers of examples
+  void check_values() const;  // of what trains: finite
   void update(const std::vector<int32_t>& batch, StepReport&);
   // Examples as the objective shows them in a round; what is evaluated looks the same every time.
   Batch views(const Batch& examples, int64_t round) const;

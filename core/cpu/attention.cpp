@@ -167,7 +167,7 @@ void forward(const Task<T>& t, View out, View lse) {
       for (int64_t i = 0; i < block.count; ++i) {
         F* row = &score[size_t(i * t.width)];
         const F most = lane_max(end, -std::numeric_limits<F>::infinity(), [&](int64_t j) { return row[j]; });
-        const bool seen = most > -std::numeric_limits<F>::infinity();
+        const bool seen = t.visible(begin + i) > 0;  // not by the scores: a row of NaN must stay one
         for (int64_t j = 0; j < end; ++j) row[j] = seen ? exp(row[j] - most) : F(0);
         total[i] = seen ? lane_sum(end, [&](int64_t j) { return row[j]; }) : F(1);
         lse.row<F>(t.query_begin + begin + i)[head] = seen ? most + std::log(total[i]) : most;
@@ -217,7 +217,7 @@ void backward(const Task<T>& t, ConstView dout, ConstView out, ConstView lse, co
       for (int64_t i = 0; i < count; ++i) {
         F *p = &score[size_t(i * t.width)], *dp = &dscore[size_t(i * t.width)];
         const F log_total = lse.row<F>(t.query_begin + begin + i)[head];
-        const bool seen = log_total > -std::numeric_limits<F>::infinity();
+        const bool seen = log_total != -std::numeric_limits<F>::infinity();
         for (int64_t j = 0; j < end; ++j) p[j] = seen ? exp(p[j] - log_total) : F(0);
         const T* y = out.row<T>(t.query_begin + begin + i) + head * t.size;
         const F delta = lane_sum(t.size, [&](int64_t d) { return dy[size_t(i * t.depth + d)] * wide(y[d]); });

@@ -15,9 +15,11 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+bool is_temporary(const std::string& name) { return name.starts_with(".") && name.ends_with(".tmp"); }
+
 bool is_ours(const std::string& name) {
   return name == "checkpoint.h5" || name == "checkpoint.previous.h5" || name == "best.h5" || name == "config.json" || name == "log.jsonl" ||
-         name.find("tfevents") != std::string::npos || (name.starts_with(".") && name.ends_with(".tmp"));
+         name.find("tfevents") != std::string::npos || is_temporary(name);
 }
 
 // The first field in which two configurations differ, as "field: old -> new".
@@ -46,8 +48,7 @@ bool usable(const std::string& path) {
 RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_path_(options.directory + "/log.jsonl") {
   check_input(!options.directory.empty(), "--output names no directory");
   check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory, " is a file; --output needs a directory");
-  make_directories(options.directory);
-  const std::vector<std::string> names = list_directory(options.directory);
+  const std::vector<std::string> names = file_exists(options.directory) ? list_directory(options.directory) : std::vector<std::string>();
   if (!names.empty() && options.resume) {
     for (const char* name : {"checkpoint.h5", "checkpoint.previous.h5"}) {
       const std::string path = options.directory + "/" + name;
@@ -58,18 +59,24 @@ RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_p
   } else {
     check_input(names.empty() || options.overwrite, options.directory, " is not empty; --resume continues what is there, --overwrite starts anew");
   }
-  if (!checkpoint_.empty()) {
-    const std::string stored = read_checkpoint_info(checkpoint_).state.run_config;
-    const std::string changed = difference(parse_json(stored, checkpoint_), parse_json(options.config, "configuration"));
-    check_input(changed.empty(), options.directory, ": this run was started with another configuration, ", changed);
-    return;
-  }
-  for (const std::string& name : names)
-    if (is_ours(name)) fs::remove(options.directory + "/" + name);
-  write_file(options.directory + "/config.json", parse_json(options.config, "configuration").dump(2) + "\n");
+  if (checkpoint_.empty()) return;
+  const std::string stored = read_checkpoint_info(checkpoint_).state.run_config;
+  const std::string changed = difference(parse_json(stored, checkpoint_), parse_json(options.config, "configuration"));
+  check_input(changed.empty(), options.directory, ": this run was started with another configuration, ", changed);
+}
+
+// What an earlier run left: all of it when this one starts anew, else only what a killed one was writing.
+void RunDirectory::clear() const {
+  for (const std::string& name : list_directory(options_.directory))
+    if (checkpoint_.empty() ? is_ours(name) : is_temporary(name)) fs::remove(options_.directory + "/" + name);
 }
 
 void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& trained, Trainer& trainer, const TrainingState& state) {
+  make_directories(options_.directory);
+  lock_ = DirectoryLock::try_lock(options_.directory);
+  check_input(lock_.has_value(), options_.directory, ": another process is training there");
+  clear();
+  write_file(options_.directory + "/config.json", parse_json(options_.config, "configuration").dump(2) + "\n");
   session_ = &session, tuner_ = &tuner, trained_ = &trained, trainer_ = &trainer, state_ = state;
   cut_log(trainer.step());
   events_ = std::make_unique<TensorBoardWriter>(options_.directory, trainer.step());
@@ -109,9 +116,19 @@ void RunDirectory::on_evaluation(int64_t step, double dev_loss, bool best) {
 }
 
 void RunDirectory::on_save(int64_t, bool) {
-  const std::string path = options_.directory + "/checkpoint.h5";
-  if (file_exists(path)) fs::rename(path, options_.directory + "/checkpoint.previous.h5");
-  save("checkpoint.h5");
+  // The old checkpoint keeps its name until the new one takes it; a second name for it becomes "previous" afterwards.
+  const std::string path = options_.directory + "/checkpoint.h5", second = options_.directory + "/.checkpoint.previous.tmp";
+  std::error_code none;
+  fs::remove(second, none);
+  if (file_exists(path)) fs::create_hard_link(path, second, none);
+  if (file_exists(path) && !file_exists(second)) fs::copy_file(path, second);  // a file system without links
+  try {
+    save("checkpoint.h5");
+  } catch (...) {
+    fs::remove(second, none);
+    throw;
+  }
+  if (file_exists(second)) fs::rename(second, options_.directory + "/checkpoint.previous.h5");
 }
 
 void RunDirectory::save(const std::string& name) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "core/files.h"
 #include "core/progress.h"
 #include "experiments/lib/session.h"
 #include "tuning/tensorboard.h"
@@ -21,12 +23,13 @@ struct RunOptions {
 class RunDirectory : public TrainListener {
  public:
   // Refuses (InputError) a directory that is not empty, unless it is to be continued or overwritten, and a
-  // configuration that differs from that of the run to continue, naming the field.
+  // configuration that differs from that of the run to continue, naming the field. Changes nothing yet.
   explicit RunDirectory(const RunOptions&);
 
   // The checkpoint to continue from; empty: start anew.
   const std::string& checkpoint() const { return checkpoint_; }
-  // Before training: what is saved, and where the run stands.
+  // When nothing can be refused any more: clears an overwritten run away, writes the configuration, cuts the log. Another
+  // process that trains here is an InputError.
   void begin(Session&, Tuner&, const TrainedSet&, Trainer&, const TrainingState&);
 
   void on_step(const StepReport&) override;
@@ -34,11 +37,13 @@ class RunDirectory : public TrainListener {
   void on_save(int64_t step, bool last) override;
 
  private:
+  void clear() const;
   void save(const std::string& name);
   void cut_log(int64_t step);
 
   RunOptions options_;
   std::string checkpoint_;
+  std::optional<DirectoryLock> lock_;
   Session* session_ = nullptr;
   Tuner* tuner_ = nullptr;
   const TrainedSet* trained_ = nullptr;

@@ -13,6 +13,7 @@
 #include "cuda/runtime.h"
 #include "models/fetch.h"
 #include "models/files/gguf.h"
+#include "tuning/peft.h"
 
 namespace cambium {
 namespace {
@@ -123,6 +124,7 @@ Session open_session(const std::string& model, const CommonOptions& common, bool
 }
 
 std::unique_ptr<Tuner> open_tuner(const std::string& path, Session& session, bool force_base) {
+  if (is_peft_adapter(path)) return load_peft_adapter(path, *session.model);
   return load_tuner(path, *session.model, session.identity, force_base);
 }
 

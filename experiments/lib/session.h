@@ -41,7 +41,7 @@ struct Session {
 Session open_session(const std::string& model, const CommonOptions&, bool weights = true, bool hash = true);
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& model_path);
 
-// A checkpoint of ours, on the session's model.
+// A checkpoint of ours or a PEFT adapter directory, on the session's model.
 std::unique_ptr<Tuner> open_tuner(const std::string& path, Session&, bool force_base);
 
 }  // namespace cambium

@@ -1,11 +1,13 @@
 #include "experiments/lib/train_run.h"
 
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/machine.h"
 #include "core/sha256.h"
+#include "tuning/peft.h"
 
 namespace cambium {
 namespace {
@@ -40,6 +42,10 @@ std::string data_hash(const TrainData& data) {
   return hex(sum.finish());
 }
 
+json adafactor_config(const OptimizerOptions& o) {
+  return {o.decay_rate, o.clip, o.epsilon1, o.epsilon2, o.initial_step, o.factor_min_dim, o.scale_by_parameter, o.decay_times_lr};
+}
+
 }  // namespace
 
 std::string run_config(const Session& session, const TrainRun& run, const TrainData& data) {
@@ -47,9 +53,10 @@ std::string run_config(const Session& session, const TrainRun& run, const TrainD
   json config = {{"base_hash", session.identity.hash}, {"dtype", session.identity.dtype}, {"method", run.method}, {"options", run.options},
                  {"tuner_from", run.tuner_from}, {"optimizer", t.optimizer}, {"lr", t.lr}, {"weight_decay", t.optimizer_options.weight_decay},
                  {"beta1", t.optimizer_options.beta1}, {"beta2", t.optimizer_options.beta2}, {"epsilon", t.optimizer_options.epsilon},
-                 {"momentum", t.optimizer_options.momentum}, {"schedule", t.schedule}, {"warmup", t.warmup}, {"clip", t.clip},
+                 {"momentum", t.optimizer_options.momentum}, {"adafactor", adafactor_config(t.optimizer_options)}, {"schedule", t.schedule}, {"warmup", t.warmup}, {"clip", t.clip},
                  {"batch_size", t.batch_size}, {"epochs", t.epochs}, {"steps", t.steps}, {"shards", t.shards}, {"seed", t.seed},
-                 {"shuffle", t.shuffle}, {"label_smoothing", t.label_smoothing}, {"data", data_hash(data)}, {"objective", data.objective->description()},
+                 {"shuffle", t.shuffle}, {"label_smoothing", t.label_smoothing}, {"z_loss", t.z_loss}, {"words", run.words}, {"labels", run.labels},
+                 {"data", data_hash(data)}, {"objective", data.objective->description()},
                  {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
   return config.dump();
 }
@@ -86,7 +93,7 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
     result.tuner = make_tuner(run.method, run.options, context);
   } else {
     result.tuner = open_tuner(from, session, run.force_base);
-    const double worst = golden_difference(model, *result.tuner, read_golden(from));
+    const double worst = is_peft_adapter(from) ? 0 : golden_difference(model, *result.tuner, read_golden(from));
     if (!(worst <= 1e-4)) Progress::say(text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));
   }
   TrainedSet trained(model, *result.tuner, master_of(session), *data.objective);
@@ -113,6 +120,7 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
   result.tokens_per_second = result.seconds > 0 ? double(recorder.tokens()) / result.seconds : 0;
   const int64_t epochs = run.train.steps ? 1 : run.train.epochs;
   const size_t last = std::max<size_t>(1, result.losses.size() / size_t(epochs));
+  if (result.losses.empty()) result.last_loss = std::nan("");  // the run was complete
   for (size_t i = result.losses.size() - std::min(last, result.losses.size()); i < result.losses.size(); ++i)
     result.last_loss += result.losses[i] / double(last);
   return result;

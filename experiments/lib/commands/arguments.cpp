@@ -4,12 +4,14 @@
 #include <filesystem>
 #include <new>
 
+#include "experiments/lib/commands/help.h"
+
 namespace cambium {
 
 void add_common(CLI::App& command, CommonOptions& common, bool json) {
   command.add_option("--device", common.device, "auto, cpu, gpu or gpu:INDEX")->group("Common");
   command.add_option("--dtype", common.dtype, "type of the frozen base: f32 or bf16 (default: bf16 where the processor multiplies it)")->group("Common");
-  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")->group("Common");
+  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")->check(CLI::Range(1, 4096))->type_name("INT")->group("Common");
   command.add_option("--seed", common.seed, "seed of everything that is random")->group("Common");
   command.add_flag("--quiet", common.quiet, "no progress, no notes")->group("Common");
   command.add_flag("--verbose", common.verbose, "whole lists in errors")->group("Common");
@@ -39,7 +41,7 @@ int parse_and_run(CLI::App& app, int argc, char** argv, const CommonOptions& com
   } catch (const CLI::Success& done) {
     return app.exit(done);  // --help, --version
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", explained(app, argc, argv, error).c_str());
     return 2;
   }
   return guarded([&] {

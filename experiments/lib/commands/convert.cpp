@@ -3,11 +3,30 @@
 
 #include "core/files.h"
 #include "core/progress.h"
+#include "core/random.h"
 #include "experiments/lib/commands/commands.h"
 #include "models/export.h"
 #include "models/fetch.h"
+#include "tuning/peft.h"
 
 namespace cambium {
+namespace {
+
+// Tokens to compare with where a tuner brings none.
+std::vector<Sequence> sample_sequences(const ModelConfig& config) {
+  std::vector<Sequence> all(3);
+  const RandomKey key = random_key(0, "merge");
+  for (size_t s = 0; s < all.size(); ++s) {
+    all[s].index = int64_t(s);
+    const int64_t longest = config.max_positions ? std::min<int64_t>(config.max_positions, 16) : 16;
+    for (int64_t t = 0; t < std::min<int64_t>(longest, 5 + 5 * int64_t(s)); ++t)
+      all[s].ids.push_back(int32_t(uint64_t(philox(key, uint32_t(s), uint32_t(t), 0, 0).word[0]) * uint64_t(config.vocabulary) >> 32));
+    if (config.is_seq2seq()) all[s].labels = all[s].ids;
+  }
+  return all;
+}
+
+}  // namespace
 
 int run_convert(const CommonOptions&, const ConvertOptions& options) {
   const std::string path = find_model(options.input);
@@ -21,8 +40,8 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
   exact.device = "cpu", exact.dtype = "f32";  // the sum is made in float32, whatever the base trains in
   Session session = open_session(options.model, exact);
   const auto tuner = open_tuner(options.tuner, session, options.force_base);
-  const Golden golden = read_golden(options.tuner);
-  const Golden before = compute_golden(*session.model, *tuner, golden.sequences);
+  const std::vector<Sequence> sequences = is_peft_adapter(options.tuner) ? sample_sequences(session.model->config()) : read_golden(options.tuner).sequences;
+  const Golden before = compute_golden(*session.model, *tuner, sequences);
   check_input(tuner->merge_into(*session.model), tuner->method(), " cannot be merged into the weights: it computes something that they cannot");
 
   // The base alone must now give what both gave.
@@ -32,7 +51,7 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
     double default_learning_rate() const override { return 0; }
   } none;
   double worst = 0, largest = 0;
-  const Golden after = compute_golden(*session.model, none, golden.sequences);
+  const Golden after = compute_golden(*session.model, none, sequences);
   for (size_t i = 0; i < after.logits.size(); ++i)
     for (int64_t k = 0; k < after.logits[i].size(); ++k) {
       worst = std::max(worst, std::abs(double(after.logits[i].data<float>()[k]) - double(before.logits[i].data<float>()[k])));

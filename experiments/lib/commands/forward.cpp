@@ -3,6 +3,7 @@
 #include <map>
 
 #include "core/hdf5.h"
+#include "core/json.h"
 #include "experiments/lib/batch_file.h"
 #include "experiments/lib/commands/commands.h"
 
@@ -115,6 +116,11 @@ class Forward {
   Hooks none_;
 };
 
+bool changes_base(const Tuner& tuner, Model& model) {
+  const auto all = model.parameters();
+  return std::any_of(all.begin(), all.end(), [&](const NamedParameter& p) { return tuner.trains(p.name); });
+}
+
 }  // namespace
 
 int run_forward(const CommonOptions& common, const ForwardOptions& options) {
@@ -122,12 +128,17 @@ int run_forward(const CommonOptions& common, const ForwardOptions& options) {
   std::vector<std::unique_ptr<Tuner>> tuners;
   for (const std::string& path : options.tuners) {
     tuners.push_back(open_tuner(path, session, options.force_base));
-    check_input(options.tuners.size() == 1 || !tuners.back()->trains("embedding.weight"), path, " changes the base itself and cannot be mixed with others");
+    check_input(options.tuners.size() == 1 || !changes_base(*tuners.back(), *session.model), path, " changes the base itself and cannot be mixed with others");
   }
   const Batch batch = read_batch_file(options.input, *session.model, int(tuners.size()));
+  for (const Sequence& s : batch) {
+    check_input(s.tuner >= 0 || tuners.empty() || !changes_base(*tuners.front(), *session.model), options.tuners.empty() ? "" : options.tuners.front(),
+                " changes the base itself: \"tuners\" cannot leave sequence ", s.index, " without it");
+    if (s.tuner >= 0) reading(options.input, [&] { session.model->check_positions({s}, *tuners[size_t(s.tuner)]); });
+  }
   const bool targets = !batch.front().labels.empty();
   check_input(targets || !options.gradients, "--gradients needs \"targets\" in ", options.input);
-  if (session.model->config().is_seq2seq()) check_input(targets || !options.gradients, "targets are needed");
+  check_input(session.model->head || !options.gradients, "--gradients needs a model with an LM head");
 
   Hdf5Writer file(options.output);
   Forward forward(session, file, tuners, batch);

@@ -107,7 +107,10 @@ void print(const ordered_json& j) {
   std::snprintf(share, sizeof share, "%.4f %%", 100 * j["share_of_model"].get<double>());
   line("parameters", plain(j["parameters"]) + ", " + share + " of the model's " + plain(j["base"]["parameters"]));
   line("scale", plain(j["effective_scale"]));
-  for (const auto& [site, count] : j["sites"].items()) line("site", site + " x " + plain(count));
+  std::map<std::string, std::string> shapes;
+  for (const char* part : {"tuner", "trained_base"})
+    for (const auto& [name, shape] : j[part].items()) shapes[site_of(name)] = plain(shape);
+  for (const auto& [site, count] : j["sites"].items()) line("site", site + " x " + plain(count) + ", each " + shapes[site]);
   line("step", plain(j["step"]) + " of " + plain(j["steps"]) + ", seed " + plain(j["seed"]));
   line("base", plain(j["base"]["source"]) + " in " + plain(j["base"]["dtype"]) + ", hash " + plain(j["base"]["hash"]));
   line("norm", plain(j["norm"]) + ", " + plain(j["not_finite"]) + " values not finite");

@@ -1,8 +1,6 @@
 // The command line of `pretrain`.
-#include <CLI/CLI.hpp>
-#include <cstdio>
-
-#include "experiments/lib/commands/commands.h"
+#include "experiments/lib/commands/arguments.h"
+#include "experiments/lib/commands/help.h"
 #include "experiments/lib/pretrain/pretrain.h"
 
 namespace cambium {
@@ -50,28 +48,15 @@ void add_training(CLI::App& app, TrainRun& run) {
 
 int pretrain_command_line(int argc, char** argv) {
   CLI::App app("Pre-trains a model on texts", "pretrain");
+  app.formatter(std::make_shared<HelpFormatter>());
   CommonOptions common;
   PretrainOptions o;
   o.run.train.lr = 1e-3, o.run.train.schedule = "linear", o.run.train.warmup = "6%", o.run.train.epochs = 1, o.run.train.batch_size = 16;
   add_data(app, o);
   add_model(app, o);
   add_training(app, o.run);
-  app.add_option("--device", common.device, "auto, cpu, gpu or gpu:INDEX");
-  app.add_option("--threads", common.threads, "threads (default: all that the process may use)");
-  app.add_option("--seed", common.seed, "seed of everything that is random");
-  app.add_flag("--quiet", common.quiet, "no progress, no notes");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& done) {
-    return app.exit(done);
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 2;
-  }
-  return guarded([&] {
-    apply(common);
-    return run_pretrain(common, o);
-  });
+  add_common(app, common, false);
+  return parse_and_run(app, argc, argv, common, [&] { return run_pretrain(common, o); });
 }
 
 }  // namespace cambium

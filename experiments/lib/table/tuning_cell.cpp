@@ -190,9 +190,10 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
   const Task& data = task(cell.task);
   TrainRun run{.method = method.tuner, .options = method.options, .words = data.words(), .labels = data.labels(),
                .train = setting_.train_options(method, cell.seed), .run = {.directory = folder, .resume = true}};
-  TrainData train_data;
+  std::vector<Sequence> sequences;
   for (const TextPair& pair : sample(examples(cell.task), setting_.preset.examples, cell.seed))
-    train_data.examples.push_back(to_sequence(pair, *s.tokenizer, s.model->config(), int64_t(train_data.examples.size())));
+    sequences.push_back(to_sequence(pair, *s.tokenizer, s.model->config(), int64_t(sequences.size())));
+  TrainData train_data{.examples = std::move(sequences)};
 
   const std::string spent_path = folder + "/spent.json";
   const Spent before = Spent::read(spent_path);

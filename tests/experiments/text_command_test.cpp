@@ -1,0 +1,149 @@
+// cambium tokenize, train and evaluate on a task, generate and score: a model of bytes and two files of text.
+#include "experiments/lib/shapes.h"
+#include "models/export.h"
+#include "models/import/names.h"
+#include "models/model.h"
+#include "models/tokenizers/byte_alphabet.h"
+#include "tests/support/command.h"
+
+namespace cambium::testing {
+namespace {
+
+using nlohmann::json;
+
+constexpr int32_t kEnd = 256;
+
+class TextCommand : public Command {
+ protected:
+  // A small random Llama whose ids are bytes, in Hugging Face form.
+  void SetUp() override {
+    ModelConfig config = tiny_decoder(kEnd + 1);
+    config.eos = {kEnd};
+    Model values(config, DType::f32);
+    values.randomize(1, 0.1f);
+    std::map<std::string, Tensor> tensors;
+    for (const NamedParameter& p : values.parameters())
+      for (const NameRule& rule : huggingface_names(config))
+        if (rule.ours == p.name) tensors[rule.foreign] = p.value().clone();
+    std::filesystem::create_directory(model);
+    write_safetensors(model + "/model.safetensors", tensors);
+    put("bytes/config.json", huggingface_config(config));
+    json vocabulary;
+    for (int byte = 0; byte < kEnd; ++byte) vocabulary[spelling_of_byte(uint8_t(byte))] = byte;
+    vocabulary["<|endoftext|>"] = kEnd;
+    put("bytes/vocab.json", vocabulary.dump());
+    put("bytes/merges.txt", "#version: 0.2\n");
+    put("bytes/tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"})");
+  }
+  std::vector<std::string> lines(const std::string& text) const {
+    std::vector<std::string> all;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) all.push_back(line);
+    return all;
+  }
+  const std::string model = folder / "bytes";
+};
+
+TEST_F(TextCommand, TokenizeThereAndBack) {
+  const std::string text = "Hi\n\"a\\nb\"\n\n\xc3\xa9\xff!\nsaid \"so\"\n";
+  const ProcessResult ids = good({"tokenize", "--model", model}, {.input = text});
+  EXPECT_EQ(ids.out, "[72, 105]\n[97, 10, 98]\n[]\n[195, 169, 255, 33]\n[115, 97, 105, 100, 32, 34, 115, 111, 34]\n");
+  const ProcessResult back = good({"tokenize", "--model", model, "--decode"}, {.input = ids.out});
+  EXPECT_EQ(back.out, "Hi\na\nb\n\n\xc3\xa9\xff!\nsaid \"so\"\n");
+  put("text", text);
+  good({"tokenize", "--model", model, "--input", folder / "text", "--output", folder / "ids"});
+  EXPECT_EQ(read_text_file(folder / "ids"), ids.out);
+  for (const char* line : {"[1, 257]", "[1, -1]", "[1.5]", "1", "[1", "[\"a\"]"})
+    bad({"tokenize", "--model", model, "--decode"}, {"standard input", "1"}, 2, {.input = line});
+  bad({"tokenize", "--model", gpt2}, {gpt2, "no tokenizer"}, 2, {.input = "x"});
+  bad({"tokenize", "--model", model, "--input", folder / "none"}, {"none"});
+  bad({"tokenize", "--model", model, "--input", folder.path()}, {folder.path(), "directory"});
+}
+
+TEST_F(TextCommand, TrainEvaluateGenerateScore) {
+  const std::vector<std::string> train{"train", "--model", model, "--tuner", "prefix", "--option", "length=4", "--task", "e2e", "--limit", "12", "--batch-size", "4", "--epochs", "2",
+                                       "--dtype", "f32", "--output", folder / "run", "--json", "--quiet"};
+  const json summary = json_of(good(train));
+  EXPECT_EQ(summary.at("steps"), 6);
+  EXPECT_EQ(summary.at("trainable"), 2 * 2 * 4 * 2 * 8);
+  for (const char* name : {"checkpoint.h5", "best.h5", "config.json", "log.jsonl"}) EXPECT_TRUE(file_exists(folder / "run/" + name)) << name;
+  const std::string tuner = folder / "run/checkpoint.h5";
+  EXPECT_EQ(json_of(good({"inspect", tuner, "--check", "--json"})).at("golden").at("status"), "good");
+
+  const std::vector<std::string> evaluate{"evaluate", "--model", model, "--tuner", tuner, "--task", "e2e", "--limit", "3", "--max-new-tokens", "12", "--dtype", "f32",
+                                          "--output", folder / "evaluation", "--json", "--quiet"};
+  const json scores = json_of(good(evaluate));
+  for (const char* name : {"bleu", "nist", "meteor", "rouge_l", "cider"}) EXPECT_TRUE(scores.at(name).is_number()) << name;
+  EXPECT_EQ(scores.at("inputs"), 3);
+  const auto outputs = lines(read_text_file(folder / "evaluation/outputs.txt"));
+  EXPECT_EQ(outputs.size(), 3u);
+  bad(evaluate, {"evaluation", "not empty", "--overwrite"});
+  auto again = evaluate;
+  again.push_back("--overwrite");
+  EXPECT_EQ(json_of(good(again)).at("bleu"), scores.at("bleu"));
+
+  // The files score as the command said.
+  const json scored = json_of(good({"score", "--metric", "e2e", "--references", folder / "evaluation/references.txt", "--outputs", folder / "evaluation/outputs.txt"}));
+  for (const auto& [name, value] : scored.items()) EXPECT_EQ(value, scores.at(name)) << name;
+
+  const std::vector<std::string> generate{"generate", "--model", model, "--tuner", tuner, "--max-new-tokens", "6", "--dtype", "f32", "--quiet"};
+  const ProcessResult greedy = good(generate, {.input = "name[Blue]\nfood[French], area[city]\n"});
+  ASSERT_EQ(lines(greedy.out).size(), 2u);
+  for (const std::string& line : lines(greedy.out)) {
+    const json j = json::parse(line);
+    EXPECT_LE(j.at("ids").size(), 6u);
+    EXPECT_LT(j.at("score").get<double>(), 0);
+    EXPECT_TRUE(j.at("text").is_string());
+  }
+  auto alone = generate;
+  alone.insert(alone.end(), {"--batch-size", "1"});
+  EXPECT_EQ(good(alone, {.input = "name[Blue]\nfood[French], area[city]\n"}).out, greedy.out);
+  auto beams = generate;
+  beams.insert(beams.end(), {"--beam", "3", "--num-results", "3", "--format", "text", "--output", folder / "beams"});
+  good(beams, {.input = "name[Blue]\n"});
+  EXPECT_EQ(lines(read_text_file(folder / "beams")).size(), 3u);
+  auto sampled = generate;
+  sampled.insert(sampled.end(), {"--temperature", "1.5", "--seed", "4"});
+  EXPECT_EQ(good(sampled, {.input = "name[Blue]\n"}).out, good(sampled, {.input = "name[Blue]\n"}).out);
+}
+
+TEST_F(TextCommand, BadInput) {
+  const auto generate = [&](const std::vector<std::string>& more, const std::string& input, std::initializer_list<std::string_view> parts) {
+    std::vector<std::string> all{"generate", "--model", model, "--quiet"};
+    all.insert(all.end(), more.begin(), more.end());
+    bad(all, parts, 2, {.input = input});
+  };
+  generate({}, "", {"standard input", "no lines"});
+  generate({}, "a\n\nb\n", {"standard input:2", "empty"});
+  generate({"--format", "xml"}, "a\n", {"--format xml"});
+  generate({"--max-new-tokens", "0"}, "a\n", {"--max-new-tokens"});
+  generate({"--max-new-tokens", "600"}, "a\n", {"positions"});
+  generate({"--beam", "0"}, "a\n", {"beams"});
+  generate({"--num-results", "2"}, "a\n", {"--num-results 2"});
+  generate({"--beam", "2", "--top-k", "3"}, "a\n", {"--beam 2", "sampling"});
+  generate({"--temperature", "0"}, "a\n", {"temperature"});
+  generate({"--temperature", "nan"}, "a\n", {"temperature"});
+  generate({"--top-p", "1.5"}, "a\n", {"top-p"});
+  generate({"--forbid", "a"}, "a\n", {"--forbid a"});
+  generate({"--forbid", "999"}, "a\n", {"999"});
+  generate({}, std::string(600, 'x') + "\n", {"600", "512"});
+  bad({"generate", "--model", bert, "--quiet"}, {bert}, 2, {.input = "a\n"});
+  bad({"train", "--model", gpt2, "--tuner", "lora", "--task", "e2e", "--output", folder / "r"}, {gpt2, "tokenizer"});
+  bad({"train", "--model", model, "--tuner", "lora", "--task", "e2e", "--data", folder / "none", "--output", folder / "r"}, {"none"});
+  std::filesystem::create_directory(folder / "e2e");
+  put("e2e/trainset.csv", "mr,ref\n\"name[x]");
+  put("e2e/devset.csv", "mr,ref\nname[x],x is\n");
+  bad({"train", "--model", model, "--tuner", "lora", "--task", "e2e", "--data", folder / "e2e", "--output", folder / "r"}, {"trainset.csv"});
+  bad({"evaluate", "--model", model, "--task", "e2e", "--split", "train", "--output", folder / "r"}, {"train"});
+  bad({"evaluate", "--model", model, "--task", "e2e", "--limit", "-1", "--output", folder / "r"}, {"--limit -1"});
+  put("refs", "a b c\n\nd e f\n"), put("outs", "a b c\n");
+  bad({"score", "--metric", "bleu", "--references", folder / "refs", "--outputs", folder / "outs"}, {"2", "1"});
+  // A tokenizer that is larger than the model.
+  json vocabulary = parse_json_file(model + "/vocab.json");
+  vocabulary["more"] = 257;
+  put("bytes/vocab.json", vocabulary.dump());
+  generate({}, "a\n", {"258", "257"});
+}
+
+}  // namespace
+}  // namespace cambium::testing

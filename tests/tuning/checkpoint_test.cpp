@@ -1,0 +1,236 @@
+// Checkpoints: they continue a run bit for bit, standard tools read them, and damaged or foreign ones are refused.
+#include "tuning/checkpoint.h"
+
+#include "core/hdf5.h"
+#include "tests/support/files.h"
+#include "tests/support/process.h"
+#include "tests/support/tuning.h"
+
+namespace cambium::testing {
+namespace {
+
+struct Case {
+  const char *name, *model, *method;
+  OptionMap options;
+  const char* optimizer;
+  OptimizerOptions optimizer_options = {};
+  DType dtype = DType::f32;
+};
+
+const std::vector<Case> kCases = {
+    {"prompt", "gpt2", "prompt", {}, "adamw"},
+    {"prompt_adafactor", "t5", "prompt", {{"where", "both"}}, "adafactor", {.weight_decay = 1e-3, .initial_step = 1000}},
+    {"prefix", "llama_gqa", "prefix", {}, "adamw"},
+    {"prefix_network", "bart", "prefix", {{"reparametrize", "1"}, {"hidden", "20"}}, "adamw"},
+    {"adapter", "bert", "adapter", {}, "adamw"},
+    {"adapter_parallel", "t5_1_1", "adapter", {{"kind", "parallel"}}, "sgd", {.momentum = 0.9}},
+    {"lora", "gpt2", "lora", {{"dropout", "0.1"}, {"alpha", "0.7000000000000001"}}, "adamw", {.weight_decay = 0.1}},
+    {"lora_bf16", "llama_gqa", "lora", {}, "adamw", {}, DType::bf16},
+    {"lora_plain_sgd", "llama_bias", "lora", {{"targets", "query_key_value,down"}}, "sgd"},
+    {"top_layers", "llama_gqa", "top_layers", {{"layers", "1"}}, "adafactor", {.factor_min_dim = 4, .scale_by_parameter = true}},
+    {"full", "gpt2", "full", {}, "adamw"},
+    {"full_bf16", "gpt2", "full", {}, "adamw", {}, DType::bf16},
+};
+
+struct TrainingRun {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tuner> tuner;
+  std::unique_ptr<TrainedSet> trained;
+  std::unique_ptr<Trainer> trainer;
+};
+
+const BaseIdentity kBase{"a model", std::string(64, 'a'), "{}", "f32"};
+
+// A run of 20 steps with all that is random in it; continues from a checkpoint if one is given.
+TrainingRun make_run(const Case& c, const std::string& from = "") {
+  TrainingRun run;
+  const auto source = ModelSource::open(golden_path(std::string("models/") + c.model));
+  run.model = load_model(*source, c.dtype);
+  run.tuner = from.empty() ? make_tuner(c.method, c.options, letters_context(*run.model)) : load_tuner(from, *run.model, kBase, false);
+  run.trained = std::make_unique<TrainedSet>(*run.model, *run.tuner, [&](const std::string& name) { return source->read(name); });
+  TrainOptions o{.optimizer = c.optimizer, .optimizer_options = c.optimizer_options, .lr = 1e-2, .schedule = "cosine", .warmup = "3", .batch_size = 3,
+                 .steps = 20, .shards = 2, .dropout = {0.1f, 0.1f, 0.1f, 0.1f}, .seed = 11};
+  run.trainer = std::make_unique<Trainer>(*run.model, *run.tuner, *run.trained, TrainData{random_batch(run.model->config(), {6, 9, 4, 11, 5, 7, 8, 3}), {}}, o);
+  if (!from.empty()) {
+    load_training_state(from, *run.trained, run.trainer->optimizer());
+    run.trainer->resume_at(read_checkpoint_info(from).state.step);
+  }
+  return run;
+}
+
+void save(TrainingRun& run, const std::string& path) {
+  const TrainingState state{.step = run.trainer->step(), .steps = 20, .shards = 2, .seed = 11, .run_config = "{}", .instruction_set = "any"};
+  save_checkpoint(path, *run.tuner, *run.trained, &run.trainer->optimizer(), state, kBase,
+                  compute_golden(*run.model, *run.tuner, run.trainer->data().examples));
+}
+
+// Stops after some steps by an exception, as a killed process would.
+struct Killed {};
+struct StopAfter : TrainListener {
+  int64_t last;
+  std::function<void()> then;
+  void on_step(const StepReport& r) override {
+    if (r.step != last) return;
+    then();
+    throw Killed();
+  }
+};
+
+TEST(Checkpoint, TenAndTenStepsAreTwenty) {
+  for (const Case& c : kCases) {
+    const TemporaryDirectory folder;
+    TrainingRun whole = make_run(c);
+    Record record;
+    whole.trainer->run(record);
+    save(whole, folder / "whole.h5");
+
+    TrainingRun half = make_run(c);
+    StopAfter stop;
+    stop.last = 10, stop.then = [&] { save(half, folder / "half.h5"); };
+    EXPECT_THROW(half.trainer->run(stop), Killed);
+    TrainingRun rest = make_run(c, folder / "half.h5");
+    Record continued;
+    rest.trainer->run(continued);
+    save(rest, folder / "rest.h5");
+
+    ASSERT_EQ(continued.steps.size(), 10u) << c.name;
+    for (size_t i = 0; i < 10; ++i) EXPECT_EQ(continued.steps[i].loss, record.steps[10 + i].loss) << c.name << " step " << 11 + i;
+    EXPECT_TRUE(read_text_file(folder / "rest.h5") == read_text_file(folder / "whole.h5")) << c.name;
+    EXPECT_FALSE(read_text_file(folder / "half.h5") == read_text_file(folder / "whole.h5")) << c.name;
+  }
+}
+
+class SavedLora : public ::testing::Test {
+ protected:
+  const TemporaryDirectory folder{memory_folder()};
+  const std::string path = folder / "lora.h5";
+  TrainingRun run = make_run({"", "gpt2", "lora", {}, "adamw"});
+
+  void SetUp() override {
+    randomize(*run.tuner, 1);
+    save(run, path);
+  }
+};
+
+TEST_F(SavedLora, SaysWhatItIs) {
+  const CheckpointInfo info = read_checkpoint_info(path);
+  EXPECT_EQ(info.method, "lora");
+  EXPECT_EQ(info.options, run.tuner->options());
+  EXPECT_EQ(info.base.hash, kBase.hash);
+  EXPECT_EQ(info.state.seed, 11u);
+  EXPECT_EQ(info.effective_scale, 2);
+  EXPECT_TRUE(info.has_optimizer);
+  EXPECT_EQ(info.tuner.size(), run.tuner->parameters().size());
+  EXPECT_TRUE(info.trained_base.empty());
+  EXPECT_LT(read_text_file(path).size(), 200'000u);
+}
+
+TEST_F(SavedLora, GoldenLogitsNoticeEveryChange) {
+  const Golden golden = read_golden(path);
+  ASSERT_EQ(golden.sequences.size(), 3u);
+  for (const Sequence& s : golden.sequences) EXPECT_LE(s.ids.size(), 16u);
+  const auto tuner = load_tuner(path, *run.model, kBase, false);
+  EXPECT_EQ(golden_difference(*run.model, *tuner, golden), 0);
+  float& value = tuner->parameters()[1].value().data<float>()[3];
+  value += 0.1f;
+  EXPECT_GT(golden_difference(*run.model, *tuner, golden), 1e-4);
+  value = std::nanf("");
+  EXPECT_TRUE(std::isnan(golden_difference(*run.model, *tuner, golden)));
+  // In bfloat16 the base differs by its rounding, but the arithmetic of the comparison does not.
+  Golden wrong = golden;
+  wrong.logits[0] = Tensor::zeros({1, 2}, DType::f32);
+  expect_error<InputError>([&] { golden_difference(*run.model, *run.tuner, wrong); }, {"golden logits 0", "[1,2]"});
+}
+
+TEST_F(SavedLora, BelongsToItsBase) {
+  BaseIdentity other = kBase;
+  other.hash = std::string(64, 'b');
+  expect_error<InputError>([&] { load_tuner(path, *run.model, other, false); }, {"another base", "aaaaaaaaaaaa", "bbbbbbbbbbbb", "--force-base"});
+  EXPECT_TRUE(load_tuner(path, *run.model, other, true));
+  const auto llama = golden_model("llama_gqa");  // other shapes: no force helps
+  expect_error<InputError>([&] { load_tuner(path, *llama, other, true); }, {path, "[8,24]", "[8,32]"});
+  const auto bert = golden_model("bert");
+  expect_error<InputError>([&] { load_tuner(path, *bert, other, true); }, {path, "8 parameters too many", "8 missing"});
+}
+
+TEST_F(SavedLora, FilesOfOthersAreRefused) {
+  expect_error<InputError>([&] { read_checkpoint_info(folder / "none.h5"); }, {"none.h5"});
+  expect_error<InputError>([&] { read_checkpoint_info(folder.path()); }, {folder.path(), "directory"});
+  put_file(folder / "text.h5", "not HDF5 at all");
+  expect_error<InputError>([&] { read_checkpoint_info(folder / "text.h5"); }, {"text.h5"});
+  put_file(folder / "empty.h5", "");
+  expect_error<InputError>([&] { read_checkpoint_info(folder / "empty.h5"); }, {"empty.h5"});
+  {
+    Hdf5Writer writer(folder / "other.h5");
+    writer.write("/x", Tensor::of(std::vector<float>{1}));
+    writer.commit();
+  }
+  expect_error<InputError>([&] { read_checkpoint_info(folder / "other.h5"); }, {"other.h5", "no checkpoint"});
+}
+
+// Every byte counts: a damaged copy is refused, or (a file without the sum of ours) says nothing wrong.
+void expect_damage_is_seen(const std::string& bytes, const std::string& copy, size_t first, size_t stride) {
+  for (size_t at = first; at < bytes.size(); at += stride) {
+    std::string damaged = bytes;
+    damaged[at] = char(damaged[at] ^ 0x41);
+    put_file(copy, damaged);
+    EXPECT_THROW(read_checkpoint_info(copy), InputError) << "byte " << at;
+  }
+  for (const size_t length : {bytes.size() - 1, bytes.size() / 2, size_t(513), size_t(512), size_t(100), size_t(1)}) {
+    put_file(copy, bytes.substr(0, length));
+    EXPECT_THROW(read_checkpoint_info(copy), InputError) << "cut to " << length;
+  }
+}
+
+TEST_F(SavedLora, DamageIsSeen) { expect_damage_is_seen(read_text_file(path), folder / "damaged.h5", 520, 997); }
+TEST_F(SavedLora, LongDamageIsSeen) { expect_damage_is_seen(read_text_file(path), folder / "damaged.h5", 512, 1); }
+
+TEST_F(SavedLora, FullDiskLeavesTheOldFile) {
+  const std::string before = read_text_file(path);
+  randomize(*run.tuner, 2);
+  for (const rlim_t limit : {1, 600, 5000, 30000}) {
+    const FileSizeLimit full(limit);
+    EXPECT_THROW(save(run, path), Error) << limit;
+    EXPECT_TRUE(read_text_file(path) == before) << limit;
+    EXPECT_EQ(list_directory(folder.path()), std::vector<std::string>{"lora.h5"}) << limit;
+  }
+}
+
+// The numbers that h5dump prints for a dataset of floats.
+std::vector<float> dumped(const std::string& path, const std::string& dataset) {
+  const auto result = run_process({"/usr/bin/h5dump", "-d", dataset, "-m", "%.9g", "-y", "-w", "1", path});
+  EXPECT_EQ(result.code, 0) << result.err;
+  std::vector<float> values;
+  const size_t begin = result.out.find("DATA {");
+  std::istringstream in(result.out.substr(begin == std::string::npos ? result.out.size() : begin + 6));
+  for (std::string word; in >> word && word != "}";) values.push_back(std::stof(word));
+  return values;
+}
+
+TEST(CheckpointTools, StandardToolsReadEveryCheckpoint) {
+  if (!file_exists("/usr/bin/h5dump") || !file_exists("/usr/bin/h5ls")) GTEST_SKIP() << "SKIPPED: h5dump and h5ls are missing (package hdf5-tools)";
+  for (const Case& c : kCases) {
+    const TemporaryDirectory folder;
+    TrainingRun run = make_run(c);
+    save(run, folder / "c.h5");
+    const auto list = run_process({"/usr/bin/h5ls", "-r", folder / "c.h5"});
+    EXPECT_EQ(list.code, 0) << list.err;
+    for (const char* name : {"/base", "/golden/0/ids", "/golden/0/logits", "/optimizer", "/state", "/tuner"})
+      EXPECT_NE(list.out.find(name), std::string::npos) << c.name << name;
+    const auto header = run_process({"/usr/bin/h5dump", "-A", folder / "c.h5"});
+    EXPECT_EQ(header.code, 0) << header.err;
+    for (const char* name : {"format_version", "base_hash", "effective_scale", "seed"}) EXPECT_NE(header.out.find(name), std::string::npos) << c.name << name;
+    for (const TrainedSet::Entry& e : run.trained->entries()) {
+      std::string path = (e.of_base ? "/base/" : "/tuner/") + e.name;
+      std::replace(path.begin(), path.end(), '.', '/');
+      const std::vector<float> values = dumped(folder / "c.h5", path);
+      const Tensor expected = e.value.to(DType::f32);
+      ASSERT_EQ(int64_t(values.size()), expected.size()) << c.name << " " << path;
+      for (int64_t i = 0; i < expected.size(); ++i) ASSERT_EQ(values[size_t(i)], expected.data<float>()[i]) << c.name << " " << path << " " << i;
+      if (e.of_base && &e - run.trained->entries().data() > 3) break;  // a few of a whole model
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cambium::testing
