@@ -185,7 +185,8 @@ CellResult TuningBench::run(const std::string& experiment, const Cell& cell, con
   return result;
 }
 
-std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMethod& method, const std::string& folder, CellResult& result) {
+std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMethod& method, const std::string& cell_folder, CellResult& result) {
+  const std::string folder = cell_folder + "/training";  // a run locks its own directory, as the cell's is locked already
   Session& s = session();
   const Task& data = task(cell.task);
   TrainRun run{.method = method.tuner, .options = method.options, .words = data.words(), .labels = data.labels(),
