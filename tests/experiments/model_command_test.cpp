@@ -161,8 +161,10 @@ TEST_F(ModelCommand, HelpTeachesAndFits) {
   for (const std::string& command : commands) {
     const std::string help = command.empty() ? all : good({command, "--help"}).out;
     std::istringstream in(help);
-    for (std::string line; std::getline(in, line);)
-      if (!line.starts_with("  cambium ")) EXPECT_LE(line.size(), 100u) << command << ": " << line;  // an example is one line
+    for (std::string line; std::getline(in, line);) {
+      if (line.starts_with("  cambium ")) continue;  // an example is one line
+      EXPECT_LE(line.size(), 100u) << command << ": " << line;
+    }
     EXPECT_NE(help.find("  cambium " + command), std::string::npos) << command << " has no example";
     EXPECT_NE(help.find("--threads"), std::string::npos) << command;
     EXPECT_EQ(help.find("TEXT:"), std::string::npos) << command;

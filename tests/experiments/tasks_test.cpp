@@ -7,19 +7,20 @@
 namespace cambium::testing {
 namespace {
 
-TEST(Sst2, ShippedDataAreComplete) {
-  const auto task = make_task("sst2", "");
+TEST(Sst2, ReadsGluesFiles) {
+  const TemporaryDirectory folder;
+  put_file(folder / "train.tsv", "sentence\tlabel\nhide new secretions from the parental units \t0\n");
+  put_file(folder / "dev.tsv", "sentence\tlabel\nit 's a charming and often affecting journey . \t1\nunflinchingly bleak and desperate \t0\n");
+  const auto task = make_task("sst2", folder.path());
   EXPECT_TRUE(task->is_classification());
-  EXPECT_EQ(task->labelled(Split::train).size(), 67349u);
-  EXPECT_EQ(task->labelled(Split::test).size(), 1821u);
+  ASSERT_EQ(task->labelled(Split::train).size(), 1u);
+  EXPECT_EQ(task->labelled(Split::train)[0].text, "hide new secretions from the parental units");
   const auto dev = task->labelled(Split::dev);
-  ASSERT_EQ(dev.size(), 872u);
+  ASSERT_EQ(dev.size(), 2u);
   EXPECT_EQ(dev[0].text, "it 's a charming and often affecting journey .");
   EXPECT_EQ(dev[0].label, 1);
   EXPECT_EQ(dev[1].text, "unflinchingly bleak and desperate");
-  int positive = 0;
-  for (const LabelledText& t : dev) positive += t.label;
-  EXPECT_EQ(positive, 444);
+  EXPECT_EQ(dev[1].label, 0);
   EXPECT_EQ(task->examples(Split::dev)[1].target, " negative");
   EXPECT_EQ(task->items(Split::dev)[0].references, (std::vector<std::string>{"positive"}));
 }
@@ -36,6 +37,7 @@ TEST(Sst2, RefusesDamagedFiles) {
   refused("sentence\tlabel\ngood\n", {"dev.tsv"});
   expect_error<InputError>([&] { make_task("sst2", folder.path())->labelled(Split::train); }, {"no train.tsv"});
   expect_error<InputError>([&] { make_task("sst2", folder / "absent"); }, {"absent", "SST-2"});
+  expect_error<InputError>([] { make_task("sst2", ""); }, {"do not ship", "--data"});
 }
 
 TEST(SciTldr, ShippedDataAreComplete) {
@@ -71,8 +73,7 @@ TEST(Samsum, ReadsBothFormsOfItsFiles) {
 }
 
 TEST(Tasks, AreKnownByName) {
-  for (const std::string& name : task_names())
-    if (name != "samsum") EXPECT_EQ(make_task(name, "")->name(), name);
+  for (const std::string name : {"e2e", "scitldr"}) EXPECT_EQ(make_task(name, "")->name(), name);
   expect_error<InputError>([] { make_task("sst", ""); }, {"--task sst", "sst2"});
 }
 

@@ -217,8 +217,10 @@ TEST(SpanCorruption, HidesSpansBehindSentinelsThatCountDown) {
     EXPECT_EQ(s.labels.front(), 32099);
     EXPECT_EQ(restored(s, 32099, 100, 1), example.ids);
     int32_t next = 32099;
-    for (const int32_t id : s.ids)
-      if (id > 31999) EXPECT_EQ(id, next--);
+    for (const int32_t id : s.ids) {
+      if (id <= 31999) continue;
+      EXPECT_EQ(id, next--);
+    }
   }
 }
 

@@ -2,11 +2,12 @@
 
 #include "core/csv.h"
 #include "core/files.h"
-#include "experiments/lib/data_path.h"
 
 namespace cambium {
 
-Sst2Task::Sst2Task(const std::string& data) : data_(data.empty() ? data_path("sst2") : data) {
+Sst2Task::Sst2Task(const std::string& data) : data_(data) {
+  check_input(!data.empty(), "the data of sst2 do not ship with this program (GLUE gives them for research, without a licence to pass them on); "
+              "--data names the directory with its train.tsv and dev.tsv");
   check_input(is_directory(data_), data_, ": no directory with the SST-2 data (train.tsv, dev.tsv, test-labeled.tsv)");
 }
 
