@@ -226,11 +226,11 @@ std::string driver_advice(int, int) { return "this build needs no driver"; }
 bool is_real() { return false; }
 int device_count() { return 1; }
 
-void check_device(Device) {
-  throw InputError(
-      "--device gpu: this build has no GPU code\n"
+void check_device(Device device) {
+  throw InputError(text(
+      "--device gpu:", int(device.index), ": this build has no GPU code\n"
       "Build with the CUDA toolkit (12.4 or newer): cmake --preset gpu && cmake --build --preset "
-      "gpu");
+      "gpu"));
 }
 
 DeviceProperties properties(Device) {

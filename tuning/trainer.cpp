@@ -174,7 +174,7 @@ void Trainer::update(const std::vector<int32_t>& numbers, StepReport& report) {
   }
   const std::vector<Tensor> gradients = tree.total();
   const GradientNorm norm = gradient_norm(gradients);
-  CHECK(std::isfinite(report.loss) && norm.not_finite < 0, "step ", step_, ": the loss is ", report.loss, ", the gradient of ",
+  CHECK(std::isfinite(report.loss) && norm.not_finite < 0, "step ", step_, ": the loss is ", std::isnan(report.loss) ? std::fabs(report.loss) : report.loss, ", the gradient of ",
         norm.not_finite < 0 ? "no parameter" : trained_.entries()[size_t(norm.not_finite)].name,
         " is not finite; stopped before the update.\nThe last checkpoint is as it was; a lower --lr or --clip may help");
   if (audit_) audit_->see(step_, gradients);

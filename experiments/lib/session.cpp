@@ -89,7 +89,7 @@ TunerContext Session::context(uint64_t seed) {
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& path) {
   if (path.ends_with(".h5")) {
     const Hdf5File file(path);
-    if (!file.is_group("/tokenizer")) return nullptr;
+    if (!file.is_group("/tokenizer") || file.list("/tokenizer").empty()) return nullptr;
     const TemporaryDirectory folder;  // the tokenizer's files, as they were
     for (const std::string& name : file.list("/tokenizer")) {
       check_input(name.find('/') == name.npos && !name.starts_with("."), path, ": a tokenizer file called ", name);

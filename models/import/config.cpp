@@ -17,9 +17,15 @@ int64_t size(const json& j, const char* name) { return get_int(j, name, 0, kMost
 int64_t size_or(const json& j, const char* name, int64_t fallback) { return find_int(j, name, 0, kMost).value_or(fallback); }
 float number_or(const json& j, const char* name, double fallback) { return float(find_number(j, name).value_or(fallback)); }
 bool flag_or(const json& j, const char* name, bool fallback) { return find_bool(j, name).value_or(fallback); }
-int64_t quotient(int64_t a, int64_t b) {
-  check_input(b > 0 && a % b == 0, "a width of ", a, " cannot be shared by ", b, " heads");
-  return a / b;
+// The size of a head.
+int64_t quotient(int64_t width, const char* width_name, int64_t heads, const char* heads_name) {
+  check_input(heads > 0 && width % heads == 0, "a width (", width_name, ") of ", width, " cannot be shared by ", heads, " heads (", heads_name, ")");
+  return width / heads;
+}
+float epsilon_or(const json& j, const char* name, double fallback) {
+  const double value = find_number(j, name).value_or(fallback);
+  check_input(value > 0 && value < 1, name, " is ", value, "; it must lie between 0 and 1");
+  return float(value);
 }
 
 Activation activation_named(const std::string& name) {
@@ -51,9 +57,9 @@ void refuse(const json& j, const char* name, bool wrong) {
 void read_gpt2(const json& j, ModelConfig& c) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "n_embd");
   const int64_t heads = size(j, "n_head");
-  c.decoder = {size(j, "n_layer"), heads, heads, quotient(c.width, heads), size_or(j, "n_inner", 4 * c.width)};
+  c.decoder = {size(j, "n_layer"), heads, heads, quotient(c.width, "n_embd", heads, "n_head"), size_or(j, "n_inner", 4 * c.width)};
   c.max_positions = size(j, "n_positions");
-  c.epsilon = number_or(j, "layer_norm_epsilon", 1e-5);
+  c.epsilon = epsilon_or(j, "layer_norm_epsilon", 1e-5);
   c.activation = activation_named(find_string(j, "activation_function").value_or("gelu_new"));
   c.fused_attention = true;
   if (!flag_or(j, "scale_attn_weights", true)) c.attention_scale = 1;
@@ -81,8 +87,8 @@ void read_llama(const json& j, ModelConfig& c, const std::string& type) {
   const int64_t heads = size(j, "num_attention_heads");
   c.decoder = {size(j, "num_hidden_layers"), heads, size_or(j, "num_key_value_heads", heads), 0, size(j, "intermediate_size")};
   c.decoder.head_size = find_int(j, "head_dim", 1, 65536).value_or(0);
-  if (!c.decoder.head_size) c.decoder.head_size = quotient(c.width, heads);
-  c.norm = NormKind::rms, c.epsilon = number_or(j, "rms_norm_eps", 1e-6);
+  if (!c.decoder.head_size) c.decoder.head_size = quotient(c.width, "hidden_size", heads, "num_attention_heads");
+  c.norm = NormKind::rms, c.epsilon = epsilon_or(j, "rms_norm_eps", 1e-6);
   c.positions = PositionKind::rotary, c.max_positions = size_or(j, "max_position_embeddings", 0);
   read_rotary(j, c);
   c.activation = activation_named(find_string(j, "hidden_act").value_or("silu"));
@@ -99,8 +105,8 @@ void read_llama(const json& j, ModelConfig& c, const std::string& type) {
 void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "hidden_size");
   const int64_t heads = size(j, "num_attention_heads");
-  c.encoder = {size(j, "num_hidden_layers"), heads, heads, quotient(c.width, heads), size(j, "intermediate_size")};
-  c.epsilon = number_or(j, "layer_norm_eps", 1e-12);
+  c.encoder = {size(j, "num_hidden_layers"), heads, heads, quotient(c.width, "hidden_size", heads, "num_attention_heads"), size(j, "intermediate_size")};
+  c.epsilon = epsilon_or(j, "layer_norm_eps", 1e-12);
   c.norm_first = false, c.embedding_norm = true, c.final_norm = false, c.fixed_pad = true;
   c.position_offset = c.family == "roberta" ? size_or(j, "pad_token_id", 1) + 1 : 0;
   c.max_positions = size(j, "max_position_embeddings") - c.position_offset;
@@ -126,7 +132,7 @@ void read_t5(const json& j, ModelConfig& c, const WeightFile& weights) {
   const int64_t heads = size(j, "num_heads"), head_size = size(j, "d_kv"), inner = size(j, "d_ff"), layers = size(j, "num_layers");
   c.encoder = {layers, heads, heads, head_size, inner};
   c.decoder = {size_or(j, "num_decoder_layers", layers), heads, heads, head_size, inner};
-  c.norm = NormKind::rms, c.epsilon = number_or(j, "layer_norm_epsilon", 1e-6);
+  c.norm = NormKind::rms, c.epsilon = epsilon_or(j, "layer_norm_epsilon", 1e-6);
   c.positions = PositionKind::relative, c.attention_scale = 1;
   c.relative_buckets = size_or(j, "relative_attention_num_buckets", 32);
   c.relative_distance = size_or(j, "relative_attention_max_distance", 128);
@@ -147,7 +153,7 @@ void read_bart(const json& j, ModelConfig& c) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "d_model");
   const auto stack = [&](const char* layers, const char* heads, const char* inner) {
     const int64_t h = size(j, heads);
-    return StackShape{size(j, layers), h, h, quotient(c.width, h), size(j, inner)};
+    return StackShape{size(j, layers), h, h, quotient(c.width, "d_model", h, heads), size(j, inner)};
   };
   c.encoder = stack("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim");
   c.decoder = stack("decoder_layers", "decoder_attention_heads", "decoder_ffn_dim");
@@ -212,7 +218,7 @@ ModelConfig read_gguf_config(const GgufFile& file) {
     c.decoder = {v.get_int(key("block_count"), 1, kMost), heads, v.find_int(key("attention.head_count_kv"), 1, kMost).value_or(heads), 0,
                  v.get_int(key("feed_forward_length"), 1, kMost)};
     c.decoder.head_size = v.find_int(key("attention.key_length"), 1, kMost).value_or(0);
-    if (!c.decoder.head_size) c.decoder.head_size = quotient(c.width, heads);
+    if (!c.decoder.head_size) c.decoder.head_size = quotient(c.width, "embedding_length", heads, "attention.head_count");
     c.max_positions = v.get_int(key("context_length"), 1, kMost);
     c.tied_head = !file.has("output.weight");
     if (architecture == "gpt2") {

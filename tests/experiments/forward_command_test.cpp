@@ -46,7 +46,11 @@ TEST_F(ForwardCommand, GivesTransformersNumbers) {
       ++all;
       if (!out.has_attribute(path, "foreign_name")) continue;
       const std::string foreign = out.attribute<std::string>(path, "foreign_name");
-      ASSERT_TRUE(reference.count(foreign)) << name << " " << path << " " << foreign;
+      if (!reference.count(foreign)) {  // transformers gives none to what the loss does not read
+        EXPECT_EQ(to_array(out.read(path)).largest(), 0) << name << " " << path << " " << foreign;
+        ++compared;
+        continue;
+      }
       const Tensor gradient = out.read(path), from = expected.read(reference.at(foreign));
       EXPECT_EQ(gradient.shape(), from.shape()) << name << " " << foreign;
       expect_close(to_array(gradient), to_array(from), 1e-5, 1e-6 * largest, name + " " + foreign);

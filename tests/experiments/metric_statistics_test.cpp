@@ -68,7 +68,7 @@ TEST(MetricStatistics, PermutationAgreesWithEnumeration) {
   std::vector<double> differences;
   for (size_t i = 0; i < a.size(); ++i) differences.push_back(a[i] - b[i]);
   const double exact = sign_permutation_p(differences);
-  EXPECT_NEAR(exact, 4.0 / 64, 1e-15);  // +++++- and ++-+++ (both 0.1 apart) of 64, and their mirrors
+  EXPECT_NEAR(exact, 6.0 / 64, 1e-15);  // all plus, or one of the differences of 0.1 turned, of 64; and their mirrors
   EXPECT_NEAR(paired_permutation(means(a), means(b), "mean", 20'000).p, exact, 0.01);
 }
 

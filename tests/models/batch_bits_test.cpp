@@ -12,6 +12,7 @@ namespace {
 ModelConfig two_layers(const std::string& shape) {
   ModelConfig c = published_shape(shape);
   c.vocabulary = 1000;
+  c.eos.clear(), c.bos.reset(), c.mask.reset();  // they may lie beyond it
   for (StackShape* s : {&c.encoder, &c.decoder})
     if (s->layers) s->layers = 2;
   return c;

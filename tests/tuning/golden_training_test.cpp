@@ -93,7 +93,7 @@ class GoldenTraining : public ::testing::TestWithParam<const char*> {
 };
 
 // PyTorch's run is one in float64, stored in float32. (1 / scored tokens is a float32 here.)
-TEST_P(GoldenTraining, EqualsPyTorchInDouble) { check(DType::f64, 1e-6, 1e-6, 3e-6); }
+TEST_P(GoldenTraining, EqualsPyTorchInDouble) { check(DType::f64, 1e-6, 1e-5, 3e-6); }
 TEST_P(GoldenTraining, EqualsPyTorch) { check(DType::f32, 3e-5, 1e-4, 2e-4); }
 
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenTraining,

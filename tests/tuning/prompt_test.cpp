@@ -30,7 +30,7 @@ TEST(Prompt, OfATextEqualsTheTextInFront) {
         const int64_t skip = model->config().is_seq2seq() ? 0 : 5;
         EXPECT_TRUE(same_bits(tuned[s], behind[s].rows(skip, behind[s].rows()))) << name << " " << name_of(dtype) << " sequence " << s;
       }
-      if (model->config().is_encoder()) continue;
+      if (model->config().is_encoder() || dtype == DType::f64) continue;  // generation is float32
       GenerationOptions options{.max_new_tokens = 6, .eos = std::vector<int32_t>()};
       std::vector<std::vector<int32_t>> inputs, long_inputs;
       for (size_t s = 0; s < batch.size(); ++s) inputs.push_back(batch[s].ids), long_inputs.push_back(longer[s].ids);

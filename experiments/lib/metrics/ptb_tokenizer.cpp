@@ -19,6 +19,7 @@ enum class Form {
   hyphens,     // two to four make a dash
   dash,        // -- for any dash
   quote,
+  spaced,      // blanks inside a token become no-break spaces
   currency,    // # for pounds, $ for others, cents
   fraction,    // one character becomes three
   split_2,     // the last two characters are a token of their own
@@ -96,7 +97,8 @@ std::vector<Rule> make_rules() {
   add("(" + kNegation + ")[^a-z]", Form::auxiliary);
   add(R"((\p{Nd}{1,2}[-/]\p{Nd}{1,2}[-/]\p{Nd}{2,4}))");
   add("([-+]?" + kNumber + ")");
-  add(R"(((?:\p{Nd}{1,4}[- \x{a0}])?\p{Nd}{1,4}(?:\\?/|\x{2044})\p{Nd}{1,4}))");
+  add(R"(((?:\p{Nd}{1,4}[- \x{a0}])?\p{Nd}{1,4}(?:\\?/|\x{2044})\p{Nd}{1,4}))", Form::spaced);
+  add(R"(((?:\(\p{Nd}{2,3}\)[ \x{a0}]?|(?:\+\+?)?(?:\p{Nd}{2,4}[- \x{a0}])?\p{Nd}{2,4}[- \x{a0}])\p{Nd}{3,4}[- \x{a0}]?\p{Nd}{3,5}))", Form::spaced);  // telephones
   add(R"(([\x{bc}\x{bd}\x{be}\x{2153}-\x{215e}]))", Form::fraction);
   add("(-(?:RRB|LRB|RCB|LCB|RSB|LSB)-|C\\.D\\.s|pro-|anti-|S&P-500|S&Ls|Cap" + kApostrophe + "n|c" + kApostrophe +
       "est)");
@@ -162,6 +164,8 @@ std::string write(std::string_view token, Form form) {
   static const Regex curly("[\\x{92}\\x{2019}]|&apos;", Regex::unicode);
   static const Regex curly_left("[\\x{91}\\x{2018}\\x{201b}]", Regex::unicode);
   if (form == Form::auxiliary) return curly_left.replace_all(curly.replace_all(word, "'"), "`");
+  if (form == Form::spaced)  // stays one token
+    for (size_t at; (at = word.find(' ')) != std::string::npos;) word.replace(at, 1, "\xc2\xa0");
   for (size_t at; (at = word.find("\xc2\xad")) != std::string::npos;) word.erase(at, 2);  // soft hyphens
   return word;
 }

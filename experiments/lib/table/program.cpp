@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 
 #include "core/progress.h"
@@ -66,6 +67,15 @@ int Program::plan() const {
   return 0;
 }
 
+// Removes a cell's folder in which nothing was begun, and the directories above it that are empty then.
+void forget_empty(std::filesystem::path folder) {
+  namespace fs = std::filesystem;
+  std::error_code none;
+  const auto entries = std::distance(fs::directory_iterator(folder, none), fs::directory_iterator());
+  if (entries == 1) fs::remove(folder / ".lock", none);
+  while (fs::is_directory(folder, none) && fs::is_empty(folder, none) && fs::remove(folder, none)) folder = folder.parent_path();
+}
+
 Program::Outcome Program::run_cell(size_t number) {
   const Cell& cell = cells_[number];
   const std::string what = text("cell ", number, " (", cell.method, ", seed ", cell.seed, ")");
@@ -89,6 +99,7 @@ Program::Outcome Program::run_cell(size_t number) {
     Progress::say(text(what, ": done"));
     return Outcome::done;
   } catch (const InputError&) {
+    forget_empty(store_.run_folder(cell));
     throw;
   } catch (const Stopped&) {
     throw;

@@ -155,9 +155,14 @@ std::string latex_table(const ReportTable& table) {
 }
 
 std::string render_latex(const Report& r) {
-  std::string out = "% " + r.title + "\n% needs \\usepackage{booktabs}\n";
+  const auto comment = [](const std::string& s) {  // on one line
+    std::string line = escape_latex(s);
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    return line;
+  };
+  std::string out = "% " + comment(r.title) + "\n% needs \\usepackage{booktabs}\n";
   for (const ReportTable& t : r.tables) out += latex_table(t);
-  for (const std::string& m : r.missing) out += "% missing: " + m + "\n";
+  for (const std::string& m : r.missing) out += "% missing: " + comment(m) + "\n";
   return out;
 }
 
