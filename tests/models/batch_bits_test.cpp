@@ -44,7 +44,6 @@ std::vector<Tensor> logits_in(Model& model, const Batch& batch, const std::vecto
 class BatchBits : public ::testing::TestWithParam<DType> {};
 
 TEST_P(BatchBits, DependOnTheSequenceAlone) {
-  if (GetParam() == DType::bf16 && !cpu::multiplies_bf16()) GTEST_SKIP() << "SKIPPED: bfloat16 products of this processor depend on the batch";
   const int before = threads();
   for (const Subject& s : subjects(GetParam()))
     for (const bool packed : {false, true}) {
@@ -67,7 +66,6 @@ TEST_P(BatchBits, DependOnTheSequenceAlone) {
 
 // Decoding with a cache: texts and their scores, batch by batch and one by one.
 TEST_P(BatchBits, OfGeneration) {
-  if (GetParam() == DType::bf16 && !cpu::multiplies_bf16()) GTEST_SKIP() << "SKIPPED: bfloat16 products of this processor depend on the batch";
   for (const Subject& s : subjects(GetParam())) {
     const ModelConfig& c = s.model->config();
     if (c.is_encoder()) continue;
