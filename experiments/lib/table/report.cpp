@@ -267,7 +267,7 @@ std::string format_number(double value, int decimals) {
 std::string format_count(double value) {
   std::string digits = format_number(value, 0);
   if (std::isnan(value)) return digits;
-  for (int64_t at = int64_t(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3) digits.insert(size_t(at), ",");
+  for (int64_t at = int64_t(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3) digits.insert(size_t(at), 1, ',');
   return digits;
 }
 
