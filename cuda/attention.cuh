@@ -130,17 +130,36 @@ struct Sequence {
 
 // ---- tiles ----
 
+// Tiles of bfloat16 (of the tensor cores' variant, that is) arrive while the block does something
+// else.
+template <class E>
+inline constexpr bool kCopiesLater = std::is_same_v<E, bfloat16>;
+
+// Sixteen bytes to shared memory, some time before the thread's next wait_for_copies().
+template <class E>
+__device__ void copy_later(const E* from, E* to) {
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(unsigned(__cvta_generic_to_shared(to))),
+      "l"(from)
+      : "memory");
+}
+template <class E>
+__device__ void wait_for_copies() {
+  if constexpr (kCopiesLater<E>) asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+// Tiles are there, and what was read before the call may be overwritten. By the whole block.
+template <class E>
+__device__ void wait_for_tiles() {
+  wait_for_copies<E>();
+  __syncthreads();
+}
+
 // Eight elements of a row, of which `count` exist; zeros after them. vector: all or none exist.
 template <class T, class E>
 __device__ void copy_piece(const T* from, int count, bool vector, E* to) {
-  if constexpr (std::is_same_v<T, E>) {
-    if (vector && count > 0) {
-#pragma unroll
-      for (int i = 0; i < int(sizeof(T)) / 2; ++i)
-        reinterpret_cast<uint4*>(to)[i] = reinterpret_cast<const uint4*>(from)[i];
-      return;
-    }
-  }
+  if constexpr (std::is_same_v<T, E> && kCopiesLater<E>)
+    if (vector && count > 0) return copy_later(from, to);
   float v[8] = {};
   if (vector && count > 0)
     load(from, v);
@@ -192,7 +211,8 @@ struct KeyRows {
   }
 };
 
-// tile [kRows, kDepth] = rows of a source, columns beyond the head's are zeros. By the whole block.
+// tile [kRows, kDepth] = rows of a source, columns beyond the head's are zeros. By the whole block;
+// to be read after wait_for_tiles().
 template <int kRows, int kDepth, class E, class Source>
 __device__ void load_tile(E* tile, const Source& source) {
   constexpr int kPieces = kDepth / 8;

@@ -9,6 +9,9 @@
 namespace cambium::gpu {
 namespace {
 
+// Blocks that share a multiprocessor: with more the compiler would have too few registers.
+constexpr int kBlocksAtOnce = 2;
+
 template <bool kTensor, int kDepth>
 struct BackwardSizes {
   // Warps of 16 rows that stay (queries, or keys), and rows of a tile that pass by.
@@ -109,7 +112,7 @@ __device__ void add_bias_gradient(const AttentionProblem<T>& a, const Sequence& 
 }
 
 template <class T, bool kTensor, int kDepth, class Z = BackwardSizes<kTensor, kDepth>>
-__global__ void __launch_bounds__(32 * Z::kWarps)
+__global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
     attention_backward_query_kernel(BackwardProblem<T> b, Rows<T> dq, BiasPartial bias, int tiles,
                                     bool pairs) {
   using E = typename Z::E;
@@ -127,8 +130,6 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
   float* dscore = reinterpret_cast<float*>(&scores + 1);
   const int rows = s.queries - first;
   const int64_t n = s.query_begin + first;
-  load_tile<kQueries, kDepth>(q, head_rows(a.q, n, rows, head, a.head_size));
-  load_tile<kQueries, kDepth>(dout, head_rows(b.dout, n, rows, head, a.head_size));
   float* bias_sum = nullptr;
   if (bias.sum) {
     bias_sum =
@@ -147,12 +148,23 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
   }
   float c[kDepth / 8][4] = {};
   const int end = s.visible(a.causal, min(first + kQueries, s.queries) - 1);
-  for (int begin = 0; begin < end; begin += kKeys) {
-    __syncthreads();
-    load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
+  const auto load_keys = [&](int begin) {
+    if (begin < end)
+      load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
+  };
+  const auto load_values = [&](int begin) {
+    if (begin >= end) return;
     load_tile<kKeys, kDepth>(v, KeyRows<T>{a.v, a.prefix_v, s, begin, kv_head, a.head_size});
     scores.fill(a, s, head, first, begin);
-    __syncthreads();
+  };
+  if (end > 0) {
+    load_tile<kQueries, kDepth>(q, head_rows(a.q, n, rows, head, a.head_size));
+    load_tile<kQueries, kDepth>(dout, head_rows(b.dout, n, rows, head, a.head_size));
+  }
+  load_keys(0);
+  load_values(0);
+  for (int begin = 0; begin < end; begin += kKeys) {
+    wait_for_tiles<E>();
     float p[kKeys / 8][4] = {}, ds[kKeys / 8][4] = {};
     multiply_rows<kDepth>(q + warp_row * kStride, k, p);
     multiply_rows<kDepth>(dout + warp_row * kStride, v, ds);
@@ -161,14 +173,17 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
       gradient.apply(row + 8 * half, column, begin + column < seen[half], state[half], score,
                      product);
     });
+    __syncthreads();
+    load_values(begin + kKeys);
     multiply_columns<kStride>(ds, k, c);
-    if (bias_sum) {
+    if (bias_sum)
       for_each(ds, [&](int half, int column, float x) {
         dscore[(row + 8 * half) * (kKeys + 1) + column] = x;
       });
-      __syncthreads();
+    __syncthreads();
+    load_keys(begin + kKeys);
+    if (bias_sum)
       add_bias_gradient<kQueries, kKeys>(a, s, dscore, first, begin, bias_sum, bias.buckets);
-    }
   }
   if (!dq.data) return;
   const float factor[2] = {a.scale, a.scale};
@@ -219,7 +234,7 @@ __device__ void store_keys(const AttentionProblem<T>& a, const Sequence& s, int6
 }
 
 template <class T, bool kTensor, int kDepth, class Z = BackwardSizes<kTensor, kDepth>>
-__global__ void __launch_bounds__(32 * Z::kWarps)
+__global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
     attention_backward_key_kernel(BackwardProblem<T> b, KeyGradients<T> to, int tiles) {
   using E = typename Z::E;
   constexpr int kStride = Z::kStride, kKeys = Z::kStay, kQueries = Z::kPass;
@@ -243,30 +258,47 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
   float dk[Z::kColumns / 8][4] = {}, dv[Z::kColumns / 8][4] = {};
   // Causal: queries before the tile's first key see none of it.
   const int hidden = a.causal && first >= s.prefix ? max(0, first - s.own_key(0)) : 0;
-  for (int head = kv_head * group; head < (kv_head + 1) * group; ++head)
-    for (int begin = hidden / kQueries * kQueries; begin < s.queries; begin += kQueries) {
-      const int64_t n = s.query_begin + begin;
-      __syncthreads();
-      load_tile<kQueries, kDepth>(q, head_rows(a.q, n, s.queries - begin, head, a.head_size));
-      load_tile<kQueries, kDepth>(dout, head_rows(b.dout, n, s.queries - begin, head, a.head_size));
-      scores.fill(a, s, head, begin, first);
-      for (int x = int(threadIdx.x); x < kQueries; x += int(blockDim.x)) {
-        RowState of_query;
-        of_query.read(b, s, begin + x, head);
-        state[x] = of_query;
-      }
-      __syncthreads();
-      float p[kQueries / 8][4] = {}, ds[kQueries / 8][4] = {};  // transposed: [key, query]
-      multiply_rows<kDepth>(k + warp_row * kStride, q, p);
-      multiply_rows<kDepth>(v + warp_row * kStride, dout, ds);
-      const Gradient<T, Scores> gradient{a, scores, begin, first, s.prefix};
-      for_each(ds, p, [&](int half, int i, float& product, float& score) {
-        const int j = row + 8 * half;
-        gradient.apply(i, j, first + j < s.visible(a.causal, begin + i), state[i], score, product);
-      });
-      multiply_columns<kStride>(p, dout + column, dv);
-      multiply_columns<kStride>(ds, q + column, dk);
+  const int skipped = hidden / kQueries, queries = (s.queries + kQueries - 1) / kQueries - skipped;
+  const int steps = group * max(0, queries);  // tiles of queries of all heads that share the keys
+  const auto head_of = [&](int step) { return kv_head * group + step / queries; };
+  const auto query_of = [&](int step) { return (skipped + step % queries) * kQueries; };
+  const auto load_queries = [&](const HeadMatrix<const T>& from, E* tile, int step) {
+    const int begin = query_of(step);
+    load_tile<kQueries, kDepth>(tile, head_rows(from, s.query_begin + begin, s.queries - begin,
+                                                head_of(step), a.head_size));
+  };
+  const auto load_gradients = [&](int step) {
+    load_queries(b.dout, dout, step);
+    scores.fill(a, s, head_of(step), query_of(step), first);
+    for (int x = int(threadIdx.x); x < kQueries; x += int(blockDim.x)) {
+      RowState of_query;
+      of_query.read(b, s, query_of(step) + x, head_of(step));
+      state[x] = of_query;
     }
+  };
+  if (steps > 0) {
+    load_queries(a.q, q, 0);
+    load_gradients(0);
+  }
+  for (int step = 0; step < steps; ++step) {
+    const int begin = query_of(step);
+    wait_for_tiles<E>();
+    float p[kQueries / 8][4] = {}, ds[kQueries / 8][4] = {};  // transposed: [key, query]
+    multiply_rows<kDepth>(k + warp_row * kStride, q, p);
+    multiply_rows<kDepth>(v + warp_row * kStride, dout, ds);
+    const Gradient<T, Scores> gradient{a, scores, begin, first, s.prefix};
+    for_each(ds, p, [&](int half, int i, float& product, float& score) {
+      const int j = row + 8 * half;
+      gradient.apply(i, j, first + j < s.visible(a.causal, begin + i), state[i], score, product);
+    });
+    multiply_columns<kStride>(p, dout + column, dv);
+    __syncthreads();
+    if (step + 1 < steps) load_gradients(step + 1);
+    multiply_columns<kStride>(ds, q + column, dk);
+    __syncthreads();
+    if (step + 1 < steps) load_queries(a.q, q, step + 1);
+  }
+  wait_for_copies<E>();
   store_keys(a, s, sequence, to.k, to.longest, dk, a.scale, first + row, kv_head, column);
   store_keys(a, s, sequence, to.v, to.longest, dv, 1.f, first + row, kv_head, column);
 }

@@ -62,9 +62,6 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
   E* q = dynamic_shared<E>();
   E *k = q + kQueries * kStride, *v = k + kKeys * kStride;
   auto& scores = *reinterpret_cast<typename Z::Scores*>(v + kKeys * kStride);
-  load_tile<kQueries, kDepth>(
-      q, head_rows(a.q, s.query_begin + first, s.queries - first, head, a.head_size));
-
   const int warp_row = int(threadIdx.x) / 32 * 16, row = warp_row + lane_of() / 4;
   int seen[2];
   for (int half = 0; half < 2; ++half) {
@@ -75,15 +72,25 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
   RunningSoftmax softmax;
   float c[kDepth / 8][4] = {};
   const int end = s.visible(a.causal, min(first + kQueries, s.queries) - 1);
+  const bool works = first + warp_row < s.queries;
+  const auto load_keys = [&](int begin) {
+    if (begin < end)
+      load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
+  };
+  if (end > 0)
+    load_tile<kQueries, kDepth>(
+        q, head_rows(a.q, s.query_begin + first, s.queries - first, head, a.head_size));
+  load_keys(0);
+  // Values arrive while scores are computed, the next keys while values are added.
   for (int begin = 0; begin < end; begin += kKeys) {
-    __syncthreads();  // the last tile has been read
-    load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
+    wait_for_tiles<E>();
     load_tile<kKeys, kDepth>(v, KeyRows<T>{a.v, a.prefix_v, s, begin, kv_head, a.head_size});
     scores.fill(a, s, head, first, begin);
-    __syncthreads();
-    if (first + warp_row >= s.queries) continue;
     float p[kKeys / 8][4] = {};
-    multiply_rows<kDepth>(q + warp_row * kStride, k, p);
+    if (works) multiply_rows<kDepth>(q + warp_row * kStride, k, p);
+    wait_for_tiles<E>();
+    load_keys(begin + kKeys);
+    if (!works) continue;
     for_each(p, [&](int half, int column, float& x) {
       x *= scale;
       if (a.bias.data && begin + column >= s.prefix) x += scores.bias_of(row + 8 * half, column);
