@@ -33,6 +33,8 @@ class Bpe {
   // Appends the tokens of a word. n bytes take O(n log n) time.
   void tokenize(std::string_view word, std::vector<WordToken>& tokens) const;
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  // Vocabularies learned from valid texts may lack bytes that UTF-8 never has.
+  bool has_byte(uint8_t byte) const { return byte_ids_[byte] >= 0; }
 
  private:
   struct Merge {

@@ -40,15 +40,15 @@ AlignedText repaired(std::string_view text) {
   return out;
 }
 
-// The bad bytes again in place of those U+FFFD that stand for one.
-void restore_bytes(Pieces& pieces, std::string_view original) {
+// The bad bytes again in place of those U+FFFD that stand for one, if they have a token.
+void restore_bytes(Pieces& pieces, std::string_view original, const Bpe& model) {
   Pieces out;
   for (const ByteRange word : pieces.words) {
     const size_t begin = out.text.size();
     for (size_t at = word.begin; at < word.end;) {
       const Utf8Char c = utf8_char(pieces.text.text(), at);
       const ByteRange origin = pieces.text.origin(at, at + c.size);
-      if (c.code == 0xFFFD && origin.end - origin.begin == 1) out.text.append(original.substr(origin.begin, 1), origin);
+      if (c.code == 0xFFFD && origin.end - origin.begin == 1 && model.has_byte(uint8_t(original[origin.begin]))) out.text.append(original.substr(origin.begin, 1), origin);
       else out.text.append(pieces.text, at, at + c.size);
       at += c.size;
     }
@@ -170,7 +170,7 @@ class PipelineTokenizer final : public Tokenizer {
       }
       Pieces pieces{text.slice(inner.range.begin, inner.range.end), {{0, inner.range.end - inner.range.begin}}};
       for (const PreTokenizer& f : p_.pre_tokenizers) f(pieces);
-      if (p_.bytes && !valid) restore_bytes(pieces, original);
+      if (p_.bytes && !valid) restore_bytes(pieces, original, std::get<Bpe>(p_.model));
       for (const ByteRange word : pieces.words) encode_word(pieces.text, word, original, cache, out);
     }
   }

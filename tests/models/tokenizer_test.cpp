@@ -84,6 +84,18 @@ TEST(TokenizerBytes, ByteLevelKeepsWhatIsNoUtf8) {
   }
 }
 
+TEST(TokenizerBytes, AByteWithoutATokenIsReplaced) {
+  json j = parse_json_file(kGolden + "smollm/tokenizer.json");
+  const std::string missing = "\xC3\xBF";  // U+00FF spells byte 0xFF
+  json& vocabulary = j["model"]["vocab"];
+  vocabulary["unused"] = vocabulary.at(missing);
+  vocabulary.erase(missing);
+  const TemporaryDirectory folder;
+  put_file(folder / "tokenizer.json", j.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("a\xFF\xFE", false), false), "a\xEF\xBF\xBD\xFE");
+}
+
 TEST(TokenizerBytes, OthersSeeAReplacementForEachBadByte) {
   for (const char* name : {"t5", "unigram", "bert_cased"}) {
     const auto tokenizer = golden_tokenizer(name);
