@@ -202,8 +202,7 @@ void kill_and_resume(int kills, uint64_t seed, const std::vector<std::string>& w
     clock_gettime(CLOCK_MONOTONIC, &end);
     whole_seconds = double(end.tv_sec - begin.tv_sec) + 1e-9 * double(end.tv_nsec - begin.tv_nsec);
   }
-  int hit = 0;
-  for (int k = 0; k < kills; ++k) {
+  for (int k = 0; k < kills; ++k) {  // early at first: a run that once finished cannot be killed any more
     Process process(killed, options);
     const double share = double(unit_float(philox(random_key(seed, "kill"), uint32_t(k), 0, 0, 0).word[0]));
     std::this_thread::sleep_for(std::chrono::duration<double>(share * whole_seconds));
