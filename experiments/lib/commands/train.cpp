@@ -103,8 +103,8 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   session.model->pack_frozen([](const Parameter&) { return false; });
   Hooks& hooks = tuner ? static_cast<Hooks&>(*tuner) : none;
   EvaluationResult result;
-  if (task->is_classification()) {
   check_input(options.split != "train", "--split train: there are dev and test");
+  if (task->is_classification()) {
     result = evaluate_classes(session, hooks, *task, decision_named(options.decision), split_named(options.split), options.limit, options.batch_size);
   } else {
     GenerationOptions generation = task->generation();
