@@ -77,6 +77,11 @@ TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {
   size_t to_do = 0;
   for (size_t at = plan.out.find(" to do "); at != plan.out.npos; at = plan.out.find(" to do ", at + 1)) ++to_do;
   EXPECT_EQ(to_do, 14u) << plan.out;
+  // The job array that it suggests runs the same grid.
+  const ProcessResult part = run({"plan", "--preset", "smoke", "--methods=lora,full", "--cells", "1-1", "--format", "text"});
+  EXPECT_NE(part.out.find("--array=1-1 --wrap \"prefix_table_to_text run --results " + folder.path() + "/results --preset smoke --methods=lora,full --cell \\$SLURM_ARRAY_TASK_ID\""),
+            part.out.npos)
+      << part.out;
 
   ASSERT_EQ(run({"run", "--preset", "smoke", "--methods", "lora,zero-shot", "--seeds", "2", "--cells", "1-2"}).code, 0);
   EXPECT_EQ(result_files().size(), 2u);

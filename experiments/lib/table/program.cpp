@@ -61,8 +61,8 @@ int Program::plan() const {
     else seconds += cost.seconds;
   }
   table.notes.push_back(text("To do: about ", print_duration(seconds), " on this machine", all_known ? "." : ", and what is unknown (is the model here? `cambium fetch` brings it)."));
-  table.notes.push_back("One cell a job under Slurm: sbatch --array=0-" + std::to_string(cells_.size() - 1) + " --wrap '" + experiment_.name() +
-                        " run --preset " + options_.experiment.preset + " --cell $SLURM_ARRAY_TASK_ID'");
+  table.notes.push_back(text("One cell a job under Slurm: sbatch --array=", chosen_.front(), "-", chosen_.back(), " --wrap \"", options_.experiment.command,
+                             " --cell \\$SLURM_ARRAY_TASK_ID\""));
   std::cout << render({.title = table.title, .tables = {table}}, report_format_named(options_.format));
   return 0;
 }
@@ -142,7 +142,7 @@ Report Program::report() const {
     report.missing.push_back(text("cell ", i, ": ", c.method, " on ", c.model, ", ", c.task, ", seed ", c.seed,
                                   found[i].damage.empty() ? "" : "; " + found[i].damage));
   }
-  if (!report.missing.empty()) report.missing.push_back("to do the rest: " + experiment_.name() + " run --preset " + options_.experiment.preset + " with the same options");
+  if (!report.missing.empty()) report.missing.push_back("to do the rest: " + options_.experiment.command);
   return report;
 }
 
@@ -183,18 +183,24 @@ std::string help_text(const Experiment& experiment) {
                "Exit codes: 0 done, 1 a cell failed, 2 unusable arguments or input, 75 stopped by a signal after saving.";
 }
 
-std::string as_typed(int argc, char** argv) {
-  std::string line;
-  for (int i = 0; i < argc; ++i) {
-    std::string word = argv[i];
-    if (i == 0) word = word.substr(word.find_last_of('/') + 1);
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,=:+@%") == word.npos;
-    if (!plain) {
-      std::string quoted = "'";
-      for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-      word = quoted + "'";
-    }
-    line += (line.empty() ? "" : " ") + word;
+// A word as a shell reads it back.
+std::string quoted(const std::string& word) {
+  const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,=:+@%") == word.npos;
+  if (plain) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+// The command that runs the whole grid which these arguments describe, whatever they do with it.
+std::string run_command(int argc, char** argv) {
+  std::string line = argc ? std::string(argv[0]) : "";
+  line = quoted(line.substr(line.find_last_of('/') + 1)) + " run";
+  for (int i = 2; i < argc; ++i) {
+    const std::string word = argv[i], name = word.substr(0, word.find('='));
+    const bool other = name == "--cell" || name == "--cells" || name == "--format" || name == "--output";
+    if (!other) line += " " + quoted(word);
+    else if (word.find('=') == word.npos) ++i;  // its value too
   }
   return line;
 }
@@ -205,7 +211,7 @@ int experiment_program(int argc, char** argv, Experiment& experiment) {
   CLI::App app(experiment.description(), experiment.name());
   ProgramOptions options;
   options.experiment.preset = "quickstart";
-  options.experiment.command = as_typed(argc, argv);
+  options.experiment.command = run_command(argc, argv);
   int (*action)(Program&) = nullptr;
   app.require_subcommand(1);
   app.footer(help_text(experiment));

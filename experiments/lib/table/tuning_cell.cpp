@@ -90,6 +90,7 @@ TrainOptions TuningSetting::train_options(const TuningMethod& method, uint64_t s
   if (method.lr > 0) t.lr = method.lr;
   if (method.epochs) t.epochs = method.epochs;
   if (method.batch_size) t.batch_size = method.batch_size;
+  if (method.adjust) method.adjust(t);
   return t;
 }
 
@@ -103,7 +104,8 @@ std::string TuningSetting::describe(const std::string& experiment, const TuningM
     j["tuner"] = {{"method", method.tuner}, {"options", method.options}};
     j["train"] = {{"examples", preset.examples}, {"epochs", t.epochs}, {"batch_size", t.batch_size}, {"lr", t.lr}, {"schedule", t.schedule},
                   {"warmup", t.warmup}, {"optimizer", t.optimizer}, {"weight_decay", t.optimizer_options.weight_decay}, {"clip", t.clip},
-                  {"steps", t.steps}, {"shards", t.shards}, {"label_smoothing", t.label_smoothing}};
+                  {"steps", t.steps}, {"shards", t.shards}, {"label_smoothing", t.label_smoothing},
+                  {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
   }
   return j.dump();
 }

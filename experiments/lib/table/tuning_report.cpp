@@ -82,7 +82,7 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
   std::string line;
   for (const std::string& s : sources) line += (line.empty() ? "Published: " : "; ") + s;
   if (!line.empty()) t.notes.push_back(line + ".");
-  t.notes.insert(t.notes.end(), definition.notes.begin(), definition.notes.end());
+  for (const auto* notes : {&definition.notes, &setting.preset.notes}) t.notes.insert(t.notes.end(), notes->begin(), notes->end());
   return t;
 }
 

@@ -18,6 +18,7 @@ struct TuningMethod {
   OptionMap options = {};
   double lr = 0;
   int64_t epochs = 0, batch_size = 0;
+  void (*adjust)(TrainOptions&) = nullptr;  // the rest of what its paper does otherwise
   bool extra = false;  // only with --methods all, or by its name
 };
 
@@ -35,6 +36,7 @@ struct TuningPreset {
   GenerationOptions generation;
   std::vector<std::string> forbidden;  // texts whose tokens are never completed in outputs
   int64_t seeds = 1;
+  std::vector<std::string> notes = {};  // what differs from the paper, for readers of the table
 };
 
 // A score as a column: `score` is its name in result files.
