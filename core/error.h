@@ -29,6 +29,17 @@ std::string text(const Parts&... parts) {
   return std::move(out).str();
 }
 
+// "a, b, c"
+template <class Words>
+std::string listed(const Words& words, const char* separator = ", ") {
+  std::string list;
+  for (const std::string& word : words) {
+    if (!list.empty()) list += separator;
+    list += word;
+  }
+  return list;
+}
+
 // Throws InputError unless `good`.
 template <class... Parts>
 void check_input(bool good, const Parts&... parts) {

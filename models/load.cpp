@@ -18,7 +18,7 @@ namespace {
 bool list_all = false;
 
 // ": a, b, c and 4 more"
-std::string listed(const std::vector<std::string>& names) {
+std::string first_of(const std::vector<std::string>& names) {
   const size_t shown = list_all ? names.size() : std::min<size_t>(3, names.size());
   std::string list;
   for (size_t i = 0; i < shown; ++i) list += (i ? ", " : ": ") + names[i];
@@ -93,8 +93,8 @@ class ForeignSource : public ModelSource {
         if (!(there == needed)) misshaped.push_back(text(place.name, " ", there, " instead of ", needed));
       }
     check_input(extra.empty() && missing.empty() && misshaped.empty(), path_, ": the weights do not fit the configuration (",
-                config_.family, "): ", extra.size(), " names too many", listed(extra), "\n", missing.size(), " missing", listed(missing), "\n",
-                misshaped.size(), " of another shape", listed(misshaped));
+                config_.family, "): ", extra.size(), " names too many", first_of(extra), "\n", missing.size(), " missing", first_of(missing), "\n",
+                misshaped.size(), " of another shape", first_of(misshaped));
   }
 
   Tensor read(const std::string& name) const override {
@@ -149,8 +149,8 @@ class Hdf5Source : public ModelSource {
       else if (!(file_.shape(place) == s.shape)) misshaped.push_back(text(s.name, " ", file_.shape(place), " instead of ", s.shape));
     }
     check_input(extra.empty() && missing.empty() && misshaped.empty(), path, ": the weights do not fit the configuration: ", extra.size(),
-                " names too many", listed(extra), "\n", missing.size(), " missing", listed(missing), "\n", misshaped.size(), " of another shape",
-                listed(misshaped));
+                " names too many", first_of(extra), "\n", missing.size(), " missing", first_of(missing), "\n", misshaped.size(), " of another shape",
+                first_of(misshaped));
   }
   Tensor read(const std::string& name) const override { return file_.read(dataset_of(name)).to(DType::f32); }
   std::string foreign_name(const std::string& name) const override {

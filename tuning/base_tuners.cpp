@@ -24,9 +24,7 @@ Full::Full(std::vector<std::string> only, const TunerContext& context) : only_(s
 }
 
 OptionMap Full::options() const {
-  std::string list;
-  for (const std::string& beginning : only_) list += (list.empty() ? "" : ",") + beginning;
-  return {{"only", list}};
+  return {{"only", listed(only_, ",")}};
 }
 
 bool Full::trains(std::string_view name) const {

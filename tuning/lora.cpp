@@ -46,9 +46,7 @@ void Lora::adapt(const Site& site, Dense& product, const TunerContext& context) 
 }
 
 OptionMap Lora::options() const {
-  std::string targets;
-  for (const std::string& t : options_.targets) targets += (targets.empty() ? "" : ",") + t;
-  return {{"rank", std::to_string(options_.rank)}, {"alpha", print_number(options_.alpha)}, {"dropout", print_number(options_.dropout)}, {"targets", targets}};
+  return {{"rank", std::to_string(options_.rank)}, {"alpha", print_number(options_.alpha)}, {"dropout", print_number(options_.dropout)}, {"targets", listed(options_.targets, ",")}};
 }
 
 std::vector<NamedParameter> Lora::parameters() {

@@ -81,9 +81,7 @@ std::unique_ptr<Tuner> make_tuner(const std::string& method, const OptionMap& gi
     OptionReader reader(method, given);
     return m.make(reader, context);
   }
-  std::string names;
-  for (const std::string& name : tuner_methods()) names += (names.empty() ? "" : ", ") + name;
-  throw InputError(text("no tuner is called ", method, "; there are ", names));
+  throw InputError(text("no tuner is called ", method, "; there are ", listed(tuner_methods())));
 }
 
 std::vector<std::string> tuner_methods() {

@@ -9,12 +9,6 @@
 namespace cambium {
 namespace {
 
-std::string listed(const std::vector<std::string>& words) {
-  std::string list;
-  for (const std::string& w : words) list += (list.empty() ? "" : ", ") + w;
-  return list;
-}
-
 void fill(const Parameter& p, uint64_t seed, const std::string& name, const std::function<double(RandomWords)>& value) {
   const RandomKey key = random_key(seed, name);
   Tensor host = Tensor::empty(p.value.shape(), DType::f64);
@@ -73,7 +67,7 @@ std::string OptionReader::choice(const std::string& name, const std::string& fal
 
 void OptionReader::finish() const {
   for (const auto& [name, value] : given_)
-    check_input(known_.count(name), method_, " has no option ", name, "; it has ", listed({known_.begin(), known_.end()}));
+    check_input(known_.count(name), method_, " has no option ", name, "; it has ", listed(known_));
 }
 
 Parameter tuner_parameter(const Model& model, const Shape& shape) {

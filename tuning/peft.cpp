@@ -96,9 +96,7 @@ std::unique_ptr<Tuner> load_lora(const PeftFiles& files, Model& model) {
     targets.insert(module.substr(module.rfind('.') + 1));
   }
   check_input(!targets.empty(), kWeights, " holds no tensors");
-  std::string list;
-  for (const std::string& t : targets) list += (list.empty() ? "" : ",") + t;
-  auto tuner = make_tuner("lora", {{"rank", std::to_string(f.rank)}, {"alpha", print_number(f.alpha)}, {"targets", list}, {"dropout", print_number(f.dropout)}},
+  auto tuner = make_tuner("lora", {{"rank", std::to_string(f.rank)}, {"alpha", print_number(f.alpha)}, {"targets", listed(targets, ",")}, {"dropout", print_number(f.dropout)}},
                           {.model = model, .initialize = false});
   for (const auto& [name, tensor] : place) {
     const std::string other = name.substr(0, name.size() - 1) + (name.ends_with("a") ? "b" : "a");

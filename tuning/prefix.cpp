@@ -149,10 +149,8 @@ void Prefix::fit_network(Group& g, const Tensor& rows, const TunerContext&) {
 }
 
 OptionMap Prefix::options() const {
-  std::string sites;
-  for (const std::string& s : options_.sites) sites += (sites.empty() ? "" : ",") + s;
   return {{"length", std::to_string(options_.length)}, {"init", options_.init}, {"reparametrize", options_.reparametrize ? "1" : "0"},
-          {"hidden", std::to_string(options_.hidden)}, {"sites", sites}, {"words", options_.words}};
+          {"hidden", std::to_string(options_.hidden)}, {"sites", listed(options_.sites, ",")}, {"words", options_.words}};
 }
 
 std::vector<NamedParameter> Prefix::parameters() {

@@ -76,14 +76,7 @@ Sequence ClassificationSetup::choice(const LabelledText& item, int64_t index) co
 }
 
 std::vector<Sequence> ClassificationSetup::examples(Split split, int64_t limit, uint64_t seed) const {
-  std::vector<LabelledText> items = task_.labelled(split);
-  check_input(limit >= 0 && limit <= int64_t(items.size()), "--limit ", limit, ": there are ", items.size(), " examples");
-  if (limit > 0) {
-    std::vector<LabelledText> chosen;
-    for (const int32_t n : shuffled(int64_t(items.size()), seed, -1))
-      if (int64_t(chosen.size()) < limit) chosen.push_back(std::move(items[size_t(n)]));
-    items = std::move(chosen);
-  }
+  const std::vector<LabelledText> items = sample(task_.labelled(split), limit, seed);
   const Tokenizer& tokenizer = session_.require_tokenizer();
   std::vector<Sequence> all;
   for (const LabelledText& item : items) {

@@ -74,9 +74,7 @@ ModelConfig published_shape(const std::string& name) {
   if (name == "roberta-base") return roberta_base();
   if (name == "t5-small") return t5_small();
   if (name == "bart-base") return bart_base();
-  std::string names;
-  for (const std::string& n : published_shapes()) names += (names.empty() ? "" : ", ") + n;
-  throw InputError(text("--shape ", name, ": there are ", names));
+  throw InputError(text("--shape ", name, ": there are ", listed(published_shapes())));
 }
 
 ModelConfig tiny_decoder(int64_t vocabulary) {

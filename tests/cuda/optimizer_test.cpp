@@ -16,6 +16,8 @@ std::vector<int64_t> sizes() {
   return all;
 }
 
+View flat(const Tensor& t) { return t ? View(t.reshape({t.size()})) : View(); }
+
 // Tensors that train, their gradients and state, each `gap` elements into its buffer: aligned or not.
 struct List {
   Stream& stream;
@@ -36,6 +38,17 @@ struct List {
     const Tensor buffer = Tensor::zeros({value.size() + gap}, DType::bf16, stream.device);
     return copies.emplace_back(value, buffer.rows(gap, gap + value.size()).reshape(value.shape())).second;
   }
+  // Tensors of all sizes; `states` of the two state tensors are there, the second one positive.
+  std::vector<OptimizerTensor> tensors(int states) {
+    std::vector<OptimizerTensor> all;
+    for (const int64_t n : sizes()) {
+      const uint64_t seed = all.size() * 10;
+      const Tensor value = make({n}, seed), gradient = make({n}, seed + 1);
+      const Tensor first = states > 0 ? make({n}, seed + 2) : Tensor(), second = states > 1 ? make({n}, seed + 3, 1, true) : Tensor();
+      all.push_back({flat(value), flat(gradient), flat(first), flat(second), flat(working(value))});
+    }
+    return all;
+  }
   std::vector<Tensor> outputs() const {
     for (const auto& [value, working] : copies)
       EXPECT_TRUE(!working || same_bits(value.to(DType::bf16), working));
@@ -43,20 +56,12 @@ struct List {
   }
 };
 
-View flat(const Tensor& t) { return t ? View(t.reshape({t.size()})) : View(); }
-
 TEST(GpuOptimizer, AdamW) {
   for (const int64_t gap : {0, 1})
     expect_sides_agree(
         [&](Stream& s) {
           List list{s, gap, {}, {}};
-          std::vector<OptimizerTensor> tensors;
-          for (const int64_t n : sizes()) {
-            const uint64_t seed = tensors.size() * 10;
-            const Tensor value = list.make({n}, seed);
-            tensors.push_back({flat(value), flat(list.make({n}, seed + 1)), flat(list.make({n}, seed + 2)),
-                               flat(list.make({n}, seed + 3, 1, true)), flat(list.working(value))});
-          }
+          const std::vector<OptimizerTensor> tensors = list.tensors(2);
           const AdamWStep step{.lr = 0.01, .decay = 0.1, .correction1 = 0.2, .correction2 = 0.01, .gradient_scale = 0.5};
           DISPATCH(adamw, s)(s, step, tensors);
           DISPATCH(adamw, s)(s, step, tensors);
@@ -71,14 +76,7 @@ TEST(GpuOptimizer, Sgd) {
       expect_sides_agree(
           [&](Stream& s) {
             List list{s, gap, {}, {}};
-            std::vector<OptimizerTensor> tensors;
-            for (const int64_t n : sizes()) {
-              const uint64_t seed = tensors.size() * 10;
-              const Tensor value = list.make({n}, seed);
-              tensors.push_back({flat(value), flat(list.make({n}, seed + 1)),
-                                 momentum != 0 ? flat(list.make({n}, seed + 2)) : View(), View(),
-                                 flat(list.working(value))});
-            }
+            const std::vector<OptimizerTensor> tensors = list.tensors(momentum != 0 ? 1 : 0);
             DISPATCH(sgd, s)(s, {.lr = 0.1, .momentum = momentum, .decay = 0.1, .gradient_scale = 0.5}, tensors);
             return list.outputs();
           },

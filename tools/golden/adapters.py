@@ -10,16 +10,9 @@ import shutil
 import sys
 
 import peft
-from common import (GOLDEN, ids, in_double, normal, token_ids, torch, transformers, write_json,
+from common import (GOLDEN, KINDS, ids, in_double, normal, token_ids, torch, write_json,
                     write_tensors)
 
-KINDS = {
-    "llama_gqa": transformers.LlamaForCausalLM,
-    "gpt2": transformers.GPT2LMHeadModel,
-    "bert": transformers.BertForMaskedLM,
-    "t5": transformers.T5ForConditionalGeneration,
-    "bart": transformers.BartForConditionalGeneration,
-}
 TASKS = {"llama_gqa": "CAUSAL_LM", "gpt2": "CAUSAL_LM", "bart": "SEQ_2_SEQ_LM",
          "t5": "SEQ_2_SEQ_LM", "bert": "FEATURE_EXTRACTION"}
 CASES = {

@@ -19,6 +19,15 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 IGNORED = -100  # a target that is not scored
 
+# The class that each model of tests/golden/models is loaded as.
+KINDS = {
+    "llama_gqa": transformers.LlamaForCausalLM,
+    "gpt2": transformers.GPT2LMHeadModel,
+    "bert": transformers.BertForMaskedLM,
+    "t5": transformers.T5ForConditionalGeneration,
+    "bart": transformers.BartForConditionalGeneration,
+}
+
 torch.set_num_threads(1)  # sums in one order: remaking gives the same bytes
 transformers.utils.logging.disable_progress_bar()
 

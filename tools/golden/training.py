@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass, field
 
 import peft
-from common import (GOLDEN, IGNORED, ids, in_double, normal, scored, token_ids, torch,
-                    transformers, write_json, write_tensors)
+from common import (GOLDEN, IGNORED, KINDS, ids, in_double, normal, scored, token_ids,
+                    torch, transformers, write_json, write_tensors)
 from safetensors.torch import load_file
 
 TRAINING = GOLDEN / "training"
@@ -22,13 +22,6 @@ BATCH_SIZE = 3
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
-KINDS = {
-    "llama_gqa": transformers.LlamaForCausalLM,
-    "gpt2": transformers.GPT2LMHeadModel,
-    "bert": transformers.BertForMaskedLM,
-    "t5": transformers.T5ForConditionalGeneration,
-    "bart": transformers.BartForConditionalGeneration,
-}
 DECODERS = ("llama_gqa", "gpt2")
 
 

@@ -12,12 +12,6 @@
 namespace cambium {
 namespace {
 
-std::string listed(const std::vector<std::string>& words) {
-  std::string list;
-  for (const std::string& w : words) list += (list.empty() ? "" : ", ") + w;
-  return list;
-}
-
 constexpr const char* kModelHelp =
     "Hugging Face directory, .gguf file, .h5 file of ours, or the name of a fetched model";
 constexpr const char* kTunerHelp = "checkpoint of a tuner, or directory of a PEFT adapter";

@@ -30,9 +30,7 @@ std::unique_ptr<Task> make_task(const std::string& name, const std::string& data
   if (name == "samsum") return std::make_unique<SamsumTask>(data);
   if (name == "scitldr") return std::make_unique<SciTldrTask>(data);
   if (name == "sst2") return std::make_unique<Sst2Task>(data);
-  std::string names;
-  for (const std::string& n : task_names()) names += (names.empty() ? "" : ", ") + n;
-  throw InputError(text("--task ", name, ": there are ", names));
+  throw InputError(text("--task ", name, ": there are ", listed(task_names())));
 }
 
 namespace {
@@ -72,17 +70,6 @@ std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer& tokeni
 
 std::string plain_or_packed(const std::string& path) {
   return file_exists(path) || !file_exists(path + ".xz") ? path : path + ".xz";
-}
-
-std::vector<TextPair> sample(std::vector<TextPair> examples, int64_t count, uint64_t seed) {
-  if (count == 0) return examples;
-  check_input(count > 0 && count <= int64_t(examples.size()), "--limit ", count, ": there are ", examples.size(), " examples");
-  std::vector<TextPair> chosen;
-  for (const int32_t n : shuffled(int64_t(examples.size()), seed, -1)) {
-    if (int64_t(chosen.size()) == count) break;
-    chosen.push_back(std::move(examples[size_t(n)]));
-  }
-  return chosen;
 }
 
 }  // namespace cambium

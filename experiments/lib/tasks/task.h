@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "models/generation.h"
 #include "models/layout.h"
 #include "models/tokenizers/tokenizer.h"
+#include "tuning/trainer.h"
 
 namespace cambium {
 
@@ -78,6 +80,16 @@ std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer&, const
 std::string plain_or_packed(const std::string& path);
 
 // `count` of the examples, in random order from the seed; all of them, in the order of the file, for 0.
-std::vector<TextPair> sample(std::vector<TextPair> examples, int64_t count, uint64_t seed);
+template <class Example>
+std::vector<Example> sample(std::vector<Example> examples, int64_t count, uint64_t seed) {
+  if (count == 0) return examples;
+  check_input(count > 0 && count <= int64_t(examples.size()), "--limit ", count, ": there are ", examples.size(), " examples");
+  std::vector<Example> chosen;
+  for (const int32_t n : shuffled(int64_t(examples.size()), seed, -1)) {
+    if (int64_t(chosen.size()) == count) break;
+    chosen.push_back(std::move(examples[size_t(n)]));
+  }
+  return chosen;
+}
 
 }  // namespace cambium
