@@ -1,10 +1,11 @@
 """SST-2 with a sequence-to-sequence model and PEFT's prompt tuning: accuracy on dev before and after, as one JSON object.
 
-    python sst2.py --model DIR --data DIR [--steps 200] [--length 20] [--lr 0.3] [--batch 16] [--limit-dev 872]
+    python sst2.py --model DIR --data DIR [--steps 200] [--length 20] [--lr 0.3] [--batch 16] [--no-shuffle] [--text T]
 
-The same setting as `cambium train --task sst2 --tuner prompt`: "sst2 sentence: ..." to "positive" or "negative", loss on
+The same setting as `cambium train --task sst2 --tuner prompt`: "sentence: ..." to "positive" or "negative", loss on
 all target tokens, AdamW without decay, a constant learning rate, gradients clipped to 1. The answer is the label whose first
-token is more probable at the first step of the decoder.
+token is more probable at the first step of the decoder. With --no-shuffle both take the examples in the order of the file, with --text
+both prompts start from the embeddings of that text's tokens, repeated (`--option init=text --option text=T`).
 """
 
 import argparse
@@ -27,7 +28,7 @@ def rows(path):
 
 
 def encode(tokenizer, batch):
-    texts = [f"sst2 sentence: {sentence}" for sentence, _ in batch]
+    texts = [f"sentence: {sentence}" for sentence, _ in batch]
     return tokenizer(texts, return_tensors="pt", padding=True)
 
 
@@ -44,9 +45,19 @@ def accuracy(model, tokenizer, examples, batch):
     return right / len(examples)
 
 
+def start_from(model, tokenizer, text):
+    """The prompt's rows become the embeddings of the text's tokens, repeated; without the end token that PEFT's TEXT start has."""
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    rows = model.prompt_encoder["default"].embedding.weight
+    with torch.no_grad():
+        rows.copy_(model.get_input_embeddings().weight[[ids[i % len(ids)] for i in range(len(rows))]])
+
+
 def train(model, tokenizer, examples, args):
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=args.lr, weight_decay=0)
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(args.seed)).tolist()
+    if args.no_shuffle:
+        order = list(range(len(examples)))
     losses = []
     for step in range(args.steps):
         part = [examples[order[(step * args.batch + k) % len(order)]] for k in range(args.batch)]
@@ -68,6 +79,8 @@ def main():
     for name, value in (("steps", 200), ("length", 20), ("batch", 16), ("seed", 0), ("threads", 2), ("limit-dev", 872)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--lr", type=float, default=0.3)
+    parser.add_argument("--no-shuffle", action="store_true")
+    parser.add_argument("--text", default="", help="what the prompt starts from (default: tokens drawn from the vocabulary)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -81,6 +94,8 @@ def main():
         config = peft.PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=args.length,
                                          prompt_tuning_init="SAMPLE_VOCAB", tokenizer_name_or_path=args.model)
         model = peft.get_peft_model(model, config)
+        if args.text:
+            start_from(model, tokenizer, args.text)
         start = time.time()
         losses = train(model, tokenizer, rows(train_file), args)
         result |= {"seconds": time.time() - start, "last_loss": sum(losses[-20:]) / len(losses[-20:]),

@@ -12,8 +12,6 @@ namespace {
 
 constexpr int64_t kRoom = 128;  // positions that are left for what tuners put in front
 
-std::string input_text(const Task& task, const std::string& sentence) { return task.name() + " sentence: " + sentence; }
-
 }  // namespace
 
 Decision decision_named(const std::string& name) {
@@ -55,7 +53,7 @@ std::vector<int32_t> ClassificationSetup::input(const std::string& sentence) con
   };
   const Framing framing = config.is_encoder() || config.is_seq2seq() ? framing_of(tokenizer) : Framing();
   const int64_t around = int64_t(framing.before.size() + framing.after.size());
-  if (!config.is_encoder()) return framing.around(shortened(tokenizer.encode(input_text(task_, sentence), false), longest_ - around));
+  if (!config.is_encoder()) return framing.around(shortened(tokenizer.encode(task_.question(sentence), false), longest_ - around));
   if (decision_ == Decision::head) return framing.around(shortened(tokenizer.encode(sentence, false), longest_ - around));
   const Cloze cloze = task_.cloze();
   std::vector<int32_t> tail = tokenizer.encode(" " + cloze.before, false);
@@ -81,7 +79,7 @@ std::vector<Sequence> ClassificationSetup::examples(Split split, int64_t limit, 
   std::vector<Sequence> all;
   for (const LabelledText& item : items) {
     if (decision_ == Decision::text)
-      all.push_back(to_sequence({input_text(task_, item.text), " " + task_.labels()[size_t(item.label)]}, tokenizer, session_.model->config(),
+      all.push_back(to_sequence({task_.question(item.text), " " + task_.labels()[size_t(item.label)]}, tokenizer, session_.model->config(),
                                 int64_t(all.size()), longest_));
     else
       all.push_back(choice(item, int64_t(all.size())));

@@ -1,8 +1,12 @@
 // Tasks: official files in, texts and answers out; damaged ones are refused with their place.
 #include "experiments/lib/tasks/task.h"
 
+#include <algorithm>
+#include <set>
+
 #include "core/files.h"
 #include "tests/support/files.h"
+#include "tuning/options.h"
 
 namespace cambium::testing {
 namespace {
@@ -70,6 +74,35 @@ TEST(Samsum, ReadsBothFormsOfItsFiles) {
   put_file(folder / "test.jsonl", "{\"context\": \"A\n");
   expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:1"});
   expect_error<InputError>([] { make_task("samsum", ""); }, {"do not ship", "--data"});
+}
+
+TEST(Xsum, ReadsItsFiles) {
+  const TemporaryDirectory folder;
+  put_file(folder / "test.jsonl", "{\"document\": \"First.\\nSecond.\", \"summary\": \"Both.\", \"id\": \"1\"}\n");
+  const auto items = make_task("xsum", folder.path())->items(Split::test);
+  ASSERT_EQ(items.size(), 1u);
+  EXPECT_EQ(items[0].input, "summarize: First. Second.");
+  EXPECT_EQ(items[0].references, (std::vector<std::string>{"Both."}));
+  expect_error<InputError>([] { make_task("xsum", ""); }, {"xsum", "do not ship", "--data"});
+}
+
+TEST(Synthetic, TextsTellTheirClass) {
+  const auto task = make_task("synthetic", "");
+  ASSERT_TRUE(task->is_classification());
+  const auto train = task->labelled(Split::train), dev = task->labelled(Split::dev);
+  ASSERT_EQ(train.size(), 512u);
+  ASSERT_EQ(dev.size(), 64u);
+  // A word of one class never stands in a text of the other.
+  std::set<std::string> words[2];
+  for (const LabelledText& t : train)
+    for (const std::string& word : split(t.text, ' ')) words[t.label].insert(word);
+  int telling = 0;
+  for (const LabelledText& t : dev) {
+    const auto list = split(t.text, ' ');
+    telling += std::any_of(list.begin(), list.end(), [&](const std::string& w) { return !words[1 - t.label].count(w); });
+  }
+  EXPECT_EQ(telling, 64);
+  expect_error<InputError>([] { make_task("synthetic", "data"); }, {"synthetic", "data"});
 }
 
 TEST(Tasks, AreKnownByName) {

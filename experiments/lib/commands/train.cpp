@@ -8,9 +8,8 @@
 #include "core/progress.h"
 #include "core/signals.h"
 #include "experiments/lib/batch_file.h"
-#include "experiments/lib/classification.h"
 #include "experiments/lib/commands/commands.h"
-#include "experiments/lib/evaluation.h"
+#include "experiments/lib/task_data.h"
 
 namespace cambium {
 namespace {
@@ -45,25 +44,9 @@ TrainData data_of(const TrainCommandOptions& options, Session& session, TrainRun
   }
   const auto task = make_task(options.task, options.data);
   run.words = task->words(), run.labels = task->labels();
-  const Decision decision = decision_named(options.decision);
   constexpr int64_t kDev = 200;
-  if (task->is_classification()) {
-    const ClassificationSetup setup(session, *task, decision, run.train.seed);
-    data.examples = setup.examples(Split::train, options.limit, run.train.seed);
-    if (options.evaluate) data.dev = setup.examples(Split::dev, kDev, 0);
-    data.objective = setup.objective();
-    if (setup.cut()) Progress::say(text("note: ", setup.cut(), " inputs were longer than the model's positions and were cut"));
-    return data;
-  }
-  check_input(decision == Decision::automatic, "--decision ", options.decision, ": the task ", options.task, " has no classes");
-  const auto encode = [&](std::vector<TextPair> pairs) {
-    std::vector<Sequence> all;
-    for (const TextPair& pair : pairs) all.push_back(to_sequence(pair, session.require_tokenizer(), session.model->config(), int64_t(all.size()), task->max_input_tokens()));
-    return all;
-  };
-  data.examples = encode(sample(task->examples(Split::train), options.limit, run.train.seed));
-  if (options.evaluate) data.dev = encode(sample(task->examples(Split::dev), kDev, 0));
-  return data;
+  return train_data_of(session, *task, {.decision = decision_named(options.decision), .limit = options.limit, .seed = run.train.seed,
+                                        .dev = options.evaluate ? kDev : 0});
 }
 
 }  // namespace
@@ -102,16 +85,12 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   std::unique_ptr<Tuner> tuner = options.tuner.empty() ? nullptr : open_tuner(options.tuner, session, options.force_base);
   session.model->pack_frozen([](const Parameter&) { return false; });
   Hooks& hooks = tuner ? static_cast<Hooks&>(*tuner) : none;
-  EvaluationResult result;
   check_input(options.split != "train", "--split train: there are dev and test");
-  if (task->is_classification()) {
-    result = evaluate_classes(session, hooks, *task, decision_named(options.decision), split_named(options.split), options.limit, options.batch_size);
-  } else {
-    GenerationOptions generation = task->generation();
-    generation.max_new_tokens = options.max_new_tokens.value_or(generation.max_new_tokens);
-    generation.beams = options.beams, generation.batch_size = options.batch_size, generation.seed = common.seed;
-    result = evaluate(session, hooks, *task, split_named(options.split), options.limit, generation);
-  }
+  GenerationOptions generation = task->generation();
+  generation.max_new_tokens = options.max_new_tokens.value_or(generation.max_new_tokens);
+  generation.beams = options.beams, generation.batch_size = options.batch_size, generation.seed = common.seed;
+  const EvaluationResult result =
+      evaluate_task(session, hooks, *task, decision_named(options.decision), split_named(options.split), options.limit, generation);
 
   nlohmann::ordered_json scores;
   for (const auto& [name, value] : result.scores) scores[name] = value;

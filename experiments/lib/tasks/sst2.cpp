@@ -7,7 +7,7 @@ namespace cambium {
 
 Sst2Task::Sst2Task(const std::string& data) : data_(data) {
   check_input(!data.empty(), "the data of sst2 do not ship with this program (GLUE gives them for research, without a licence to pass them on); "
-              "--data names the directory with its train.tsv and dev.tsv");
+              "--data names the directory with its train.tsv and dev.tsv: SST-2.zip from gluebenchmark.com/tasks, unpacked");
   check_input(is_directory(data_), data_, ": no directory with the SST-2 data (train.tsv, dev.tsv, test-labeled.tsv)");
 }
 
@@ -28,18 +28,6 @@ std::vector<LabelledText> Sst2Task::labelled(Split split) const {
     check_input(end != std::string::npos, path, ":", table.lines[i], ": an empty sentence");
     all.push_back({row[sentence].substr(0, end + 1), row[label] == "1" ? 1 : 0});
   }
-  return all;
-}
-
-std::vector<TextPair> Sst2Task::examples(Split split) const {
-  std::vector<TextPair> all;
-  for (const LabelledText& t : labelled(split)) all.push_back({"sst2 sentence: " + t.text, " " + labels()[size_t(t.label)]});
-  return all;
-}
-
-std::vector<EvaluationItem> Sst2Task::items(Split split) const {
-  std::vector<EvaluationItem> all;
-  for (const LabelledText& t : labelled(split)) all.push_back({"sst2 sentence: " + t.text, {labels()[size_t(t.label)]}});
   return all;
 }
 

@@ -5,20 +5,16 @@
 
 namespace cambium {
 
-class Sst2Task : public Task {
+class Sst2Task : public ClassificationTask {
  public:
   // data: a directory with train.tsv, dev.tsv and test-labeled.tsv (columns sentence and label), or these compressed by xz.
   explicit Sst2Task(const std::string& data);
 
   std::string name() const override { return "sst2"; }
-  std::string metric() const override { return "accuracy"; }
   std::string words() const override { return "Is the film review positive or negative?"; }
   std::vector<std::string> labels() const override { return {"negative", "positive"}; }
-  std::vector<TextPair> examples(Split) const override;
-  std::vector<EvaluationItem> items(Split) const override;
   std::vector<LabelledText> labelled(Split) const override;
   Cloze cloze() const override { return {"It was", ".", {"terrible", "great"}}; }
-  GenerationOptions generation() const override { return {.max_new_tokens = 4}; }
 
  private:
   std::string data_;

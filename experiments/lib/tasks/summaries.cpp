@@ -34,10 +34,10 @@ void for_each_object(const std::string& path, const std::function<void(const jso
 }
 
 // The first of the names that the object has.
-std::string field(const json& object, std::initializer_list<const char*> names) {
+std::string field(const json& object, const std::vector<const char*>& names) {
   for (const char* name : names)
     if (find_field(object, name)) return get_string(object, name);
-  return get_string(object, *names.begin());
+  return get_string(object, names.front());
 }
 
 // A text on one line with single blanks.
@@ -67,12 +67,13 @@ std::vector<EvaluationItem> SummaryTask::items(Split split) const {
   return all;
 }
 
-SamsumTask::SamsumTask(const std::string& data) : data_(data) {
-  check_input(!data.empty(), "the data of samsum do not ship with this program; --data names the directory with its train, val and test files");
-  check_input(is_directory(data), data, ": no directory with the SAMSum data");
+SummaryFilesTask::SummaryFilesTask(std::string name, Fields text, Fields summary, const std::string& data)
+    : name_(std::move(name)), data_(data), text_(std::move(text)), summary_(std::move(summary)) {
+  check_input(!data.empty(), "the data of ", name_, " do not ship with this program; --data names the directory with its train, val and test files");
+  check_input(is_directory(data), data, ": no directory with the data of ", name_);
 }
 
-std::vector<SummaryTask::Document> SamsumTask::documents(Split split) const {
+std::vector<SummaryTask::Document> SummaryFilesTask::documents(Split split) const {
   const std::vector<std::string> stems = split == Split::train ? std::vector<std::string>{"train"}
                                          : split == Split::dev ? std::vector<std::string>{"val", "validation", "dev"} : std::vector<std::string>{"test"};
   std::string path;
@@ -82,7 +83,7 @@ std::vector<SummaryTask::Document> SamsumTask::documents(Split split) const {
   check_input(!path.empty(), data_, " has no ", stems.front(), ".jsonl or ", stems.front(), ".json");
   std::vector<Document> all;
   for_each_object(path, [&](const json& object) {
-    all.push_back({squeezed(field(object, {"dialogue", "context"})), {squeezed(field(object, {"summary", "response"}))}});
+    all.push_back({squeezed(field(object, text_)), {squeezed(field(object, summary_))}});
   });
   return all;
 }

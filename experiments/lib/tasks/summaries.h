@@ -1,4 +1,4 @@
-// Summaries: of dialogues (SAMSum) and of papers' abstracts (SciTLDR).
+// Summaries: of dialogues (SAMSum), of news (XSum) and of papers' abstracts (SciTLDR).
 #pragma once
 
 #include "experiments/lib/tasks/task.h"
@@ -23,19 +23,32 @@ class SummaryTask : public Task {
   virtual std::vector<Document> documents(Split) const = 0;
 };
 
-// SAMSum: messenger dialogues. (Gliwa et al. 2019)
-// data: a directory with train, val (or validation or dev) and test as .jsonl (a line a dialogue) or .json (a list), with fields dialogue and
-// summary (or context and response). It does not ship with the program: its licence forbids changed copies.
-class SamsumTask : public SummaryTask {
+// A directory with train, val (or validation or dev) and test as .jsonl (a line a text) or .json (a list), or these compressed by xz.
+// They do not ship with the program.
+class SummaryFilesTask : public SummaryTask {
  public:
-  explicit SamsumTask(const std::string& data);
-  std::string name() const override { return "samsum"; }
+  using Fields = std::vector<const char*>;  // names of a field, one of which an object has
+  SummaryFilesTask(std::string name, Fields text, Fields summary, const std::string& data);
+  std::string name() const override { return name_; }
 
  protected:
   std::vector<Document> documents(Split) const override;
 
  private:
-  std::string data_;
+  std::string name_, data_;
+  Fields text_, summary_;
+};
+
+// SAMSum: messenger dialogues, with fields dialogue and summary (or context and response). (Gliwa et al. 2019)
+class SamsumTask : public SummaryFilesTask {
+ public:
+  explicit SamsumTask(const std::string& data) : SummaryFilesTask("samsum", {"dialogue", "context"}, {"summary", "response"}, data) {}
+};
+
+// XSum: one sentence about a news text, with fields document and summary. (Narayan, Cohen & Lapata 2018)
+class XsumTask : public SummaryFilesTask {
+ public:
+  explicit XsumTask(const std::string& data) : SummaryFilesTask("xsum", {"document"}, {"summary"}, data) {}
 };
 
 // SciTLDR: one sentence about a paper from its abstract, several references in dev and test. (Cachola et al. 2020)

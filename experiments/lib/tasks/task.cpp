@@ -5,6 +5,7 @@
 #include "experiments/lib/tasks/e2e.h"
 #include "experiments/lib/tasks/sst2.h"
 #include "experiments/lib/tasks/summaries.h"
+#include "experiments/lib/tasks/synthetic.h"
 #include "experiments/lib/token_facts.h"
 #include "tuning/trainer.h"
 
@@ -23,13 +24,27 @@ std::string Task::cleaned(const std::string& output) const {
   return begin == std::string::npos ? "" : line.substr(begin, end - begin + 1);
 }
 
-std::vector<std::string> task_names() { return {"e2e", "samsum", "scitldr", "sst2"}; }
+std::vector<TextPair> ClassificationTask::examples(Split split) const {
+  std::vector<TextPair> all;
+  for (const LabelledText& t : labelled(split)) all.push_back({question(t.text), " " + labels()[size_t(t.label)]});
+  return all;
+}
+
+std::vector<EvaluationItem> ClassificationTask::items(Split split) const {
+  std::vector<EvaluationItem> all;
+  for (const LabelledText& t : labelled(split)) all.push_back({question(t.text), {labels()[size_t(t.label)]}});
+  return all;
+}
+
+std::vector<std::string> task_names() { return {"e2e", "samsum", "scitldr", "sst2", "synthetic", "xsum"}; }
 
 std::unique_ptr<Task> make_task(const std::string& name, const std::string& data) {
   if (name == "e2e") return std::make_unique<E2eTask>(data);
   if (name == "samsum") return std::make_unique<SamsumTask>(data);
   if (name == "scitldr") return std::make_unique<SciTldrTask>(data);
   if (name == "sst2") return std::make_unique<Sst2Task>(data);
+  if (name == "synthetic") return std::make_unique<SyntheticTask>(data);
+  if (name == "xsum") return std::make_unique<XsumTask>(data);
   throw InputError(text("--task ", name, ": there are ", listed(task_names())));
 }
 

@@ -56,6 +56,9 @@ class Task {
   // Classification: texts and classes in the order of the file, and the pattern with a mask.
   virtual std::vector<LabelledText> labelled(Split) const { return {}; }
   virtual Cloze cloze() const { return {}; }
+  // A text as models read it that write the class's name: T5's form without the task's name, which a prompt stands for.
+  // (Raffel et al. 2020, appendix D; Lester et al. 2021)
+  virtual std::string question(const std::string& sentence) const { return "sentence: " + sentence; }
   // Longer inputs are cut at their end; 0: at what the model has positions for.
   virtual int64_t max_input_tokens() const { return 0; }
   // The different inputs of a split, in the order of their first occurrence.
@@ -64,6 +67,15 @@ class Task {
   virtual GenerationOptions generation() const = 0;
   // An output as the metric wants it (one line, without the blank in front).
   virtual std::string cleaned(const std::string& output) const;
+};
+
+// Choosing a class: labels and labelled texts say all of it.
+class ClassificationTask : public Task {
+ public:
+  std::string metric() const override { return "accuracy"; }
+  std::vector<TextPair> examples(Split) const final;
+  std::vector<EvaluationItem> items(Split) const final;
+  GenerationOptions generation() const override { return {.max_new_tokens = 4}; }
 };
 
 std::vector<std::string> task_names();
