@@ -1,4 +1,5 @@
 // Table 1 of the prefix-tuning paper, its E2E columns: restaurant descriptions from meaning representations.
+#include "experiments/lib/table/smoke_model.h"
 #include "experiments/lib/table/tuning_table.h"
 
 using namespace cambium;
@@ -33,7 +34,7 @@ const std::vector<TuningMethod> kPaperMethods = {
 };
 
 TuningPreset smoke_preset() {
-  TuningPreset p{.name = kSmokePreset, .description = "all seven methods on a tiny random model, in seconds: does everything work?", .model = "random",
+  TuningPreset p{.name = kSmokePreset, .description = "all seven methods on a tiny random model, in seconds: does everything work?", .model = kSmokeDecoder,
                  .tasks = {"e2e"}, .methods = kMethods, .examples = 16, .inputs = 6};
   for (TuningMethod& m : p.methods) m.extra = false;
   p.train.schedule = "linear", p.train.epochs = 1;

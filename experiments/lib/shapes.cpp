@@ -83,4 +83,24 @@ ModelConfig tiny_decoder(int64_t vocabulary) {
   return c;
 }
 
+ModelConfig tiny_encoder(int64_t vocabulary, int32_t pad) {
+  ModelConfig c;
+  c.family = "bert", c.vocabulary = vocabulary, c.width = 32;
+  c.encoder = {2, 4, 4, 8, 64};
+  c.norm_first = false, c.embedding_norm = true, c.final_norm = false, c.fixed_pad = true;
+  c.max_positions = 512, c.token_types = 2, c.pad = pad;
+  c.language_head = false, c.pooler = true;
+  return c;
+}
+
+ModelConfig tiny_seq2seq(int64_t vocabulary, int32_t pad, int32_t end) {
+  ModelConfig c = t5_small();
+  c.vocabulary = vocabulary, c.width = 32;
+  c.encoder = c.decoder = {2, 4, 4, 8, 64};
+  c.activation = Activation::gelu_tanh, c.gated = true, c.tied_head = false, c.head_scale = 1;
+  c.dropout = {};
+  c.decoder_start = c.pad = pad, c.eos = {end};
+  return c;
+}
+
 }  // namespace cambium

@@ -19,6 +19,7 @@ struct ExperimentOptions {
   std::string model;    // empty: the preset's
   std::string data;     // directory of the task's files; empty: what ships with the program
   std::string methods;  // "prompt,prefix", "all"; empty: the preset's
+  std::string tasks;    // "scitldr,samsum"; empty: the preset's
   int64_t seeds = 0;    // 0: the preset's; else --seed, --seed + 1, ...
   std::string command;  // that runs this grid, for readers of the report
   CommonOptions common;

@@ -159,6 +159,7 @@ void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experim
   ExperimentOptions& e = o.experiment;
   command.add_option("--preset", e.preset, presets)->capture_default_str();
   command.add_option("--methods", e.methods, "names with commas between them, or all (default: the preset's)");
+  command.add_option("--tasks", e.tasks, "names with commas between them (default: the preset's)");
   command.add_option("--model", e.model, "Hugging Face directory, .gguf or .h5 file, or the name of a fetched model (default: the preset's)");
   command.add_option("--data", e.data, "directory of the task's official files (default: those that ship with the program)");
   command.add_option("--seeds", e.seeds, "so many seeds, from --seed on (default: the preset's)")->check(CLI::PositiveNumber);

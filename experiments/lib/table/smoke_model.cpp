@@ -6,16 +6,27 @@
 namespace cambium {
 namespace {
 
-constexpr int32_t kEnd = 256;
+constexpr int32_t kEnd = 256, kBegin = 257, kPad = 258, kVocabulary = 259;
 
-// One id a byte, and one for the end.
-std::unique_ptr<const Tokenizer> byte_tokenizer() {
+// One id a byte, and three that stand for no text. Encoders see both ends of a text, sequence-to-sequence models the last.
+std::unique_ptr<const Tokenizer> byte_tokenizer(const ModelConfig& config) {
   GgufVocabulary v{.model = "gpt2", .pre = "gpt-2"};
   for (int byte = 0; byte < kEnd; ++byte) v.tokens.push_back(spelling_of_byte(uint8_t(byte)));
-  v.tokens.push_back("<end>");
+  for (const char* special : {"<end>", "<begin>", "<pad>"}) v.tokens.push_back(special);
   v.token_type.assign(v.tokens.size(), 1);
-  v.token_type[kEnd] = 3;  // control
+  for (const int32_t special : {kEnd, kBegin, kPad}) v.token_type[size_t(special)] = 3;  // control
+  v.bos_token_id = kBegin, v.eos_token_id = kEnd;
+  v.add_bos_token = config.is_encoder(), v.add_eos_token = config.is_encoder() || config.is_seq2seq();
   return make_gguf_tokenizer(v);
+}
+
+ModelConfig smoke_config(const std::string& model) {
+  if (model == kSmokeEncoder) return tiny_encoder(kVocabulary, kPad);
+  if (model == kSmokeSeq2seq) return tiny_seq2seq(kVocabulary, kPad, kEnd);
+  CHECK(model == kSmokeDecoder, "there is no smoke model ", model);
+  ModelConfig config = tiny_decoder(kVocabulary);
+  config.eos = {kEnd};
+  return config;
 }
 
 // The values of a model in memory, as if they came from a file.
@@ -38,12 +49,11 @@ class MemorySource : public ModelSource {
 
 }  // namespace
 
-Session open_smoke_session(const CommonOptions& common) {
-  ModelConfig config = tiny_decoder(kEnd + 1);
-  config.eos = {kEnd};
+Session open_smoke_session(const std::string& model, const CommonOptions& common) {
+  const ModelConfig config = smoke_config(model);
   Session session;
   session.source = std::make_unique<MemorySource>(config);
-  session.tokenizer = byte_tokenizer();
+  session.tokenizer = byte_tokenizer(config);
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
   session.identity = {"smoke", "", to_json(config), std::string(name_of(dtype))};  // no hash: nothing to mistake it for

@@ -1,10 +1,17 @@
-// A tiny language model of random weights over bytes, made on the spot: smoke tests need no download.
+// Tiny models of random weights over bytes, made on the spot: smoke tests need no download.
 #pragma once
+
+#include <string>
 
 #include "experiments/lib/session.h"
 
 namespace cambium {
 
-Session open_smoke_session(const CommonOptions&);
+inline constexpr const char* kSmokeDecoder = "random-decoder";
+inline constexpr const char* kSmokeEncoder = "random-encoder";  // without a head: it gets one for the classes of its task
+inline constexpr const char* kSmokeSeq2seq = "random-seq2seq";
+
+// `model`: one of these names.
+Session open_smoke_session(const std::string& model, const CommonOptions&);
 
 }  // namespace cambium

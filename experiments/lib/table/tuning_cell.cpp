@@ -12,10 +12,10 @@
 #include "core/resident_memory.h"
 #include "core/signals.h"
 #include "core/threads.h"
-#include "experiments/lib/evaluation.h"
 #include "experiments/lib/metrics/metric.h"
 #include "experiments/lib/table/machine.h"
 #include "experiments/lib/table/smoke_model.h"
+#include "experiments/lib/task_data.h"
 #include "experiments/lib/train_run.h"
 #include "models/fetch.h"
 
@@ -99,6 +99,7 @@ std::string TuningSetting::describe(const std::string& experiment, const TuningM
   json j = {{"experiment", experiment}, {"preset", preset.name}, {"model", preset.model}, {"task", task}, {"data", data}, {"seed", seed},
             {"dtype", name_of(weight_type_of(common, device))}, {"device", device.is_gpu() ? "gpu" : "cpu"}, {"inputs", preset.inputs},
             {"split", preset.split == Split::test ? "test" : "dev"}, {"generation", generation_json(preset)}, {"method", method.name}};
+  if (preset.decision != Decision::automatic) j["decision"] = int(preset.decision);
   if (!method.tuner.empty()) {
     const TrainOptions t = train_options(method, seed);
     j["tuner"] = {{"method", method.tuner}, {"options", method.options}};
@@ -113,7 +114,7 @@ std::string TuningSetting::describe(const std::string& experiment, const TuningM
 Session& TuningBench::session() {
   if (session_) return *session_;
   const TuningPreset& preset = setting_.preset;
-  session_ = std::make_unique<Session>(preset.name == kSmokePreset ? open_smoke_session(setting_.common)
+  session_ = std::make_unique<Session>(preset.name == kSmokePreset ? open_smoke_session(preset.model, setting_.common)
                                                                     : open_session(preset.model, setting_.common));
   session_->require_tokenizer();
   checksum_ = checksum_of(*session_->model);
@@ -126,18 +127,20 @@ const Task& TuningBench::task(const std::string& name) {
   return *task;
 }
 
-const std::vector<TextPair>& TuningBench::examples(const std::string& name) {
-  auto& all = examples_[name];
-  if (all.empty()) all = task(name).examples(Split::train);
-  return all;
-}
-
-void TuningBench::restore_base(const Tuner& tuner) {
+// A classification head changes the model's configuration: the next cell gets a model without it.
+void TuningBench::restore_base(const Tuner* tuner) {
   Session& s = session();
-  unpack(*s.model);
-  for (const NamedParameter& p : s.model->parameters())
-    if (tuner.trains(p.name)) p.value().copy_from(s.source->read(p.name).to(p.value().dtype()).to(p.value().device()));
-  CHECK(checksum_of(*s.model) == checksum_, "the base model is not what it was before ", tuner.method(), ": its result is not kept");
+  if (s.model->classifier) {
+    const DType weights = s.model->weight_type();
+    const Device device = s.model->device();
+    s.model.reset();
+    s.model = load_model(*s.source, weights, device);
+  } else if (tuner) {
+    unpack(*s.model);
+    for (const NamedParameter& p : s.model->parameters())
+      if (tuner->trains(p.name)) p.value().copy_from(s.source->read(p.name).to(p.value().dtype()).to(p.value().device()));
+  }
+  CHECK(checksum_of(*s.model) == checksum_, "the base model is not what it was before ", tuner ? tuner->method() : "zero-shot", ": its result is not kept");
 }
 
 void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, CellResult& result) {
@@ -146,38 +149,46 @@ void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, CellResult& resu
   generation.seed = cell.seed;
   for (const std::string& words : preset.forbidden)
     if (auto ids = session().tokenizer->encode(words, false); !ids.empty()) generation.forbidden.push_back(std::move(ids));
-  EvaluationResult e = evaluate(session(), hooks, task(cell.task), preset.split, preset.inputs, generation);
+  const Task& data = task(cell.task);
+  EvaluationResult e = evaluate_task(session(), hooks, data, preset.decision, preset.split, preset.inputs, generation);
   for (const auto& [name, value] : e.scores) result.scores[name] = value;
-  for (const auto& [name, value] : metrics::score("bleu", e.references, e.outputs)) result.scores["cased_" + name] = value / 100;
+  if (!data.is_classification())
+    for (const auto& [name, value] : metrics::score("bleu", e.references, e.outputs)) result.scores["cased_" + name] = value / 100;
   result.inputs = std::move(e.inputs), result.outputs = std::move(e.outputs), result.references = std::move(e.references);
   result.measurements["decode_seconds"] = e.seconds;
+  result.measurements["texts_per_second"] = e.seconds > 0 ? double(result.inputs.size()) / e.seconds : 0;
   result.measurements["new_tokens"] = double(e.new_tokens);
   result.measurements["decode_tokens_per_second"] = e.seconds > 0 ? double(e.new_tokens) / e.seconds : 0;
 }
 
+// An encoder that cannot name a class answers, untrained, by what a new classification head happens to say.
+void TuningBench::give_head(const Cell& cell) {
+  const Decision decision = setting_.preset.decision;
+  Model& model = *session().model;
+  const bool silent = decision == Decision::automatic && model.config().is_encoder() && !model.head && !model.classifier;
+  if (task(cell.task).is_classification() && (silent || decision == Decision::head)) ClassificationSetup(session(), task(cell.task), Decision::head, cell.seed);
+}
+
 CellResult TuningBench::run(const std::string& experiment, const Cell& cell, const TuningMethod& method, const std::string& folder) {
   CellResult result{.experiment = experiment, .cell = cell};
+  task(cell.task);  // data that are not there are said before a model is read
   Session& s = session();
   unpack(*s.model);
   const PeakMemory peak(s.model->device());
   result.measurements["base_parameters"] = double(s.model->parameter_count());
-  if (method.tuner.empty()) {
+  try {
+    std::unique_ptr<Tuner> tuner;
     Hooks none;
-    s.model->pack_frozen([](const Parameter&) { return false; });
-    evaluate_cell(cell, none, result);
-  } else {
-    try {
-      const std::unique_ptr<Tuner> tuner = train_cell(cell, method, folder, result);
-      if (trains_base(*s.model, *tuner)) s.model->pack_frozen([](const Parameter&) { return false; });
-      evaluate_cell(cell, *tuner, result);
-      peak.record(result.measurements);
-      restore_base(*tuner);
-    } catch (...) {
-      session_.reset();  // a base that trained half-way is of no use to the next cell
-      throw;
-    }
+    if (method.tuner.empty()) give_head(cell);
+    else tuner = train_cell(cell, method, folder, result);
+    if (!tuner || trains_base(*s.model, *tuner)) s.model->pack_frozen([](const Parameter&) { return false; });
+    evaluate_cell(cell, tuner ? static_cast<Hooks&>(*tuner) : none, result);
+    peak.record(result.measurements);
+    restore_base(tuner.get());
+  } catch (...) {
+    session_.reset();  // a base that trained half-way is of no use to the next cell
+    throw;
   }
-  if (method.tuner.empty()) peak.record(result.measurements);
   result.measurements["threads"] = double(threads());
   result.notes["software_version"] = software_version();
   result.notes["instruction_set"] = instruction_set();
@@ -193,10 +204,8 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
   const Task& data = task(cell.task);
   TrainRun run{.method = method.tuner, .options = method.options, .words = data.words(), .labels = data.labels(),
                .train = setting_.train_options(method, cell.seed), .run = {.directory = folder, .resume = true}};
-  std::vector<Sequence> sequences;
-  for (const TextPair& pair : sample(examples(cell.task), setting_.preset.examples, cell.seed))
-    sequences.push_back(to_sequence(pair, *s.tokenizer, s.model->config(), int64_t(sequences.size())));
-  TrainData train_data{.examples = std::move(sequences)};
+  TrainData train_data = train_data_of(s, data, {.decision = setting_.preset.decision, .limit = setting_.preset.examples, .seed = cell.seed});
+  const std::string objective = train_data.objective->description();
 
   const std::string spent_path = folder + "/spent.json";
   const Spent before = Spent::read(spent_path);
@@ -214,6 +223,7 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
   m["timed_steps"] = double(spent.steps);  // fewer than steps where a killed process took its clock along
   m["train_seconds"] = spent.steps ? spent.seconds * double(trained.steps) / double(spent.steps) : std::nan("");
   if (fresh) m["train_tokens_per_second"] = trained.tokens_per_second;
+  result.notes["objective"] = objective;
   result.notes["checkpoint"] = folder + "/checkpoint.h5";
   json options = trained.tuner->options();
   options["lr"] = run.train.lr > 0 ? run.train.lr : trained.tuner->default_learning_rate();
@@ -238,33 +248,43 @@ const Tokenizer* TuningBench::tokenizer() {
   return tokenizer_.get();
 }
 
+const TuningBench::TaskSize& TuningBench::size_of(const std::string& name) {
+  const auto [place, fresh] = sizes_.try_emplace(name);
+  TaskSize& size = place->second;
+  if (!fresh) return size;
+  const Task& data = task(name);
+  const std::vector<TextPair> all = data.examples(Split::train);
+  size.examples = int64_t(all.size()), size.inputs = int64_t(data.items(setting_.preset.split).size());
+  constexpr size_t kSampled = 200;  // texts whose mean length stands for all
+  const size_t n = std::min(kSampled, all.size());
+  if (const Tokenizer* words = tokenizer())
+    for (size_t i = 0; i < n; ++i) {
+      const TextPair& pair = all[i * all.size() / n];
+      const int64_t longest = data.max_input_tokens() ? data.max_input_tokens() : std::numeric_limits<int64_t>::max();
+      size.input += double(std::min(longest, int64_t(words->encode(pair.input, false).size()))) / double(n);
+      size.target += data.is_classification() ? 0 : double(words->encode(pair.target, false).size() + 1) / double(n);
+    }
+  return size;
+}
+
 CellCost TuningBench::cost(const Cell& cell, const TuningMethod& method) {
   CellCost cost;
   const TuningPreset& preset = setting_.preset;
-  const std::vector<TextPair>& all = examples(cell.task);
+  const TaskSize& size = size_of(cell.task);
   const TrainOptions t = setting_.train_options(method, cell.seed);
-  const int64_t count = preset.examples ? preset.examples : int64_t(all.size());
+  const int64_t count = preset.examples ? preset.examples : size.examples;
   const int64_t per_epoch = (count + t.batch_size - 1) / t.batch_size;
   cost.steps = method.tuner.empty() ? 0 : t.steps ? t.steps : per_epoch * t.epochs;
-  const Tokenizer* words = tokenizer();
-  if (!words) return cost;
+  if (!tokenizer()) return cost;
 
-  constexpr size_t kSampled = 200;  // texts whose mean length stands for all
-  double input = 0, target = 0;
-  const size_t n = std::min(kSampled, all.size());
-  for (size_t i = 0; i < n; ++i) {
-    const TextPair& pair = all[i * all.size() / n];
-    input += double(words->encode(pair.input, false).size()) / double(n);
-    target += double(words->encode(pair.target, false).size() + 1) / double(n);
-  }
-  const int64_t inputs = preset.inputs ? preset.inputs : int64_t(task(cell.task).items(preset.split).size());
+  const int64_t inputs = preset.inputs ? std::min(preset.inputs, size.inputs) : size.inputs;
   const double sequences = method.tuner.empty() ? 0 : double(t.steps ? t.steps * t.batch_size : count * t.epochs);
-  cost.train_tokens = int64_t(sequences * (input + target));
-  cost.decode_tokens = int64_t(double(inputs) * std::min(target, double(preset.generation.max_new_tokens)));
+  cost.train_tokens = int64_t(sequences * (size.input + size.target));
+  cost.decode_tokens = int64_t(double(inputs) * std::min(size.target, double(preset.generation.max_new_tokens)));
 
   // Forward takes 2 operations a parameter and token, backward through a frozen base 2, with the base's gradients 4.
   const double per_token = method.tuner == "full" ? 6 : method.tuner == "top_layers" ? 3 : 4;
-  const double operations = double(parameters_) * (per_token * double(cost.train_tokens) + 2 * double(inputs) * input +
+  const double operations = double(parameters_) * (per_token * double(cost.train_tokens) + 2 * double(inputs) * size.input +
                                                    2 * double(cost.decode_tokens * preset.generation.beams));
   constexpr double kShareOfPeak = 0.5;
   if (const double peak = matmul_speed(setting_.common); peak > 0) cost.seconds = operations / (peak * kShareOfPeak);

@@ -34,11 +34,17 @@ class TuningBench {
  private:
   Session& session();
   const Task& task(const std::string& name);
-  const std::vector<TextPair>& examples(const std::string& task);
+  // How much training there is in a task, in the model's tokens.
+  struct TaskSize {
+    int64_t examples = 0, inputs = 0;  // of training; of evaluation
+    double input = 0, target = 0;      // mean tokens of an example
+  };
+  const TaskSize& size_of(const std::string& task);
   const Tokenizer* tokenizer();  // null where the model is not here
   // A trained tuner; its numbers and losses go into the result.
   std::unique_ptr<Tuner> train_cell(const Cell&, const TuningMethod&, const std::string& folder, CellResult&);
-  void restore_base(const Tuner&);
+  void give_head(const Cell&);
+  void restore_base(const Tuner*);
   void evaluate_cell(const Cell&, Hooks&, CellResult&);
 
   const TuningSetting& setting_;
@@ -47,7 +53,7 @@ class TuningBench {
   std::unique_ptr<const Tokenizer> tokenizer_;
   int64_t parameters_ = 0;
   std::map<std::string, std::unique_ptr<Task>> tasks_;
-  std::map<std::string, std::vector<TextPair>> examples_;
+  std::map<std::string, TaskSize> sizes_;
 };
 
 }  // namespace cambium

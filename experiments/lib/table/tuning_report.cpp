@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
@@ -47,11 +48,26 @@ void mark_best(ReportTable& table, const std::vector<RowResults>& rows, const Tu
   }
 }
 
-ReportTable score_table(const TuningTable& definition, const TuningSetting& setting, const std::string& task, const std::vector<RowResults>& rows) {
+// "Always the most frequent class: 50.9.": what a classifier has to beat.
+std::string majority_note(const ScoreColumn& column, const std::vector<RowResults>& rows) {
+  for (const RowResults& r : rows) {
+    if (r.seeds.empty() || column.score != "accuracy") continue;
+    std::map<std::string, int64_t> counts;
+    int64_t most = 0;
+    for (const auto& references : r.seeds.front()->references)
+      if (!references.empty()) most = std::max(most, ++counts[references.front()]);
+    const double share = double(most) / double(std::max<size_t>(1, r.seeds.front()->references.size()));
+    return text("Always the most frequent class: ", format_number(share * column.scale, column.decimals), ".");
+  }
+  return "";
+}
+
+ReportTable score_table(const TuningTable& definition, const TuningSetting& setting, const Task& task, const std::vector<RowResults>& rows) {
+  const bool classes = task.is_classification();
   const std::string measured = "measured", cost = "cost", published = "published: " + definition.published_setting;
-  ReportTable t{.title = text(definition.title, setting.preset.tasks.size() > 1 ? ", " + task : "", ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"), .columns = {{"method", false}}};
+  ReportTable t{.title = text(definition.title, setting.preset.tasks.size() > 1 || !definition.other_tasks.empty() ? ", " + task.name() : "", ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"), .columns = {{"method", false}}};
   for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, measured});
-  for (const char* title : {"trained", "train s", "tok/s", "decode s", "tok/s", "peak MiB"}) t.columns.push_back({title, true, cost});
+  for (const char* title : {"trained", "train s", "tok/s", classes ? "answer s" : "decode s", classes ? "texts/s" : "tok/s", "peak MiB"}) t.columns.push_back({title, true, cost});
   const bool has_published = !definition.published.empty();
   if (has_published)
     for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, published});
@@ -66,7 +82,7 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
     row.push_back(format_number(mean_of(r.measured("train_seconds")), 1));
     row.push_back(format_number(mean_of(r.measured("train_tokens_per_second")), 0));
     row.push_back(format_number(mean_of(r.measured("decode_seconds")), 1));
-    row.push_back(format_number(mean_of(r.measured("decode_tokens_per_second")), 0));
+    row.push_back(format_number(mean_of(r.measured(classes ? "texts_per_second" : "decode_tokens_per_second")), 0));
     row.push_back(format_number(peak_mib(r), 0));
     const PublishedRow* p = published_for(definition, r.method.name);
     for (size_t c = 0; has_published && c < definition.columns.size(); ++c)
@@ -75,7 +91,8 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
   }
   mark_best(t, rows, definition);
   if (most_seeds > 1) t.notes.push_back(text("Mean ± standard deviation of ", most_seeds, " seeds."));
-  t.notes.push_back("Peak MiB: the largest resident memory while the cell ran, the base model included. tok/s: tokens trained on, new tokens written.");
+  t.notes.push_back(text("Peak MiB: the largest resident memory while the cell ran, the base model included. tok/s: tokens trained on", classes ? "." : ", new tokens written."));
+  if (const std::string note = classes ? majority_note(definition.columns.front(), rows) : ""; !note.empty()) t.notes.push_back(note);
   std::set<std::string> sources;
   for (const RowResults& r : rows)
     if (const PublishedRow* p = published_for(definition, r.method.name)) sources.insert(r.method.name + ": " + p->source);
@@ -115,7 +132,7 @@ ReportTable verdict_table(const TuningTable& definition, const std::vector<RowRe
   return t;
 }
 
-void add_figures(const TuningTable& definition, const std::vector<RowResults>& rows, Report& report) {
+void add_figures(const TuningTable& definition, bool classes, const std::vector<RowResults>& rows, Report& report) {
   const ScoreColumn& main = definition.columns.front();
   std::vector<ChartLine> losses;
   std::vector<std::string> names;
@@ -140,12 +157,13 @@ void add_figures(const TuningTable& definition, const std::vector<RowResults>& r
     if (const double trained = mean_of(r.measured("trained_parameters")); trained > 0) points.push_back({r.method.name, i, trained, s.mean});
   }
   if (!losses.empty())
-    report.figures.push_back({"Training loss", line_chart({"step", "loss per token"}, losses), "Mean loss of the scored tokens of each batch, before the update (faint), and its running mean. First seed."});
+    report.figures.push_back({"Training loss", line_chart({"step", classes ? "loss" : "loss per token"}, losses), text("Mean loss of the ", classes ? "answers" : "scored tokens", " of each batch, before the update (faint), and its running mean. First seed.")});
   if (!names.empty())
-    report.figures.push_back({main.title + ", measured and published", bar_chart({"", main.title}, names, {ours, theirs}),
-                              "Published: " + definition.published_setting + ". Whiskers: standard deviation over seeds, where there are several."});
+    report.figures.push_back({main.title + (definition.published.empty() ? "" : ", measured and published"),
+                              bar_chart({"", main.title}, names, definition.published.empty() ? std::vector{ours} : std::vector{ours, theirs}),
+                              (definition.published.empty() ? "" : "Published: " + definition.published_setting + ". ") + "Whiskers: standard deviation over seeds, where there are several."});
   if (std::any_of(memory.values.begin(), memory.values.end(), [](double m) { return m > 0; }))
-    report.figures.push_back({"Peak memory", bar_chart({"", "MiB"}, names, {memory}), "The largest resident memory while a cell trained and wrote, the base model included."});
+    report.figures.push_back({"Peak memory", bar_chart({"", "MiB"}, names, {memory}), "The largest resident memory while a cell trained and answered, the base model included."});
   if (!points.empty())
     report.figures.push_back({"What a trained parameter buys", scatter_chart({"trained parameters", main.title, true}, points), "Trained parameters on a logarithmic axis."});
 }
@@ -177,14 +195,16 @@ std::string note_of_all(const std::vector<RowResults>& rows, const std::string& 
   return line;
 }
 
-void add_facts(const TuningTable& definition, const TuningSetting& setting, const std::string& command, const std::vector<RowResults>& rows, Report& report) {
+void add_facts(const TuningTable& definition, const TuningSetting& setting, bool classes, const std::string& command, const std::vector<RowResults>& rows, Report& report) {
   const TuningPreset& p = setting.preset;
   const GenerationOptions& g = p.generation;
+  const std::string inputs = text(p.inputs ? text("the first ", p.inputs, " distinct") : "all", " inputs of the ", p.split == Split::test ? "test" : "dev", " split");
   auto& facts = report.facts;
   facts = {{"paper", definition.paper}, {"model", p.model}, {"base", note_of_all(rows, "dtype") + (note_of_all(rows, "base_hash").empty() ? "" : ", SHA-256 " + note_of_all(rows, "base_hash"))},
            {"training", text(p.examples ? text(p.examples) : "all", " examples, ", p.train.epochs, " epochs, batch ", p.train.batch_size, ", ", p.train.optimizer, ", ", p.train.schedule,
                              p.train.schedule == "linear" ? " decay" : "", ", warm-up ", p.train.warmup, ", clip ", p.train.clip)},
-           {"decoding", text(p.inputs ? text("the first ", p.inputs, " distinct") : "all", " inputs, ", g.beams == 1 ? "greedy" : text("beam ", g.beams), ", at most ", g.max_new_tokens, " new tokens, batches of ", g.batch_size)}};
+           classes ? std::pair<std::string, std::string>{"answers", inputs} : std::pair<std::string, std::string>{"decoding", text(inputs, ", ", g.beams == 1 ? "greedy" : text("beam ", g.beams), ", at most ", g.max_new_tokens, " new tokens, batches of ", g.batch_size)}};
+  if (const std::string objective = note_of_all(rows, "objective"); !objective.empty()) facts.emplace_back("objective", objective);
   for (const RowResults& r : rows)
     if (!r.seeds.empty() && r.seeds.front()->notes.count("tuner_options")) facts.emplace_back(r.method.name, r.seeds.front()->notes.at("tuner_options"));
   facts.emplace_back("cambium", note_of_all(rows, "software_version"));
@@ -209,14 +229,19 @@ std::vector<double> RowResults::measured(const std::string& name) const {
   return all;
 }
 
-Report tuning_report(const TuningTable& definition, const TuningSetting& setting, const std::string& task, const std::string& metric, const std::string& command,
+Report tuning_report(const TuningTable& definition, const TuningSetting& setting, const Task& task, const std::string& command,
                      const std::vector<RowResults>& rows) {
-  Report report{.title = definition.title, .subtitle = text(definition.paper, " · ", setting.preset.model, " · preset ", setting.preset.name), .introduction = {definition.about}};
-  report.tables.push_back(score_table(definition, setting, task, rows));
-  if (!definition.claims.empty()) report.tables.push_back(verdict_table(definition, rows, metric));
-  add_figures(definition, rows, report);
+  TuningTable shown = definition;
+  const auto elsewhere = [&](const auto& one) { return !one.task.empty() && one.task != task.name(); };
+  std::erase_if(shown.published, elsewhere);
+  std::erase_if(shown.claims, elsewhere);
+  const bool classes = task.is_classification();
+  Report report{.title = shown.title, .subtitle = text(shown.paper, " · ", setting.preset.model, " · preset ", setting.preset.name), .introduction = {shown.about}};
+  report.tables.push_back(score_table(shown, setting, task, rows));
+  if (!shown.claims.empty()) report.tables.push_back(verdict_table(shown, rows, task.metric()));
+  add_figures(shown, classes, rows, report);
   add_samples(rows, report);
-  add_facts(definition, setting, command, rows, report);
+  add_facts(shown, setting, classes, command, rows, report);
   return report;
 }
 

@@ -31,7 +31,6 @@ struct Verdict {
 const char* name_of(Verdict::Kind);
 std::vector<Verdict> judge(const std::vector<Claim>&, const std::vector<RowResults>&, const std::string& metric, const std::string& score);
 
-Report tuning_report(const TuningTable&, const TuningSetting&, const std::string& task, const std::string& metric, const std::string& command,
-                     const std::vector<RowResults>&);
+Report tuning_report(const TuningTable&, const TuningSetting&, const Task&, const std::string& command, const std::vector<RowResults>&);
 
 }  // namespace cambium

@@ -36,6 +36,7 @@ class TuningExperiment : public Experiment {
     if (!options.model.empty()) preset.model = options.model;
     if (options.seeds) preset.seeds = options.seeds;
     choose_methods(options.methods);
+    if (!options.tasks.empty()) choose_tasks(options.tasks);
     for (const std::string& task : preset.tasks)
       for (const TuningMethod& method : methods_)
         for (int64_t k = 0; k < preset.seeds; ++k) {
@@ -61,7 +62,7 @@ class TuningExperiment : public Experiment {
         for (size_t i = 0; i < cells_.size(); ++i)
           if (cells_[i].task == task && cells_[i].method == method.name && ++row.wanted && results[i]) row.seeds.push_back(results[i]);
       }
-      Report one = tuning_report(table_, setting_, task, make_task(task, setting_.data)->metric(), command_, rows);
+      Report one = tuning_report(table_, setting_, *make_task(task, setting_.data), command_, rows);
       if (all.title.empty()) {
         all = std::move(one);
         continue;
@@ -85,6 +86,16 @@ class TuningExperiment : public Experiment {
                   name.empty() ? "a name is empty" : name + " is none of " + names_of(known), "; all is all of them");
     for (const TuningMethod& m : known)  // in the order of the table
       if (std::find(wanted.begin(), wanted.end(), m.name) != wanted.end()) methods_.push_back(m);
+  }
+  void choose_tasks(const std::string& list) {
+    std::vector<std::string>& tasks = setting_.preset.tasks;
+    std::vector<std::string> known = tasks;
+    for (const std::string& t : table_.other_tasks)
+      if (std::find(known.begin(), known.end(), t) == known.end()) known.push_back(t);
+    tasks = split(list);
+    for (const std::string& name : tasks)
+      check_input(std::count(known.begin(), known.end(), name) == 1 && std::count(tasks.begin(), tasks.end(), name) == 1, "--tasks ", list, ": ",
+                  std::count(tasks.begin(), tasks.end(), name) > 1 ? name + " is there twice" : "\"" + name + "\" is none of " + listed(known));
   }
   const TuningMethod& method_named(const std::string& name) const {
     for (const TuningMethod& m : methods_)

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/lib/classification.h"
 #include "experiments/lib/table/experiment.h"
 #include "experiments/lib/tasks/task.h"
 #include "models/generation.h"
@@ -22,18 +23,19 @@ struct TuningMethod {
   bool extra = false;  // only with --methods all, or by its name
 };
 
-// The name of the preset that needs no download: a tiny model of random weights is made on the spot.
+// The name of the preset that needs no download: its model is one of smoke_model.h, of random weights, made on the spot.
 inline constexpr const char* kSmokePreset = "smoke";
 
 struct TuningPreset {
   std::string name, description, model;
-  std::vector<std::string> tasks;
+  std::vector<std::string> tasks;  // all texts or all classifications
   std::vector<TuningMethod> methods;
   int64_t examples = 0;      // training examples, drawn by the cell's seed; 0: all
   int64_t inputs = 0;        // the first distinct inputs of the split; 0: all
   Split split = Split::test;
+  Decision decision = Decision::automatic;  // of classification: how the model tells the class
   TrainOptions train;
-  GenerationOptions generation;
+  GenerationOptions generation;        // classification reads the batch size alone
   std::vector<std::string> forbidden;  // texts whose tokens are never completed in outputs
   int64_t seeds = 1;
   std::vector<std::string> notes = {};  // what differs from the paper, for readers of the table
@@ -46,15 +48,17 @@ struct ScoreColumn {
   int decimals = 2;
 };
 
-// What a paper prints for a row, in the order of the columns; NaN where it prints nothing.
+// What a paper prints for a row, in the order of the columns; NaN where it prints nothing. Of one task, or of all.
 struct PublishedRow {
   std::string method, source;
   std::vector<double> values;
+  std::string task = {};
 };
 
-// A trend that the paper reports: `better` scores higher than `worse` in the first column.
+// A trend that the paper reports: `better` scores higher than `worse` in the first column. On one task, or on all.
 struct Claim {
   std::string better, worse, source;
+  std::string task = {};
 };
 
 struct TuningTable {
@@ -65,6 +69,7 @@ struct TuningTable {
   std::vector<Claim> claims;
   std::vector<std::string> notes;     // what differs from the paper, for readers of the table
   std::vector<TuningPreset> presets;
+  std::vector<std::string> other_tasks = {};  // of the same kind, that --tasks may name beside the preset's
 };
 
 std::unique_ptr<Experiment> make_tuning_experiment(TuningTable);
