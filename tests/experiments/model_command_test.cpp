@@ -69,6 +69,16 @@ TEST_F(ModelCommand, InspectSaysEverything) {
   EXPECT_EQ(json_of(good({"inspect", other, "--check", "--json", "--model", gpt2})).at("golden").at("status"), "good");  // the same numbers elsewhere
 }
 
+TEST_F(ModelCommand, InspectTellsWhatKindAModelIs) {
+  const std::pair<std::string, const char*> models[] = {{gpt2, "decoder"}, {llama, "decoder"}, {bert, "encoder"}, {t5, "seq2seq"}, {bart, "seq2seq"}};
+  for (const auto& [model, kind] : models) {
+    const ProcessResult r = good({"inspect", model, "--json"});
+    EXPECT_TRUE(r.out.starts_with(text("{\"kind\":\"", kind, "\","))) << r.out;  // as quickstart reads it
+    EXPECT_GT(json_of(r).at("parameters").get<int64_t>(), 0);
+  }
+  bad({"inspect", gpt2, "--check"}, {gpt2, "--check"});
+}
+
 TEST_F(ModelCommand, AnotherBaseIsRefused) {
   const std::string file = trained("lora", gpt2, "lora"), copy = copied(gpt2);
   std::string weights = read_text_file(copy + "/model.safetensors");

@@ -167,10 +167,10 @@ void add_rest(Commands& commands) {
     c->add_option("--outputs", o->outputs, "one line a group")->required();
   }
   {
-    auto [c, o] = commands.add<InspectOptions>("inspect", "What a checkpoint or model of ours holds", run_inspect);
+    auto [c, o] = commands.add<InspectOptions>("inspect", "What a checkpoint or a model holds", run_inspect);
     c->footer("Works without the base model; --check needs it: it verifies the base's hash and that the tuner still computes the logits that were stored with it.\n"
               "  cambium inspect runs/lora/checkpoint.h5 --check");
-    c->add_option("file", o->file, "FILE.h5")->required();
+    c->add_option("file", o->file, "FILE.h5, or a model: kind, sizes and hash")->required();
     c->add_option("--model", o->model, "base for --check (default: the one that the file names)");
     c->add_flag("--check", o->check, "compare stored logits with computed ones");
   }

@@ -1,10 +1,11 @@
-// inspect: what a checkpoint or model file of ours says of itself; works without the base.
+// inspect: what a checkpoint or a model says of itself; checkpoints need no base for it.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "core/files.h"
 #include "core/hdf5.h"
 #include "experiments/lib/commands/commands.h"
 
@@ -121,16 +122,23 @@ void print(const ordered_json& j) {
 
 ordered_json describe_model(const std::string& path) {
   const auto source = ModelSource::open(path);
-  Model model(source->config(), DType::f32, Device::cpu(), Model::Storage::none);
-  return {{"model", ordered_json::parse(to_json(source->config()))}, {"parameters", model.parameter_count()}, {"hash", source->hash()}};
+  const ModelConfig& config = source->config();
+  Model model(config, DType::f32, Device::cpu(), Model::Storage::none);
+  return {{"kind", config.is_seq2seq() ? "seq2seq" : config.is_encoder() ? "encoder" : "decoder"},
+          {"model", ordered_json::parse(to_json(config))}, {"parameters", model.parameter_count()}, {"hash", source->hash()}};
+}
+
+// A directory, a .gguf file, the name of a fetched model, or a whole model in a file of ours.
+bool is_model(const std::string& path) {
+  return is_directory(path) || path.ends_with(".gguf") || !file_exists(path) || Hdf5File(path).has_attribute("/", "model_config");
 }
 
 }  // namespace
 
 int run_inspect(const CommonOptions& common, const InspectOptions& options) {
-  if (Hdf5File(options.file).has_attribute("/", "model_config")) {
-    const ordered_json j = describe_model(options.file);
-    std::cout << j.dump(common.json ? -1 : 2) << "\n";
+  if (is_model(options.file)) {
+    check_input(!options.check, options.file, " is a model; --check is for checkpoints of tuners");
+    std::cout << describe_model(options.file).dump(common.json ? -1 : 2) << "\n";
     return 0;
   }
   const CheckpointInfo info = read_checkpoint_info(options.file);
