@@ -76,6 +76,9 @@ TEST_F(ModelCommand, InspectTellsWhatKindAModelIs) {
     EXPECT_TRUE(r.out.starts_with(text("{\"kind\":\"", kind, "\","))) << r.out;  // as quickstart reads it
     EXPECT_GT(json_of(r).at("parameters").get<int64_t>(), 0);
   }
+  make_directories(folder / "home/models");
+  std::filesystem::copy(t5, folder / "home/models/flan-t5-small");
+  EXPECT_TRUE(good({"inspect", "flan-t5-small", "--json"}).out.starts_with("{\"kind\":\"seq2seq\",")) << "the name of a fetched model";
   bad({"inspect", gpt2, "--check"}, {gpt2, "--check"});
 }
 

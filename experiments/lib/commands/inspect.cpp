@@ -8,6 +8,7 @@
 #include "core/files.h"
 #include "core/hdf5.h"
 #include "experiments/lib/commands/commands.h"
+#include "models/fetch.h"
 
 namespace cambium {
 namespace {
@@ -121,7 +122,7 @@ void print(const ordered_json& j) {
 }
 
 ordered_json describe_model(const std::string& path) {
-  const auto source = ModelSource::open(path);
+  const auto source = ModelSource::open(find_model(path));
   const ModelConfig& config = source->config();
   Model model(config, DType::f32, Device::cpu(), Model::Storage::none);
   return {{"kind", config.is_seq2seq() ? "seq2seq" : config.is_encoder() ? "encoder" : "decoder"},
