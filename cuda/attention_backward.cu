@@ -5,6 +5,7 @@
 //
 //   dv = (P Z)^T dout,  dP = Z dout v^T,  dS = P (dP - delta),  dq = scale dS k,  dk = scale dS^T q
 #include "cuda/attention.cuh"
+#include "cuda/attention_library.h"
 
 namespace cambium::gpu {
 namespace {
@@ -399,6 +400,7 @@ void attention_backward(Stream& stream, const AttentionConfig& config, const Att
                         ConstView dout, ConstView out, ConstView lse, const AttentionGradients& g) {
   if (g.dq) zero_gaps(stream, in.queries, g.dq);
   if (g.dk || g.dv) zero_gaps(stream, in.keys, g.dk, g.dv);
+  if (library_attention_backward(stream, config, in, dout, out, lse, g)) return;
   visit_gpu(in.q.dtype(), [&]<class T>(Type<T>) {
     const int64_t count = in.q.rows() * config.heads;
     Scratch<float> delta(stream, count);

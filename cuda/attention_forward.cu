@@ -4,6 +4,7 @@
 // weighted sum of values. Segments of one query are decoding's (cuda/attention_decode.cu).
 #include "cuda/attention.cuh"
 #include "cuda/attention_decode.cuh"
+#include "cuda/attention_library.h"
 
 namespace cambium::gpu {
 namespace {
@@ -175,7 +176,7 @@ void attention_forward(Stream& stream, const AttentionConfig& config, const Atte
   visit_gpu(in.q.dtype(), [&]<class T>(Type<T>) {
     const AttentionProblem<T> problem = problem_of<T>(config, in);
     zero_gaps(stream, in.queries, out, lse);
-    if (!in.queries) return;
+    if (!in.queries || library_attention_forward(stream, config, in, out, lse)) return;
     // Which kernel a sequence gets depends on its own length only.
     const bool decodes = !problem.token.data;
     if (decodes) attention_decode<T>(stream, in, problem, out, lse);

@@ -10,6 +10,7 @@
 #include "core/kernels/matmul.h"
 #include "core/progress.h"
 #include "core/threads.h"
+#include "cuda/attention_library.h"
 #include "cuda/runtime.h"
 #include "models/fetch.h"
 #include "models/files/gguf.h"
@@ -48,6 +49,7 @@ std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
 
 void apply(const CommonOptions& common) {
   check_input(common.threads >= 0, "--threads ", common.threads, " is negative");
+  check_input(common.attention == "own" || common.attention == "cudnn", "--attention ", common.attention, ": there are own and cudnn");
   set_threads(common.threads ? common.threads : usable_processors());
   Progress::set_quiet(common.quiet);
   list_all_names(common.verbose);
@@ -73,6 +75,21 @@ DType weight_type_of(const CommonOptions& common, Device device) {
   if (common.dtype == "bf16") return DType::bf16;
   check_input(common.dtype.empty(), "--dtype ", common.dtype, ": there are f32 and bf16");
   return device.is_gpu() || cpu::multiplies_bf16() ? DType::bf16 : DType::f32;
+}
+
+void choose_attention(const CommonOptions& common, const ModelConfig& config, DType dtype, Device device) {
+  if (common.attention == "own") return gpu::prefer_own_attention();
+  check_input(device.is_gpu(), "--attention cudnn needs a GPU: give --device gpu, or leave it out");
+  check_input(gpu::knows_cudnn(), "--attention cudnn: this build has no cuDNN\nInstall the headers of cuDNN 9.8 or later and build again, or leave it out");
+  const bool biased = config.positions == PositionKind::relative;
+  if (dtype != DType::bf16 || biased) {
+    gpu::prefer_own_attention();
+    return Progress::say(text("note: attention stays with our own kernels: cuDNN's has no ", biased ? "bias by distance" : "float32"));
+  }
+  const bool decoder = config.decoder.layers > 0;
+  const StackShape& shape = decoder ? config.decoder : config.encoder;
+  gpu::prefer_cudnn_attention(device, {.heads = int(shape.heads), .kv_heads = int(shape.kv_heads), .head_size = int(shape.head_size),
+                                       .scale = config.score_scale(shape, 0), .causal = decoder});
 }
 
 const Tokenizer& Session::require_tokenizer() const {
@@ -119,7 +136,10 @@ Session open_session(const std::string& model, const CommonOptions& common, bool
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
   session.identity = {model, hash ? session.source->hash() : "", to_json(session.source->config()), std::string(name_of(dtype))};
-  if (weights) session.model = load_model(*session.source, dtype, device);
+  if (weights) {
+    choose_attention(common, session.source->config(), dtype, device);
+    session.model = load_model(*session.source, dtype, device);
+  }
   return session;
 }
 

@@ -14,6 +14,7 @@ namespace cambium {
 // Options that all commands share.
 struct CommonOptions {
   std::string device = "auto";  // auto, cpu, gpu, gpu:1
+  std::string attention = "own";  // GPU: whose kernels, own or cudnn
   std::string dtype;            // of the frozen base: f32, bf16; empty: bf16 where the hardware multiplies it natively
   int threads = 0;              // 0: all that the process may use
   uint64_t seed = 0;
@@ -24,6 +25,8 @@ struct CommonOptions {
 void apply(const CommonOptions&);
 Device device_of(const CommonOptions&);
 DType weight_type_of(const CommonOptions&, Device);
+// --attention takes effect for models like this one. Call before the first step.
+void choose_attention(const CommonOptions&, const ModelConfig&, DType, Device);
 
 struct Session {
   std::unique_ptr<ModelSource> source;

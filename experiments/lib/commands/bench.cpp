@@ -110,7 +110,9 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
   if (options.kernels) return run_kernel_bench(common, options);
   const ModelConfig config = published_shape(options.shape);
   const Device device = device_of(common);
-  Model model(config, weight_type_of(common, device), device);
+  const DType dtype = weight_type_of(common, device);
+  choose_attention(common, config, dtype, device);
+  Model model(config, dtype, device);
   model.randomize(common.seed);
   const auto tuner = make_tuner(options.tuner, bench_options(options.tuner, config), {.model = model, .seed = common.seed});
   const auto j = options.what == "step" ? bench_step(model, *tuner, options, common.seed) : bench_generate(model, *tuner, options, common.seed);

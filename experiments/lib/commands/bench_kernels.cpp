@@ -243,6 +243,7 @@ int run_kernel_bench(const CommonOptions& common, const BenchOptions& options) {
   const Device device = device_of(common);
   const ModelConfig config = published_shape(options.shape);
   const DType type = weight_type_of(common, device);
+  choose_attention(common, config, type, device);
   const std::vector<Measured> all = KernelBench(config, options, type, device).all();
   const std::optional<Peaks> peaks = peaks_of(device);
   if (!common.json) {
