@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/kernels/elementwise.h"
+#include "core/upload.h"
 
 namespace cambium {
 
@@ -98,10 +99,11 @@ void Tensor::copy_from(const Tensor& source) const {
   CHECK(shape_ == source.shape_ && dtype_ == source.dtype_, "copy of ", source.shape_, " ",
         name_of(source.dtype_), " into ", shape_, " ", name_of(dtype_));
   if (!bytes()) return;
-  if (device().is_gpu() || source.device().is_gpu()) {
-    Stream& stream = device().is_gpu() ? this->stream() : source.stream();
-    gpu::copy(stream, raw(), source.raw(), size_t(bytes()));
-    if (!device().is_gpu() || !source.device().is_gpu()) gpu::synchronize(stream);
+  if (source.device().is_gpu()) {
+    gpu::copy(source.stream(), raw(), source.raw(), size_t(bytes()));
+    if (!device().is_gpu()) gpu::synchronize(source.stream());
+  } else if (device().is_gpu()) {
+    gpu::upload(stream(), raw(), source.raw(), size_t(bytes()));
   } else {
     std::memcpy(raw(), source.raw(), size_t(bytes()));
   }

@@ -249,6 +249,7 @@ void release_pinned(void* block) { std::free(block); }
 void copy(Stream&, void* dst, const void* src, size_t bytes) {
   if (bytes) std::memmove(dst, src, bytes);
 }
+void upload(Stream& s, void* dst, const void* src, size_t bytes) { copy(s, dst, src, bytes); }
 void fill(Stream&, void* dst, int byte, size_t bytes) {
   if (bytes) std::memset(dst, byte, bytes);
 }

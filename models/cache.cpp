@@ -31,7 +31,13 @@ Tensor DecoderCache::append(const Layout& layout, Device device) {
 OwnedSegments DecoderCache::segments(Device device) const {
   std::vector<int32_t> first, count;
   for (const int32_t slot : active) first.push_back(begin[size_t(slot)]), count.push_back(length[size_t(slot)]);
-  return {Tensor::of(first, device), Tensor::of(count, device), count.empty() ? 0 : *std::max_element(count.begin(), count.end())};
+  return {Tensor::of(first, device), Tensor::of(count, device), longest()};
+}
+
+int64_t DecoderCache::longest() const {
+  int32_t most = 0;
+  for (const int32_t slot : active) most = std::max(most, length[size_t(slot)]);
+  return most;
 }
 
 void DecoderCache::copy(std::span<const int32_t> from, std::span<const int32_t> to) {

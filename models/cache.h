@@ -20,6 +20,7 @@ struct DecoderCache {
   // Rows that the rows of `layout` are stored in; they count as used from now on.
   Tensor append(const Layout& layout, Device);
   OwnedSegments segments(Device) const;  // of the active slots
+  int64_t longest() const;               // rows of an active slot, at most
   // Slot to[i] becomes what slot from[i] was, all at once.
   void copy(std::span<const int32_t> from, std::span<const int32_t> to);
 };

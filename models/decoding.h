@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "cuda/graph.h"
 #include "models/cache.h"
 #include "models/generation.h"
 
@@ -36,8 +37,10 @@ class Decoding {
   bool is_end(int32_t token) const;
   const std::vector<int32_t>& eos() const { return eos_; }
   DecoderCache& cache() { return *cache_; }
+  const gpu::StepGraphs& graphs() const { return graphs_; }
 
  private:
+  Tensor step(const std::vector<const Hypothesis*>& hypotheses);
   void force(const std::vector<const Hypothesis*>& hypotheses, const Tensor& logits) const;
 
   Model& model_;
@@ -48,6 +51,7 @@ class Decoding {
   Pass pass_;
   std::unique_ptr<DecoderCache> cache_;
   bool started_ = false;
+  gpu::StepGraphs graphs_;
   Model::Memory memory_;                          // of sequence-to-sequence models
   std::vector<int32_t> memory_begin_, memory_length_;  // of each input
 };

@@ -14,7 +14,7 @@ namespace cambium {
 Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options, std::span<const std::vector<int32_t>> inputs,
                    std::span<const int> tuner)
     : model_(model), options_(options), tuner_(tuner.begin(), tuner.end()),
-      eos_(options.eos.value_or(model.config().eos)), pass_(hooks) {
+      eos_(options.eos.value_or(model.config().eos)), pass_(hooks), graphs_(model.device()) {
   const ModelConfig& config = model.config();
   if (config.is_seq2seq()) {
     const std::vector<int64_t> index(inputs.size(), 0);
@@ -41,6 +41,16 @@ std::vector<Hypothesis> Decoding::start() const {
 bool Decoding::is_end(int32_t token) const { return std::find(eos_.begin(), eos_.end(), token) != eos_.end(); }
 
 Tensor Decoding::logits(const std::vector<const Hypothesis*>& hypotheses, const std::vector<int32_t>& slot) {
+  cache_->active = slot;
+  Tensor result;
+  const auto run = [&] { result = step(hypotheses); };
+  if (started_) graphs_.run(int64_t(slot.size()), cache_->longest(), run);
+  else run();
+  started_ = true;
+  return result;
+}
+
+Tensor Decoding::step(const std::vector<const Hypothesis*>& hypotheses) {
   const Device device = model_.device();
   std::vector<std::vector<int32_t>> ids;
   std::vector<int32_t> past, begin, length;
@@ -52,13 +62,11 @@ Tensor Decoding::logits(const std::vector<const Hypothesis*>& hypotheses, const 
     if (!memory_begin_.empty())
       begin.push_back(memory_begin_[size_t(h->input)]), length.push_back(memory_length_[size_t(h->input)]);
   }
-  cache_->active = slot;
   const std::vector<int64_t> index(ids.size(), 0);
   Layout layout = started_ ? Layout(ids, index, tuner, past) : Layout(ids, index, tuner);
   if (!begin.empty())
     memory_.segments = {Tensor::of(begin, device), Tensor::of(length, device), *std::max_element(length.begin(), length.end())};
   const Var hidden = model_.decode(pass_, layout, begin.empty() ? nullptr : &memory_, cache_.get());
-  started_ = true;
 
   std::vector<int32_t> last;
   for (size_t s = 0; s < hypotheses.size(); ++s) last.push_back(layout.begin[s] + layout.length[s] - 1);

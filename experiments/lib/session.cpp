@@ -11,6 +11,7 @@
 #include "core/progress.h"
 #include "core/threads.h"
 #include "cuda/attention_library.h"
+#include "cuda/graph.h"
 #include "cuda/runtime.h"
 #include "models/fetch.h"
 #include "models/files/gguf.h"
@@ -51,6 +52,7 @@ void apply(const CommonOptions& common) {
   check_input(common.threads >= 0, "--threads ", common.threads, " is negative");
   check_input(common.attention == "own" || common.attention == "cudnn", "--attention ", common.attention, ": there are own and cudnn");
   set_threads(common.threads ? common.threads : usable_processors());
+  gpu::use_graphs(common.graphs);
   Progress::set_quiet(common.quiet);
   list_all_names(common.verbose);
 }
