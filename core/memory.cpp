@@ -56,11 +56,24 @@ Allocator& Allocator::of(Device device) {
 
 void* Allocator::take_cached(int64_t bytes) {
   const auto found = cached_.lower_bound(bytes);
-  if (found == cached_.end() || found->first > bytes + bytes / 4) return nullptr;
-  void* block = found->second;
+  if (found == cached_.end() || found->first > 2 * bytes) return nullptr;
+  void* block = found->second.block;
   counters_.cached -= found->first;
   cached_.erase(found);
   return block;
+}
+
+void Allocator::evict(int64_t wanted) {
+  const int64_t limit = std::max(highest_, counters_.live + wanted) / 8 * 9;
+  while (!cached_.empty() && counters_.live + counters_.cached + wanted > limit) {
+    const auto oldest = std::min_element(cached_.begin(), cached_.end(),
+                                         [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
+    const auto [size, cached] = *oldest;
+    cached_.erase(oldest);
+    sizes_.erase(cached.block);
+    counters_.cached -= size;
+    system_release(device_, cached.block);
+  }
 }
 
 void* Allocator::allocate(int64_t bytes) {
@@ -69,10 +82,11 @@ void* Allocator::allocate(int64_t bytes) {
   std::lock_guard lock(mutex_);
   void* block = take_cached(size);
   if (!block) {
+    evict(size);
     const int64_t cached = counters_.cached;
     block = system_allocate(device_, size);
     if (!block && !cached_.empty()) {
-      for (const auto& [_, old] : cached_) sizes_.erase(old), system_release(device_, old);
+      for (const auto& [_, old] : cached_) sizes_.erase(old.block), system_release(device_, old.block);
       cached_.clear();
       counters_.cached = 0;
       block = system_allocate(device_, size);
@@ -84,6 +98,7 @@ void* Allocator::allocate(int64_t bytes) {
   }
   counters_.live += sizes_[block];
   counters_.peak = std::max(counters_.peak, counters_.live);
+  highest_ = std::max(highest_, counters_.live);
   ++counters_.requests;
   if (poison_ && !device_.is_gpu()) std::memset(block, 0xff, size_t(size));
   return block;
@@ -100,12 +115,12 @@ void Allocator::release(void* block) {
     return;
   }
   counters_.cached += size;
-  cached_.emplace(size, block);
+  cached_.emplace(size, Cached{block, counters_.requests});
 }
 
 void Allocator::trim() {
   std::lock_guard lock(mutex_);
-  for (const auto& [_, block] : cached_) sizes_.erase(block), system_release(device_, block);
+  for (const auto& [_, old] : cached_) sizes_.erase(old.block), system_release(device_, old.block);
   cached_.clear();
   counters_.cached = 0;
 }

@@ -2,7 +2,8 @@
 //
 // Freed blocks are kept and handed out again: fresh pages cost the CPU a fault for each 4 KiB and a GPU a
 // synchronisation. Blocks come in sizes of at most 1/8 waste; a request takes the smallest cached block
-// that is at most 1/4 too large.
+// that is at most twice as large. Batches of many lengths would leave blocks of all sizes behind: before a new block
+// would bring the total above 9/8 of what was ever in use at once, those that lay longest go back to the system.
 #pragma once
 
 #include <cstddef>
@@ -56,12 +57,19 @@ class Allocator {
  private:
   explicit Allocator(Device device) : device_(device) {}
   void* take_cached(int64_t bytes);
+  // Gives cached blocks back, the oldest first, until a new one of `wanted` bytes fits below the limit.
+  void evict(int64_t wanted);
 
   Device device_;
   mutable std::mutex mutex_;
-  std::multimap<int64_t, void*> cached_;
+  struct Cached {
+    void* block;
+    int64_t since;  // number of the request before it was freed
+  };
+  std::multimap<int64_t, Cached> cached_;
   std::map<void*, int64_t> sizes_;
   Counters counters_;
+  int64_t highest_ = 0;  // largest `live` ever
   bool poison_ = false;
 };
 
