@@ -63,9 +63,8 @@ void* Allocator::take_cached(int64_t bytes) {
   return block;
 }
 
-void Allocator::evict(int64_t wanted) {
-  const int64_t limit = std::max(highest_, counters_.live + wanted) / 8 * 9;
-  while (!cached_.empty() && counters_.live + counters_.cached + wanted > limit) {
+void Allocator::shrink_cache(int64_t kept) {
+  while (!cached_.empty() && counters_.cached > kept) {
     const auto oldest = std::min_element(cached_.begin(), cached_.end(),
                                          [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
     const auto [size, cached] = *oldest;
@@ -82,13 +81,12 @@ void* Allocator::allocate(int64_t bytes) {
   std::lock_guard lock(mutex_);
   void* block = take_cached(size);
   if (!block) {
-    evict(size);
+    const int64_t needed = counters_.live + size;
+    shrink_cache(std::max(highest_, needed) / 8 * 9 - needed);
     const int64_t cached = counters_.cached;
     block = system_allocate(device_, size);
     if (!block && !cached_.empty()) {
-      for (const auto& [_, old] : cached_) sizes_.erase(old.block), system_release(device_, old.block);
-      cached_.clear();
-      counters_.cached = 0;
+      shrink_cache(0);
       block = system_allocate(device_, size);
     }
     CHECK(block, "out of ", device_.is_gpu() ? "GPU" : "CPU", " memory: ", mebibytes(size), " asked for, ",
@@ -120,9 +118,7 @@ void Allocator::release(void* block) {
 
 void Allocator::trim() {
   std::lock_guard lock(mutex_);
-  for (const auto& [_, old] : cached_) sizes_.erase(old.block), system_release(device_, old.block);
-  cached_.clear();
-  counters_.cached = 0;
+  shrink_cache(0);
 }
 
 Allocator::Counters Allocator::counters() const {

@@ -57,8 +57,8 @@ class Allocator {
  private:
   explicit Allocator(Device device) : device_(device) {}
   void* take_cached(int64_t bytes);
-  // Gives cached blocks back, the oldest first, until a new one of `wanted` bytes fits below the limit.
-  void evict(int64_t wanted);
+  // Gives cached blocks back to the system, those that lay longest first, until at most `kept` bytes are cached.
+  void shrink_cache(int64_t kept);
 
   Device device_;
   mutable std::mutex mutex_;
