@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 #include "cuda/attention_library.h"
+#include "cuda/capacity.h"
 #include "cuda/check.h"
 
 namespace cambium::gpu {
@@ -60,8 +61,6 @@ class AttentionGraph {
  private:
   std::map<int64_t, CudnnTensor> offsets_;
 };
-
-int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 }  // namespace
 
@@ -123,9 +122,9 @@ CudnnPlan plan_attention_backward(const CudnnApi& api, const CudnnDescriptor& de
 // ---- plans in use ----
 
 CudnnAttentionSizes capacity_of(const AttentionConfig& c, const AttentionInputs& in, ConstView out, ConstView lse) {
-  constexpr int64_t kSequences = 16, kRows = 256;
-  return {.sequences = round_up(in.queries.count, kSequences),
-          .longest = round_up(std::max<int64_t>(in.queries.longest, 1), kRows),
+  const Capacity capacity = capacity_for(in.queries.count, std::max<int64_t>(in.queries.longest, 1));
+  return {.sequences = capacity.sequences,
+          .longest = capacity.rows,
           .heads = c.heads,
           .kv_heads = c.kv_heads,
           .head_size = c.head_size,

@@ -115,14 +115,11 @@ bool update(cudaGraphExec_t ready, cudaGraph_t graph) {
   return true;
 }
 
-int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
 }  // namespace
 
 void StepGraphs::run(int64_t sequences, int64_t rows, const std::function<void()>& step) {
-  constexpr int64_t kSequences = 16, kRows = 256;
   if (!graphs_on || !device_.is_gpu() || recording) return step();
-  auto [found, is_new] = graphs_.try_emplace({round_up(sequences, kSequences), round_up(rows, kRows)});
+  auto [found, is_new] = graphs_.try_emplace(capacity_for(sequences, rows));
   if (is_new) {
     found->second = std::make_unique<Graph>();
     ++counts_.direct;

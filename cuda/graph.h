@@ -1,7 +1,7 @@
 // Steps as CUDA graphs: what a step would launch one by one is recorded and launched as one.
 //
 // A step's arguments change (lengths, random keys, places in memory), so it is recorded each time; a graph is made ready
-// for launching once for each capacity (sequences to 16, rows to 256) and then only gets the new arguments, which takes a
+// for launching once for each capacity (cuda/capacity.h) and then only gets the new arguments, which takes a
 // fraction of the time that the launches would. Recorded and launched one by one a step does the same, bit for bit.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "core/view.h"
+#include "cuda/capacity.h"
 
 namespace cambium::gpu {
 
@@ -38,7 +39,7 @@ class StepGraphs {
 
   Device device_;
   Counts counts_;
-  std::map<std::pair<int64_t, int64_t>, std::unique_ptr<Graph>> graphs_;  // by capacity
+  std::map<Capacity, std::unique_ptr<Graph>> graphs_;
   std::unique_ptr<State> state_;
 };
 
