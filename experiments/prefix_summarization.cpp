@@ -6,16 +6,6 @@ using namespace cambium;
 
 namespace {
 
-const std::vector<TuningMethod> kMethods = {
-    {.name = "zero-shot"},
-    {.name = "prompt", .tuner = "prompt", .options = {{"length", "20"}, {"init", "text"}}},
-    {.name = "prefix", .tuner = "prefix", .options = {{"length", "10"}, {"init", "words"}}},
-    {.name = "adapter", .tuner = "adapter"},
-    {.name = "lora", .tuner = "lora"},
-    {.name = "top_layers", .tuner = "top_layers", .extra = true},
-    {.name = "full", .tuner = "full", .extra = true},
-};
-
 // Li & Liang, Table 5 and the README of their code. They give no settings for fine-tuning on XSum: those of E2E are here.
 const std::vector<TuningMethod> kPaperMethods = {
     {.name = "zero-shot"},
@@ -25,8 +15,7 @@ const std::vector<TuningMethod> kPaperMethods = {
 
 TuningPreset smoke_preset() {
   TuningPreset p{.name = kSmokePreset, .description = "all seven methods on a tiny random model, in seconds: does everything work?", .model = kSmokeSeq2seq,
-                 .tasks = {"scitldr"}, .methods = kMethods, .examples = 4, .inputs = 3};
-  for (TuningMethod& m : p.methods) m.extra = false;
+                 .tasks = {"scitldr"}, .methods = without_extra(all_methods()), .examples = 4, .inputs = 3};
   p.train.schedule = "linear", p.train.epochs = 1, p.train.batch_size = 2;
   p.generation = {.max_new_tokens = 8, .batch_size = 4};
   return p;
@@ -34,7 +23,7 @@ TuningPreset smoke_preset() {
 
 TuningPreset quickstart_preset() {
   TuningPreset p{.name = "quickstart", .description = "flan-t5-small on SciTLDR, 160 examples, 3 epochs, 50 inputs: about half an hour on 2 slow cores", .model = "flan-t5-small",
-                 .tasks = {"scitldr"}, .methods = kMethods, .examples = 160, .inputs = 50};
+                 .tasks = {"scitldr"}, .methods = all_methods(), .examples = 160, .inputs = 50};
   p.train.schedule = "linear";
   p.generation = {.max_new_tokens = 48, .batch_size = 25};
   return p;
@@ -45,8 +34,7 @@ void decode_as_in_the_paper(TuningPreset& p) { p.generation = {.max_new_tokens =
 
 TuningPreset cpu_preset() {
   TuningPreset p{.name = "cpu", .description = "flan-t5-small on SciTLDR, 800 examples, 3 epochs, beam 6, 200 inputs: hours on 2 cores", .model = "flan-t5-small",
-                 .tasks = {"scitldr"}, .methods = kMethods, .examples = 800, .inputs = 200};
-  for (TuningMethod& m : p.methods) m.extra = false;
+                 .tasks = {"scitldr"}, .methods = without_extra(all_methods()), .examples = 800, .inputs = 200};
   p.train.schedule = "linear", p.train.save_every = 100;
   decode_as_in_the_paper(p);
   return p;

@@ -6,18 +6,6 @@ using namespace cambium;
 
 namespace {
 
-// A prompt starts from the task's words, a prefix from the keys and values of such words: random starts cost both
-// dearly on few examples.
-const std::vector<TuningMethod> kMethods = {
-    {.name = "zero-shot"},
-    {.name = "prompt", .tuner = "prompt", .options = {{"length", "20"}, {"init", "text"}}},
-    {.name = "prefix", .tuner = "prefix", .options = {{"length", "10"}, {"init", "words"}}},
-    {.name = "adapter", .tuner = "adapter"},
-    {.name = "lora", .tuner = "lora"},
-    {.name = "top_layers", .tuner = "top_layers", .extra = true},
-    {.name = "full", .tuner = "full", .extra = true},
-};
-
 void as_hu_et_al(TrainOptions& t) {
   t.optimizer_options.weight_decay = 0.01, t.warmup = "500", t.label_smoothing = 0.1f;
 }
@@ -35,8 +23,7 @@ const std::vector<TuningMethod> kPaperMethods = {
 
 TuningPreset smoke_preset() {
   TuningPreset p{.name = kSmokePreset, .description = "all seven methods on a tiny random model, in seconds: does everything work?", .model = kSmokeDecoder,
-                 .tasks = {"e2e"}, .methods = kMethods, .examples = 16, .inputs = 6};
-  for (TuningMethod& m : p.methods) m.extra = false;
+                 .tasks = {"e2e"}, .methods = without_extra(all_methods()), .examples = 16, .inputs = 6};
   p.train.schedule = "linear", p.train.epochs = 1;
   p.generation = {.max_new_tokens = 12, .batch_size = 25};
   return p;
@@ -44,7 +31,7 @@ TuningPreset smoke_preset() {
 
 TuningPreset quickstart_preset() {
   TuningPreset p{.name = "quickstart", .description = "smollm2-135m, 500 examples, 3 epochs, 100 inputs: minutes on 2 cores", .model = "smollm2-135m",
-                 .tasks = {"e2e"}, .methods = kMethods, .examples = 500, .inputs = 100};
+                 .tasks = {"e2e"}, .methods = all_methods(), .examples = 500, .inputs = 100};
   p.train.schedule = "linear";
   p.generation = {.max_new_tokens = 80, .batch_size = 50};
   return p;
@@ -58,8 +45,7 @@ void decode_as_in_the_paper(TuningPreset& p) {
 
 TuningPreset cpu_preset() {
   TuningPreset p{.name = "cpu", .description = "smollm2-135m, 2000 examples, 5 epochs, beam 5, all test inputs: 1 to 2 hours on 2 cores", .model = "smollm2-135m",
-                 .tasks = {"e2e"}, .methods = kMethods, .examples = 2000};
-  for (TuningMethod& m : p.methods) m.extra = false;
+                 .tasks = {"e2e"}, .methods = without_extra(all_methods()), .examples = 2000};
   p.train.schedule = "linear", p.train.epochs = 5, p.train.save_every = 500;
   decode_as_in_the_paper(p);
   return p;
@@ -68,7 +54,6 @@ TuningPreset cpu_preset() {
 TuningPreset paper_preset() {
   TuningPreset p{.name = "paper", .description = "the paper's protocol on GPT-2 medium (--model openai-community/gpt2-large: large), 3 seeds: for a GPU",
                  .model = "openai-community/gpt2-medium", .tasks = {"e2e"}, .methods = kPaperMethods, .seeds = 3};
-  for (TuningMethod& m : p.methods) m.extra = false;
   p.train.schedule = "linear", p.train.save_every = 1000;
   decode_as_in_the_paper(p);
   p.notes = {"All rows are decoded as Li & Liang do it; Hu et al. use beam 10, length penalty 0.9 and no repeated 4-grams for LoRA.",

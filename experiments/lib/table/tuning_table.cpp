@@ -9,9 +9,9 @@ namespace cambium {
 namespace {
 
 std::string names_of(const auto& all) {
-  std::string names;
-  for (const auto& one : all) names += (names.empty() ? "" : ", ") + one.name;
-  return names;
+  std::vector<std::string> names;
+  for (const auto& one : all) names.push_back(one.name);
+  return listed(names);
 }
 
 class TuningExperiment : public Experiment {
@@ -112,6 +112,23 @@ class TuningExperiment : public Experiment {
 };
 
 }  // namespace
+
+std::vector<TuningMethod> all_methods() {
+  return {
+      {.name = "zero-shot"},
+      {.name = "prompt", .tuner = "prompt", .options = {{"length", "20"}, {"init", "text"}}},
+      {.name = "prefix", .tuner = "prefix", .options = {{"length", "10"}, {"init", "words"}}},
+      {.name = "adapter", .tuner = "adapter"},
+      {.name = "lora", .tuner = "lora"},
+      {.name = "top_layers", .tuner = "top_layers", .extra = true},
+      {.name = "full", .tuner = "full", .extra = true},
+  };
+}
+
+std::vector<TuningMethod> without_extra(std::vector<TuningMethod> methods) {
+  for (TuningMethod& m : methods) m.extra = false;
+  return methods;
+}
 
 std::unique_ptr<Experiment> make_tuning_experiment(TuningTable table) { return std::make_unique<TuningExperiment>(std::move(table)); }
 

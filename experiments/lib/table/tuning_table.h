@@ -23,6 +23,12 @@ struct TuningMethod {
   bool extra = false;  // only with --methods all, or by its name
 };
 
+// The rows of presets that follow no paper: the model as it is, and every tuner. A prompt starts from the task's words, a prefix from the
+// keys and values of such words: random starts cost both dearly on few examples. top_layers and full are extra.
+std::vector<TuningMethod> all_methods();
+// The same rows, none of them extra.
+std::vector<TuningMethod> without_extra(std::vector<TuningMethod>);
+
 // The name of the preset that needs no download: its model is one of smoke_model.h, of random weights, made on the spot.
 inline constexpr const char* kSmokePreset = "smoke";
 
