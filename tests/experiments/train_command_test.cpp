@@ -222,7 +222,7 @@ TEST_F(TrainCommand, KilledAndResumedHasTheSameBits) {
   EXPECT_EQ(log("killed").size(), 300u);
 }
 
-TEST_F(TrainCommand, LongKilledHundredsOfTimes) {
+TEST_F(TrainCommand, KilledHundredsOfTimesLong) {
   for (int round = 0; round < 10; ++round) {
     const std::vector<std::string> more{"--steps", "200", "--save-every", "3", "--dropout", "0.1", "--seed", std::to_string(round)};
     auto resumed = more;

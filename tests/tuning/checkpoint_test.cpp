@@ -183,7 +183,7 @@ void expect_damage_is_seen(const std::string& bytes, const std::string& copy, si
 }
 
 TEST_F(SavedLora, DamageIsSeen) { expect_damage_is_seen(read_text_file(path), folder / "damaged.h5", 520, 997); }
-TEST_F(SavedLora, LongDamageIsSeen) { expect_damage_is_seen(read_text_file(path), folder / "damaged.h5", 512, 1); }
+TEST_F(SavedLora, DamageIsSeenLong) { expect_damage_is_seen(read_text_file(path), folder / "damaged.h5", 512, 1); }
 
 TEST_F(SavedLora, FullDiskLeavesTheOldFile) {
   const std::string before = read_text_file(path);
