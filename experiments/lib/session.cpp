@@ -79,19 +79,24 @@ DType weight_type_of(const CommonOptions& common, Device device) {
   return device.is_gpu() || cpu::multiplies_bf16() ? DType::bf16 : DType::f32;
 }
 
-void choose_attention(const CommonOptions& common, const ModelConfig& config, DType dtype, Device device) {
-  if (common.attention == "own") return gpu::prefer_own_attention();
+std::string choose_attention(const CommonOptions& common, const ModelConfig& config, DType dtype, Device device) {
+  if (common.attention == "own") {
+    gpu::prefer_own_attention();
+    return "own";
+  }
   check_input(device.is_gpu(), "--attention cudnn needs a GPU: give --device gpu, or leave it out");
   check_input(gpu::knows_cudnn(), "--attention cudnn: this build has no cuDNN\nInstall the headers of cuDNN 9.8 or later and build again, or leave it out");
   const bool biased = config.positions == PositionKind::relative;
   if (dtype != DType::bf16 || biased) {
     gpu::prefer_own_attention();
-    return Progress::say(text("note: attention stays with our own kernels: cuDNN's has no ", biased ? "bias by distance" : "float32"));
+    Progress::say(text("note: attention stays with our own kernels: cuDNN's has no ", biased ? "bias by distance" : "float32"));
+    return "own";
   }
   const bool decoder = config.decoder.layers > 0;
   const StackShape& shape = decoder ? config.decoder : config.encoder;
-  gpu::prefer_cudnn_attention(device, {.heads = int(shape.heads), .kv_heads = int(shape.kv_heads), .head_size = int(shape.head_size),
-                                       .scale = config.score_scale(shape, 0), .causal = decoder});
+  const AttentionConfig attention{.heads = int(shape.heads), .kv_heads = int(shape.kv_heads), .head_size = int(shape.head_size),
+                                  .scale = config.score_scale(shape, 0), .causal = decoder};
+  return gpu::prefer_cudnn_attention(device, attention) ? "cudnn" : "own";
 }
 
 const Tokenizer& Session::require_tokenizer() const {
@@ -139,7 +144,7 @@ Session open_session(const std::string& model, const CommonOptions& common, bool
   const DType dtype = weight_type_of(common, device);
   session.identity = {model, hash ? session.source->hash() : "", to_json(session.source->config()), std::string(name_of(dtype))};
   if (weights) {
-    choose_attention(common, session.source->config(), dtype, device);
+    session.attention = choose_attention(common, session.source->config(), dtype, device);
     session.model = load_model(*session.source, dtype, device);
   }
   return session;

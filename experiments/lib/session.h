@@ -26,14 +26,15 @@ struct CommonOptions {
 void apply(const CommonOptions&);
 Device device_of(const CommonOptions&);
 DType weight_type_of(const CommonOptions&, Device);
-// --attention takes effect for models like this one. Call before the first step.
-void choose_attention(const CommonOptions&, const ModelConfig&, DType, Device);
+// --attention takes effect for models like this one. Call before the first step. Returns whose it is: own or cudnn.
+std::string choose_attention(const CommonOptions&, const ModelConfig&, DType, Device);
 
 struct Session {
   std::unique_ptr<ModelSource> source;
   std::unique_ptr<Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;  // none where the model has no tokenizer files
   BaseIdentity identity;
+  std::string attention = "own";  // whose kernels compute it: choose_attention's answer
 
   const Tokenizer& require_tokenizer() const;
   // What tuners need for initial values.

@@ -58,6 +58,8 @@ std::string run_config(const Session& session, const TrainRun& run, const TrainD
                  {"shuffle", t.shuffle}, {"label_smoothing", t.label_smoothing}, {"z_loss", t.z_loss}, {"words", run.words}, {"labels", run.labels},
                  {"data", data_hash(data)}, {"objective", data.objective->description()},
                  {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
+  // Another library's attention sums in another order: a run that goes on must not change it.
+  if (session.attention != "own") config["attention"] = session.attention;
   return config.dump();
 }
 

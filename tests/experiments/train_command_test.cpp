@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "core/random.h"
+#include "experiments/lib/train_run.h"
 #include "tests/support/command.h"
 #include "tuning/checkpoint.h"
 
@@ -272,6 +273,17 @@ TEST_F(TrainCommand, OneProcessARun) {
   EXPECT_EQ(second.code, 2) << second.err;
   EXPECT_NE(second.err.find("another process"), std::string::npos) << second.err;
   EXPECT_TRUE(first.running());
+}
+
+// cuDNN sums in another order than our kernels, so a run that goes on must not change whose attention it uses.
+TEST(RunConfiguration, NamesAttentionThatIsNotOurs) {
+  Session session;
+  const json own = json::parse(run_config(session, {}, {}));
+  session.attention = "cudnn";
+  json cudnn = json::parse(run_config(session, {}, {}));
+  EXPECT_EQ(cudnn.at("attention"), "cudnn");
+  cudnn.erase("attention");
+  EXPECT_EQ(cudnn, own);  // runs from before there was a choice go on
 }
 
 }  // namespace

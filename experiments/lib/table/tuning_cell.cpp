@@ -99,6 +99,7 @@ std::string TuningSetting::describe(const std::string& experiment, const TuningM
   json j = {{"experiment", experiment}, {"preset", preset.name}, {"model", preset.model}, {"task", task}, {"data", data}, {"seed", seed},
             {"dtype", name_of(weight_type_of(common, device))}, {"device", device.is_gpu() ? "gpu" : "cpu"}, {"inputs", preset.inputs},
             {"split", preset.split == Split::test ? "test" : "dev"}, {"generation", generation_json(preset)}, {"method", method.name}};
+  if (common.attention != "own") j["attention"] = common.attention;
   if (preset.decision != Decision::automatic) j["decision"] = int(preset.decision);
   if (!method.tuner.empty()) {
     const TrainOptions t = train_options(method, seed);
