@@ -169,7 +169,8 @@ void save_hdf5(const ModelConfig& config, const Values& values, const std::map<s
   file.commit();
 }
 
-void save_directory(const ModelConfig& config, const Values& values, const std::map<std::string, std::string>& tokenizer, const std::string& path) {
+void save_directory(const ModelConfig& config, const Values& values, const std::map<std::string, std::string>& tokenizer, const std::string& path,
+                    DType type) {
   check_input(!file_exists(path) || (is_directory(path) && list_directory(path).empty()), path, " is there and not empty; give a new directory");
   // Everything goes beside the place first: a directory that is there is whole.
   const std::string name = fs::path(path).lexically_normal().string(), parent = fs::path(name.ends_with("/") ? name.substr(0, name.size() - 1) : name).parent_path().string();
@@ -179,12 +180,13 @@ void save_directory(const ModelConfig& config, const Values& values, const std::
   make_directories(inside);
   std::map<std::string, Tensor> tensors;
   for (const NameRule& rule : huggingface_names(config)) {
-    const Tensor value = values(rule.ours);
-    tensors[rule.foreign] = rule.relayout == Relayout::transpose && value.shape().rank() == 2 ? transposed(value) : value;
-    if (rule.foreign == "final_logits_bias") tensors[rule.foreign] = value.reshape({1, value.size()});
+    Tensor value = values(rule.ours);
+    if (rule.relayout == Relayout::transpose && value.shape().rank() == 2) value = transposed(value);
+    if (rule.foreign == "final_logits_bias") value = value.reshape({1, value.size()});
+    tensors[rule.foreign] = value.to(type);
   }
   write_safetensors(inside + "/model.safetensors", tensors, {{"format", "pt"}});
-  write_file(inside + "/config.json", huggingface_config(config));
+  write_file(inside + "/config.json", huggingface_config(config, type));
   if (!config.eos.empty()) write_file(inside + "/generation_config.json", ordered_json{{"eos_token_id", config.eos}}.dump(2) + "\n");
   for (const auto& [file, contents] : tokenizer) write_file(inside + "/" + file, contents);
   sync_directory(inside);
@@ -194,12 +196,12 @@ void save_directory(const ModelConfig& config, const Values& values, const std::
 
 }  // namespace
 
-std::string huggingface_config(const ModelConfig& c) {
+std::string huggingface_config(const ModelConfig& c, DType type) {
   ordered_json j;
   j["model_type"] = c.family;
   j["vocab_size"] = c.vocabulary;
   j["tie_word_embeddings"] = c.tied_head;
-  j["torch_dtype"] = "float32";
+  j["torch_dtype"] = type == DType::bf16 ? "bfloat16" : "float32";
   if (c.bos) j["bos_token_id"] = *c.bos;
   if (c.pad) j["pad_token_id"] = *c.pad;
   if (c.decoder_start) j["decoder_start_token_id"] = *c.decoder_start;
@@ -215,10 +217,10 @@ std::string huggingface_config(const ModelConfig& c) {
   return j.dump(2) + "\n";
 }
 
-void save_model(const ModelConfig& config, const Values& values, const std::string& tokenizer_path, const std::string& path) {
+void save_model(const ModelConfig& config, const Values& values, const std::string& tokenizer_path, const std::string& path, DType type) {
   const auto tokenizer = tokenizer_files(tokenizer_path);
   if (path.ends_with(".h5")) save_hdf5(config, values, tokenizer, path);
-  else save_directory(config, values, tokenizer, path);
+  else save_directory(config, values, tokenizer, path, type);
 }
 
 }  // namespace cambium

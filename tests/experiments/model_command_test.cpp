@@ -1,4 +1,5 @@
 // cambium inspect, convert, merge, bench, fetch and --help.
+#include "models/files/weights.h"
 #include "models/load.h"
 #include "tests/support/command.h"
 
@@ -137,6 +138,21 @@ TEST_F(ModelCommand, ConvertsThereAndBack) {
   }
   bad({"convert", folder / "nothing", folder / "out.h5"}, {"nothing"});
   bad({"convert", gpt2, folder / "gpt2"}, {"not empty"});
+}
+
+TEST_F(ModelCommand, ConvertsToBfloat16) {
+  for (const char* name : {"gpt2", "t5", "bart"}) {
+    const std::string model = golden_path(std::string("models/") + name), half = folder / name + "-half";
+    good({"convert", model, half, "--dtype", "bf16", "--quiet"});
+    const auto from = ModelSource::open(model), to = ModelSource::open(half);
+    Model shapes(from->config(), DType::f32, Device::cpu());
+    for (const NamedParameter& p : shapes.parameters())
+      EXPECT_TRUE(same_bits(to->read(p.name).to(DType::f32), from->read(p.name).to(DType::bf16).to(DType::f32))) << p.name;
+    const auto file = open_weights(half);
+    for (const auto& [tensor, entry] : file->entries()) EXPECT_EQ(entry.type, "BF16") << tensor;
+    EXPECT_EQ(json::parse(read_text_file(half + "/config.json")).at("torch_dtype"), "bfloat16");
+  }
+  bad({"convert", gpt2, folder / "half.h5", "--dtype", "bf16"}, {"bf16", "float32"});
 }
 
 TEST_F(ModelCommand, BenchPrintsItsFigures) {

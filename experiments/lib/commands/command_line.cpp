@@ -176,7 +176,7 @@ void add_rest(Commands& commands) {
   }
   {
     auto [c, o] = commands.add<ConvertOptions>("convert", "A model from one form to another", run_convert);
-    c->footer("  cambium convert model.gguf model.h5\n  cambium convert model.h5 huggingface-directory");
+    c->footer("  cambium convert model.gguf model.h5\n  cambium convert model.h5 huggingface-directory\n  cambium convert model.gguf half-the-size --dtype bf16");
     c->add_option("input", o->input, kModelHelp)->required();
     c->add_option("output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
   }

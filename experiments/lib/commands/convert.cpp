@@ -28,10 +28,13 @@ std::vector<Sequence> sample_sequences(const ModelConfig& config) {
 
 }  // namespace
 
-int run_convert(const CommonOptions&, const ConvertOptions& options) {
+int run_convert(const CommonOptions& common, const ConvertOptions& options) {
+  // Whatever this machine would compute in: numbers are rounded only where that was asked for.
+  const DType type = common.dtype.empty() ? DType::f32 : weight_type_of(common, Device::cpu());
+  check_input(type == DType::f32 || !options.output.ends_with(".h5"), "--dtype bf16: .h5 files of ours keep float32; give a directory");
   const std::string path = find_model(options.input);
   const auto source = ModelSource::open(path);
-  save_model(source->config(), [&](const std::string& name) { return source->read(name); }, path, options.output);
+  save_model(source->config(), [&](const std::string& name) { return source->read(name); }, path, options.output, type);
   return 0;
 }
 
