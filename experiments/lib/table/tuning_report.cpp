@@ -68,9 +68,10 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
   ReportTable t{.title = text(definition.title, setting.preset.tasks.size() > 1 || !definition.other_tasks.empty() ? ", " + task.name() : "", ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"), .columns = {{"method", false}}};
   for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, measured});
   for (const char* title : {"trained", "train s", "tok/s", classes ? "answer s" : "decode s", classes ? "texts/s" : "tok/s", "peak MiB"}) t.columns.push_back({title, true, cost});
-  const bool has_published = !definition.published.empty();
-  if (has_published)
-    for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, published});
+  std::vector<ScoreColumn> printed;
+  if (!definition.published.empty())
+    std::copy_if(definition.columns.begin(), definition.columns.end(), std::back_inserter(printed), [](const ScoreColumn& c) { return c.in_papers; });
+  for (const ScoreColumn& c : printed) t.columns.push_back({c.title, true, published});
 
   size_t most_seeds = 0;
   for (const RowResults& r : rows) {
@@ -85,8 +86,8 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
     row.push_back(format_number(mean_of(r.measured(classes ? "texts_per_second" : "decode_tokens_per_second")), 0));
     row.push_back(format_number(peak_mib(r), 0));
     const PublishedRow* p = published_for(definition, r.method.name);
-    for (size_t c = 0; has_published && c < definition.columns.size(); ++c)
-      row.push_back({format_number(p && c < p->values.size() ? p->values[c] : kNan, definition.columns[c].decimals), false, p ? p->source : ""});
+    for (size_t c = 0; c < printed.size(); ++c)
+      row.push_back({format_number(p && c < p->values.size() ? p->values[c] : kNan, printed[c].decimals), false, p ? p->source : ""});
     t.rows.push_back(std::move(row));
   }
   mark_best(t, rows, definition);

@@ -52,6 +52,7 @@ struct ScoreColumn {
   std::string score, title;
   double scale = 1;
   int decimals = 2;
+  bool in_papers = true;  // false: only measured; behind those that papers print
 };
 
 // What a paper prints for a row, in the order of the columns; NaN where it prints nothing. Of one task, or of all.
