@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <sstream>
 #include <thread>
 
 #include "core/progress.h"
@@ -69,17 +70,14 @@ int run_program(const std::vector<std::string>& command, const std::string& log,
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-// The last error that pip printed, else its last line.
+// The last error that pip printed, else its last line. "ERROR: Exception:" is no error but announces a traceback, whose
+// last line has the reason.
 std::string last_words(const std::string& log) {
-  std::string words, line;
-  for (const char c : read_text_file(log) + "\n") {
-    if (c != '\n') {
-      line += c;
-      continue;
-    }
-    if (line.starts_with("ERROR") || (!line.empty() && !words.starts_with("ERROR")))
-      words = line.substr(0, 300);
-    line.clear();
+  std::string words;
+  std::istringstream in(read_text_file(log));
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty() || line.starts_with("WARNING") || line == "ERROR: Exception:") continue;
+    if (line.starts_with("ERROR") || !words.starts_with("ERROR")) words = line.substr(0, 300);
   }
   return words.empty() ? "it said nothing" : words;
 }

