@@ -34,6 +34,9 @@ for shape in gpt2 gpt2-medium smollm2-135m roberta-base t5-small bart-base; do
     "$cambium" bench step --device gpu --shape "$shape" --tuner "$tuner" --batch 16 --length 256 --steps 20 | tee -a "$out/steps.txt"
   done
 done
+for tuner in full lora; do
+  "$cambium" bench step --device gpu --cuda-graphs --shape smollm2-135m --tuner "$tuner" --batch 16 --length 256 --steps 20 | sed 's/^/graphs: /' | tee -a "$out/steps.txt"
+done
 # Against smollm2-135m lora above (it has no dropout), and gpt2-medium below.
 "$cambium" bench step --device gpu --attention cudnn --shape smollm2-135m --tuner lora --batch 16 --length 256 --steps 20 | sed 's/^/cudnn: /' | tee -a "$out/steps.txt"
 for batch in 1 8 64; do

@@ -6,17 +6,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/upload.h"
+
 namespace cambium {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-
-// CAMBIUM_EXACT_MEMORY=1: blocks of a GPU have exactly the size asked for and are given back at once, so that what checks
-// memory accesses (compute-sanitizer, an emulated device) sees the bounds and the end of every tensor.
-bool exact(Device device) {
-  static const char* wanted = std::getenv("CAMBIUM_EXACT_MEMORY");
-  return device.is_gpu() && wanted && wanted[0] == '1';
-}
 
 // Rounds up to 1/8 of the next lower power of two.
 int64_t block_size(int64_t bytes) {
@@ -41,6 +36,11 @@ void system_release(Device device, void* block) {
 }
 
 }  // namespace
+
+bool exact_memory(Device device) {
+  static const char* wanted = std::getenv("CAMBIUM_EXACT_MEMORY");
+  return device.is_gpu() && wanted && wanted[0] == '1';
+}
 
 Allocator& Allocator::of(Device device) {
   // Never destroyed: buffers of static storage may outlive any order of destruction.
@@ -77,7 +77,7 @@ void Allocator::shrink_cache(int64_t kept) {
 
 void* Allocator::allocate(int64_t bytes) {
   CHECK(bytes >= 0, "memory: a negative size");
-  const int64_t least = std::max<int64_t>(bytes, 1), size = exact(device_) ? least : block_size(least);
+  const int64_t least = std::max<int64_t>(bytes, 1), size = exact_memory(device_) ? least : block_size(least);
   std::lock_guard lock(mutex_);
   void* block = take_cached(size);
   if (!block) {
@@ -107,7 +107,7 @@ void Allocator::release(void* block) {
   std::lock_guard lock(mutex_);
   const int64_t size = sizes_.at(block);
   counters_.live -= size;
-  if (exact(device_)) {
+  if (exact_memory(device_)) {
     sizes_.erase(block);
     system_release(device_, block);
     return;

@@ -111,7 +111,14 @@ void Tensor::copy_from(const Tensor& source) const {
 
 Tensor Tensor::to(Device device) const {
   if (!buffer_ || device == this->device()) return *this;
-  Tensor t = empty(shape_, dtype_, device);
+  Tensor t;
+  // Indices are what each step brings along: ids, places, segments.
+  if (dtype_ == DType::i32 && !this->device().is_gpu()) t.buffer_ = gpu::upload_beside(device, raw(), size_t(bytes()));
+  if (t.buffer_) {
+    t.shape_ = shape_, t.dtype_ = dtype_;
+    return t;
+  }
+  t = empty(shape_, dtype_, device);
   t.copy_from(*this);
   return t;
 }

@@ -35,13 +35,22 @@ struct Matrix {
 };
 
 struct Step {
-  float b2, keep2, epsilon1, epsilon2, clip, scale, lr, shrink;
+  float b2, keep2, epsilon1, epsilon2, clip, lr, shrink;
   bool scale_by_parameter;
+  Gate gate;
+  float scale = 1;  // of gradients, once begun
 
   explicit Step(const AdafactorStep& s)
       : b2(float(s.beta2)), keep2(float(1 - s.beta2)), epsilon1(float(s.epsilon1)), epsilon2(float(s.epsilon2)),
-        clip(float(s.clip)), scale(float(s.gradient_scale)), lr(float(s.lr)),
-        shrink(float(1 - s.decay * (s.decay_times_lr ? s.lr : 1))), scale_by_parameter(s.scale_by_parameter) {}
+        clip(float(s.clip)), lr(float(s.lr)),
+        shrink(float(1 - s.decay * (s.decay_times_lr ? s.lr : 1))), scale_by_parameter(s.scale_by_parameter),
+        gate(s.gate) {}
+
+  // False: there is no update.
+  __device__ bool begin() {
+    scale = gate.factor();
+    return !gate.shut();
+  }
 
   __device__ float square(float gradient) const {
     const float g = scale * gradient;
@@ -51,6 +60,7 @@ struct Step {
 
 // first[r] = b2 first[r] + (1 - b2) mean_c (g^2 + epsilon1); a warp a row.
 __global__ void __launch_bounds__(kThreads) row_means_kernel(Step step, Batch<Matrix> batch) {
+  if (!step.begin()) return;
   const int owner = batch.owner(int(blockIdx.x));
   const Matrix t = batch.item[owner];
   const int64_t r = int64_t(int(blockIdx.x) - batch.first[owner]) * kWarps + threadIdx.x / 32;
@@ -64,6 +74,7 @@ __global__ void __launch_bounds__(kThreads) row_means_kernel(Step step, Batch<Ma
 
 // column_sum[b, c] = sum over the rows of block b of g^2 + epsilon1; a thread a column.
 __global__ void __launch_bounds__(kThreads) column_sums_kernel(Step step, Batch<Matrix> batch) {
+  if (!step.begin()) return;
   const int owner = batch.owner(int(blockIdx.x));
   const Matrix t = batch.item[owner];
   const int64_t block = int(blockIdx.x) - batch.first[owner], b = block / t.column_blocks();
@@ -78,6 +89,7 @@ __global__ void __launch_bounds__(kThreads) column_sums_kernel(Step step, Batch<
 
 // second[c] = b2 second[c] + (1 - b2) mean_r (g^2 + epsilon1).
 __global__ void __launch_bounds__(kThreads) column_means_kernel(Step step, Batch<Matrix> batch) {
+  if (!step.begin()) return;
   const int owner = batch.owner(int(blockIdx.x));
   const Matrix t = batch.item[owner];
   const int64_t c = int64_t(int(blockIdx.x) - batch.first[owner]) * kThreads + threadIdx.x;
@@ -120,6 +132,7 @@ __device__ void for_my_updates(const Step& step, const Matrix& t, int64_t piece,
 
 // The squares of update and value; tensors that keep all squares renew them here.
 __global__ void __launch_bounds__(kThreads) squares_kernel(Step step, Batch<Matrix> batch) {
+  if (!step.begin()) return;
   const int owner = batch.owner(int(blockIdx.x));
   const Matrix t = batch.item[owner];
   const int64_t piece = int(blockIdx.x) - batch.first[owner];
@@ -139,6 +152,7 @@ __global__ void __launch_bounds__(kThreads) squares_kernel(Step step, Batch<Matr
 
 // rate = lr / max(1, rms(u) / clip), times max(epsilon2, rms(p)) if scaled by the parameter; a block a matrix.
 __global__ void __launch_bounds__(kThreads) rate_kernel(Step step, Batch<Matrix> batch) {
+  if (!step.begin()) return;
   const Matrix t = batch.item[blockIdx.x];
   float sums[2] = {};
   for (int64_t i = threadIdx.x; i < t.pieces(); i += kThreads) {
@@ -155,6 +169,7 @@ __global__ void __launch_bounds__(kThreads) rate_kernel(Step step, Batch<Matrix>
 
 // p = shrink p - rate g / sqrt(v).
 __global__ void __launch_bounds__(kThreads) apply_kernel(Step step, Batch<Matrix> batch) {
+  if (!step.begin()) return;
   const int owner = batch.owner(int(blockIdx.x));
   const Matrix t = batch.item[owner];
   const float rate = *t.rate;

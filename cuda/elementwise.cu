@@ -53,6 +53,23 @@ struct ScaleOp {
 };
 
 template <class T>
+struct ScaleByOp {
+  Rows<const T> x;
+  const float* factor;
+  Rows<T> y;
+  template <int W>
+  __device__ void at(int64_t n, int64_t d) const {
+    const float f = *factor;
+    if (f == 1 && x.data == y.data) return;
+    float v[W];
+    load(x[n] + d, v);
+#pragma unroll
+    for (int i = 0; i < W; ++i) v[i] *= f;
+    store(y[n] + d, v);
+  }
+};
+
+template <class T>
 struct ScaleColumnsOp {
   Rows<const T> x;
   const float* factor;
@@ -136,6 +153,15 @@ void scale(Stream& stream, ConstView x, double scale, View y) {
     constexpr int W = kPack<T>;
     for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, x, y),
                         ScaleOp<T>{rows_of<T>(x), float(scale), rows_of<T>(y)});
+  });
+}
+
+void scale_by(Stream& stream, ConstView x, ConstView factor, View y) {
+  flatten(x, y);
+  visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
+    constexpr int W = kPack<T>;
+    for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, x, y),
+                        ScaleByOp<T>{rows_of<T>(x), factor.data<float>(), rows_of<T>(y)});
   });
 }
 

@@ -37,6 +37,7 @@ const void* Recording::keep(const void* from, size_t bytes) {
 void Recording::reset() {
   page_ = used_ = 0;
   for (void* block : std::exchange(released_, {})) cudaFree(block);
+  held_.clear();
 }
 
 // ---- graphs ----

@@ -47,6 +47,15 @@ struct Batch {
   }
 };
 
+// What a step's judgement says to its update (core/kernels/optimizer.h).
+struct Gate {
+  const double* value;
+
+  explicit Gate(const ConstView& gate) : value(gate.data<double>()) {}
+  __device__ bool shut() const { return value && value[1] == 0; }
+  __device__ float factor() const { return value ? float(value[0]) : 1.f; }
+};
+
 // Calls run(part) for parts of the list that fit a launch.
 template <class Item, class Run>
 void for_each_part(std::span<const Item> items, const Run& run) {

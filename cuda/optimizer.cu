@@ -1,4 +1,4 @@
-// Optimizer updates and gradient norms on the GPU, for a list of tensors at once. A block does one piece of one
+// Optimizer updates, gradient norms and what these say of a step on the GPU, for a list of tensors at once. A block does one piece of one
 // tensor; sums over tensors go through the pieces' partial sums, which are added in a fixed order.
 #include "core/kernels/optimizer.h"
 
@@ -64,15 +64,15 @@ struct Parameter {
 };
 
 struct AdamWOp {
-  float b1, b2, keep1, keep2, epsilon, scale, shrink, rate, root2;
+  float b1, b2, keep1, keep2, epsilon, shrink, rate, root2;
 
   explicit AdamWOp(const AdamWStep& s)
       : b1(float(s.beta1)), b2(float(s.beta2)), keep1(float(1 - s.beta1)), keep2(float(1 - s.beta2)),
-        epsilon(float(s.epsilon)), scale(float(s.gradient_scale)), shrink(float(1 - s.lr * s.decay)),
+        epsilon(float(s.epsilon)), shrink(float(1 - s.lr * s.decay)),
         rate(float(s.lr / s.correction1)), root2(float(1 / std::sqrt(s.correction2))) {}
 
   template <bool kVector>
-  __device__ void at(const Parameter& t, int64_t i, float (&p)[kWidth]) const {
+  __device__ void at(const Parameter& t, int64_t i, float scale, float (&p)[kWidth]) const {
     float g[kWidth], m[kWidth], v[kWidth];
     load_group<kVector>(t.gradient + i, t.size - i, g);
     load_group<kVector>(t.first + i, t.size - i, m);
@@ -90,14 +90,13 @@ struct AdamWOp {
 };
 
 struct SgdOp {
-  float lr, momentum, scale, shrink;
+  float lr, momentum, shrink;
 
   explicit SgdOp(const SgdStep& s)
-      : lr(float(s.lr)), momentum(float(s.momentum)), scale(float(s.gradient_scale)),
-        shrink(float(1 - s.lr * s.decay)) {}
+      : lr(float(s.lr)), momentum(float(s.momentum)), shrink(float(1 - s.lr * s.decay)) {}
 
   template <bool kVector>
-  __device__ void at(const Parameter& t, int64_t i, float (&p)[kWidth]) const {
+  __device__ void at(const Parameter& t, int64_t i, float scale, float (&p)[kWidth]) const {
     float g[kWidth], m[kWidth] = {};
     load_group<kVector>(t.gradient + i, t.size - i, g);
     if (t.first) load_group<kVector>(t.first + i, t.size - i, m);
@@ -110,23 +109,25 @@ struct SgdOp {
   }
 };
 
-// Op has `template <bool kVector> __device__ void at(const Parameter&, int64_t i, float (&p)[kWidth]) const`, which
-// updates the state of elements i ... i + kWidth - 1 and their values p.
+// Op has `template <bool kVector> __device__ void at(const Parameter&, int64_t i, float scale, float (&p)[kWidth]) const`,
+// which updates the state of elements i ... i + kWidth - 1 and their values p from scale * gradient.
 template <class Op, bool kVector>
-__global__ void __launch_bounds__(kThreads) update_kernel(Op op, Batch<Parameter> batch) {
+__global__ void __launch_bounds__(kThreads) update_kernel(Op op, Gate gate, Batch<Parameter> batch) {
+  if (gate.shut()) return;
+  const float scale = gate.factor();
   const int owner = batch.owner(int(blockIdx.x));
   const Parameter t = batch.item[owner];
   for_my_elements(int(blockIdx.x) - batch.first[owner], t.size, [&](int64_t i) {
     float p[kWidth];
     load_group<kVector>(t.value + i, t.size - i, p);
-    op.template at<kVector>(t, i, p);
+    op.template at<kVector>(t, i, scale, p);
     store_group<kVector>(t.value + i, t.size - i, p);
     if (t.working) store_group<kVector>(t.working + i, t.size - i, p);
   });
 }
 
 template <class Op>
-void update_all(LaunchSite site, const Op& op, std::span<const OptimizerTensor> tensors) {
+void update_all(LaunchSite site, const Op& op, const ConstView& gate, std::span<const OptimizerTensor> tensors) {
   std::vector<Parameter> parameters;
   bool vector = true;
   for (const OptimizerTensor& t : tensors) {
@@ -136,7 +137,7 @@ void update_all(LaunchSite site, const Op& op, std::span<const OptimizerTensor> 
   for_each_part<Parameter>(parameters, [&](std::span<const Parameter> part) {
     const Batch<Parameter> batch(part, [](const Parameter& p) { return ceil_div(p.size, kPiece); });
     launch(vector ? update_kernel<Op, true> : update_kernel<Op, false>, dim3(unsigned(batch.blocks())), dim3(kThreads),
-           0, site, op, batch);
+           0, site, op, Gate(gate), batch);
   });
 }
 
@@ -173,14 +174,40 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) out[blockIdx.x] = sum;
 }
 
+// ---- what a step's numbers say to its update ----
+
+// One block, whose first thread adds in order what all fetch.
+__global__ void __launch_bounds__(kThreads)
+    judge_kernel(double clip, const double* sums, int64_t count, const float* losses, int64_t parts, double* gate, double* report) {
+  __shared__ double fetched[kThreads];
+  const auto finite = [](double v) { return fabs(v) < double(INFINITY); };
+  double loss = 0, total = 0, first = -1;
+  for (int64_t begin = 0; begin < count; begin += kThreads) {
+    const int mine = int(threadIdx.x), some = int(min(count - begin, int64_t(kThreads)));
+    if (mine < some) fetched[mine] = sums[begin + mine];
+    __syncthreads();
+    for (int i = 0; mine == 0 && i < some; ++i) {
+      if (!finite(fetched[i]) && first < 0) first = double(begin + i);
+      total += fetched[i];
+    }
+    __syncthreads();
+  }
+  if (threadIdx.x > 0) return;
+  for (int64_t p = 0; p < parts; ++p) loss += double(losses[p]);
+  const double norm = sqrt(total);
+  gate[0] = clip > 0 && norm > clip ? clip / norm : 1;
+  if (!finite(loss) || first >= 0) gate[1] = 0;
+  report[0] = loss, report[1] = norm, report[2] = first;
+}
+
 }  // namespace
 
 void adamw(Stream& stream, const AdamWStep& step, std::span<const OptimizerTensor> tensors) {
-  update_all(stream, AdamWOp(step), tensors);
+  update_all(stream, AdamWOp(step), step.gate, tensors);
 }
 
 void sgd(Stream& stream, const SgdStep& step, std::span<const OptimizerTensor> tensors) {
-  update_all(stream, SgdOp(step), tensors);
+  update_all(stream, SgdOp(step), step.gate, tensors);
 }
 
 void square_sums(Stream& stream, std::span<const ConstView> tensors, View out) {
@@ -199,6 +226,11 @@ void square_sums(Stream& stream, std::span<const ConstView> tensors, View out) {
     launch(sum_pieces_kernel, dim3(unsigned(part.size())), dim3(kThreads), 0, stream, batch, partial.data(), sums);
     sums += part.size();
   });
+}
+
+void judge_step(Stream& stream, double clip, ConstView sums, ConstView losses, View gate, View report) {
+  launch(judge_kernel, dim3(1), dim3(kThreads), 0, stream, clip, sums.data<double>(), sums.size(), losses.data<float>(),
+         losses.size(), gate.data<double>(), report.data<double>());
 }
 
 }  // namespace cambium::gpu

@@ -19,6 +19,8 @@ class Recording {
   const void* keep(const void* from, size_t bytes);
   // Memory that goes back at reset().
   void release_later(void* block) { released_.push_back(block); }
+  // Something that goes at reset().
+  void hold(std::shared_ptr<void> what) { held_.push_back(std::move(what)); }
   // All that was recorded has run.
   void reset();
   ~Recording() { reset(); }
@@ -27,6 +29,7 @@ class Recording {
   std::vector<std::unique_ptr<PinnedBuffer>> pages_;
   size_t page_ = 0, used_ = 0;
   std::vector<void*> released_;
+  std::vector<std::shared_ptr<void>> held_;
 };
 
 }  // namespace cambium::gpu

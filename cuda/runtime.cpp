@@ -5,13 +5,11 @@
 
 #include <array>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <mutex>
 
 #include "core/kernels/elementwise.h"
 #include "core/tensor.h"
-#include "core/upload.h"
 #include "cuda/check.h"
 #include "cuda/recording.h"
 #include "cuda/testing.h"
@@ -172,57 +170,6 @@ void copy(Stream& s, void* dst, const void* src, size_t bytes) {
   if (bytes == 0) return;
   use(s.device);
   CUDA_CHECK(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, handle_of(s)));
-}
-
-namespace {
-
-// Where small uploads wait for their turn in a stream: two halves, of which one is filled while the other drains.
-class Staging {
- public:
-  static constexpr size_t kHalf = 1 << 20;
-
-  static Staging& of(Device device) {
-    static std::mutex mutex;
-    static auto* all = new std::map<int, Staging>();  // never destroyed: the driver may be gone first
-    std::lock_guard lock(mutex);
-    return all->try_emplace(device.index, device).first->second;
-  }
-
-  explicit Staging(Device device) : halves_{Half(device), Half(device)} {}
-
-  void copy(Stream& s, void* dst, const void* src, size_t bytes) {
-    std::lock_guard lock(mutex_);
-    if (used_ + bytes > kHalf) {
-      halves_[active_].drained.record(s);
-      active_ = 1 - active_, used_ = 0;
-      halves_[active_].drained.synchronize();
-    }
-    char* at = static_cast<char*>(halves_[active_].memory.data()) + used_;
-    std::memcpy(at, src, bytes);
-    used_ += (bytes + 63) / 64 * 64;
-    gpu::copy(s, dst, at, bytes);
-  }
-
- private:
-  struct Half {
-    PinnedBuffer memory{kHalf};
-    Event drained;
-    explicit Half(Device device) : drained(device) {}
-  };
-
-  std::mutex mutex_;
-  std::array<Half, 2> halves_;
-  size_t active_ = 0, used_ = 0;
-};
-
-}  // namespace
-
-void upload(Stream& s, void* dst, const void* src, size_t bytes) {
-  if (bytes == 0) return;
-  if (Recording* recording = Recording::current()) return copy(s, dst, recording->keep(src, bytes), bytes);
-  if (bytes <= Staging::kHalf) return Staging::of(s.device).copy(s, dst, src, bytes);
-  copy(s, dst, src, bytes);
-  synchronize(s);
 }
 
 void fill(Stream& s, void* dst, int byte, size_t bytes) {

@@ -39,13 +39,13 @@ Stream& stream_of(const std::vector<Trained>& trained) { return trained.front().
 AdamWOptimizer::AdamWOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
     : Optimizer(std::move(trained)), options_(options), first_(zeros_like(trained_)), second_(zeros_like(trained_)) {}
 
-void AdamWOptimizer::step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) {
+void AdamWOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
   const AdamWStep step{.lr = lr, .beta1 = options_.beta1, .beta2 = options_.beta2, .epsilon = options_.epsilon,
                        .decay = options_.weight_decay,
                        .correction1 = 1 - std::pow(options_.beta1, double(steps)),
                        .correction2 = 1 - std::pow(options_.beta2, double(steps)),
-                       .gradient_scale = gradient_scale};
+                       .gate = gate};
   DISPATCH(adamw, stream_of(trained_))(stream_of(trained_), step, list(trained_, gradients, first_, second_));
 }
 
@@ -61,9 +61,9 @@ SgdOptimizer::SgdOptimizer(const OptimizerOptions& options, std::vector<Trained>
   if (options_.momentum != 0) momentum_ = zeros_like(trained_);
 }
 
-void SgdOptimizer::step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) {
+void SgdOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
-  const SgdStep step{lr, options_.momentum, options_.weight_decay, gradient_scale};
+  const SgdStep step{lr, options_.momentum, options_.weight_decay, gate};
   DISPATCH(sgd, stream_of(trained_))(stream_of(trained_), step, list(trained_, gradients, momentum_, {}));
 }
 
@@ -79,13 +79,13 @@ AdafactorOptimizer::AdafactorOptimizer(const OptimizerOptions& options, std::vec
   }
 }
 
-void AdafactorOptimizer::step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) {
+void AdafactorOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
   const double t = double(options_.initial_step + steps);
   const AdafactorStep step{.lr = lr, .beta2 = 1 - std::pow(t, -options_.decay_rate), .epsilon1 = options_.epsilon1,
                            .epsilon2 = options_.epsilon2, .clip = options_.clip, .decay = options_.weight_decay,
-                           .gradient_scale = gradient_scale, .scale_by_parameter = options_.scale_by_parameter,
-                           .decay_times_lr = options_.decay_times_lr};
+                           .scale_by_parameter = options_.scale_by_parameter, .decay_times_lr = options_.decay_times_lr,
+                           .gate = gate};
   std::vector<AdafactorTensor> tensors;
   for (size_t i = 0; i < trained_.size(); ++i)
     if (gradients[i])
@@ -108,27 +108,6 @@ std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const Optimiz
   if (name == "sgd") return std::make_unique<SgdOptimizer>(options, std::move(trained));
   if (name == "adafactor") return std::make_unique<AdafactorOptimizer>(options, std::move(trained));
   throw InputError(text("--optimizer ", name, ": there are adamw, adafactor and sgd"));
-}
-
-GradientNorm gradient_norm(const std::vector<Tensor>& gradients) {
-  std::vector<ConstView> views;
-  std::vector<int64_t> number;
-  for (size_t i = 0; i < gradients.size(); ++i)
-    if (gradients[i]) views.push_back(flat(gradients[i])), number.push_back(int64_t(i));
-  if (views.empty()) return {};
-  Stream& stream = gradients[size_t(number.front())].stream();
-  const Tensor sums = Tensor::empty({int64_t(views.size())}, DType::f64, stream.device);
-  DISPATCH(square_sums, stream)(stream, views, sums);
-  const Tensor host = sums.to(Device::cpu());
-  GradientNorm result;
-  double total = 0;
-  for (size_t i = 0; i < views.size(); ++i) {
-    const double sum = host.data<double>()[i];
-    if (!std::isfinite(sum) && result.not_finite < 0) result.not_finite = number[i];
-    total += sum;
-  }
-  result.norm = std::sqrt(total);
-  return result;
 }
 
 Schedule schedule_named(const std::string& name) {

@@ -29,9 +29,10 @@ class Optimizer {
   explicit Optimizer(std::vector<Trained> trained) : trained_(std::move(trained)) {}
   virtual ~Optimizer() = default;
 
-  // One update with the learning rate lr from gradient_scale * gradients, one a trained tensor, in their order; a
-  // tensor without a gradient is left alone.
-  virtual void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) = 0;
+  // One update with the learning rate lr from gradients, one a trained tensor, in their order; a tensor without a
+  // gradient is left alone. gate: the gradients' factor, and whether there is an update at all, on the device
+  // (core/kernels/optimizer.h); none: as they are.
+  virtual void step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) = 0;
   // State tensors under the trained tensor's name and a suffix, for checkpoints; the step counter is `steps`.
   virtual std::vector<std::pair<std::string, Tensor>> state() const = 0;
 
@@ -48,7 +49,7 @@ std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const Optimiz
 class AdamWOptimizer : public Optimizer {
  public:
   AdamWOptimizer(const OptimizerOptions&, std::vector<Trained>);
-  void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) override;
+  void step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) override;
   std::vector<std::pair<std::string, Tensor>> state() const override;
 
  private:
@@ -59,7 +60,7 @@ class AdamWOptimizer : public Optimizer {
 class SgdOptimizer : public Optimizer {
  public:
   SgdOptimizer(const OptimizerOptions&, std::vector<Trained>);
-  void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) override;
+  void step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) override;
   std::vector<std::pair<std::string, Tensor>> state() const override;
 
  private:
@@ -70,20 +71,13 @@ class SgdOptimizer : public Optimizer {
 class AdafactorOptimizer : public Optimizer {
  public:
   AdafactorOptimizer(const OptimizerOptions&, std::vector<Trained>);
-  void step(double lr, double gradient_scale, const std::vector<Tensor>& gradients) override;
+  void step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) override;
   std::vector<std::pair<std::string, Tensor>> state() const override;
 
  private:
   OptimizerOptions options_;
   std::vector<Tensor> rows_, columns_;
 };
-
-// The square root of the sum of all squares, and the first tensor with a value that is not finite (else -1).
-struct GradientNorm {
-  double norm = 0;
-  int64_t not_finite = -1;
-};
-GradientNorm gradient_norm(const std::vector<Tensor>& gradients);
 
 // The learning rate's factor at step 1, 2, ... of `total`: rises linearly over `warmup` steps, then stays (constant),
 // falls linearly to 0 at the end (linear), or as half a cosine (cosine).

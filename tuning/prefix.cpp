@@ -144,7 +144,7 @@ void Prefix::fit_network(Group& g, const Tensor& rows, const TunerContext&) {
     tape.backward(y, difference);
     std::vector<Tensor> gradients;
     for (Parameter* p : parameters) gradients.push_back(pass.gradient(*p));
-    optimizer.step(1e-3, 1, gradients);
+    optimizer.step(1e-3, {}, gradients);
   }
 }
 

@@ -64,7 +64,7 @@ LivenessAudit::LivenessAudit(const TrainedSet& trained, const Tuner& tuner, int6
     : trained_(trained), tuner_(tuner), last_step_(last_step) {}
 
 void LivenessAudit::see(int64_t step, const std::vector<Tensor>& gradients) {
-  if (step > std::max<int64_t>(1, last_step_)) return;
+  if (!watches(step)) return;
   constexpr int64_t kSample = 1 << 20;
   const auto& entries = trained_.entries();
   alive_.resize(entries.size());

@@ -2,6 +2,7 @@
 // chose, and the checks on it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ class LivenessAudit {
  public:
   // last_step: the last watched one; 0: too few are run to see all gradients, so only that they arrive is checked.
   LivenessAudit(const TrainedSet&, const Tuner&, int64_t last_step);
+  bool watches(int64_t step) const { return step <= std::max<int64_t>(1, last_step_); }
   // Throws Error naming the tensors that fail.
   void see(int64_t step, const std::vector<Tensor>& gradients);
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/random.h"
 #include "core/sha256.h"
@@ -38,6 +38,7 @@ void check_options(const TrainOptions& o) {
   };
   positive("--batch-size", o.batch_size), positive("--epochs", o.epochs);
   not_negative("--steps", o.steps), not_negative("--save-every", o.save_every), not_negative("--eval-every", o.eval_every);
+  not_negative("--report-every", o.report_every);
   check_input(o.shards >= 1 && o.shards <= 1 << 20 && (o.shards & (o.shards - 1)) == 0, "--shards ", o.shards, " is no power of two");
   constexpr double kLarge = 1e30;
   within("--lr", o.lr, 0, kLarge), within("--clip", o.clip, 0, kLarge);
@@ -88,7 +89,8 @@ std::string Examples::hash() const {
 Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options)
     : model_(model), tuner_(tuner), trained_(trained), data_(std::move(data)), options_(std::move(options)),
       schedule_(schedule_named(options_.schedule)),
-      optimizer_(make_optimizer(options_.optimizer, options_.optimizer_options, trained.for_optimizer())) {
+      optimizer_(make_optimizer(options_.optimizer, options_.optimizer_options, trained.for_optimizer())),
+      graphs_(model.device()) {
   check_input(!data_.examples.empty(), "there are no examples to train on");
   check_options(options_);
   if (options_.lr == 0) options_.lr = tuner.default_learning_rate();
@@ -137,23 +139,7 @@ std::vector<int32_t> Trainer::batch_at(int64_t step) {
   return {order_.begin() + begin, order_.begin() + std::min(count, begin + options_.batch_size)};
 }
 
-std::vector<Tensor> Trainer::gradients_of(const Batch& batch, int64_t scored, double& loss) {
-  Tape tape;
-  Pass pass(tuner_, tape);
-  pass.recompute = options_.recompute;
-  pass.set_dropout(options_.dropout, options_.seed, uint64_t(step_));
-  trained_.enter(pass);
-  const Model::Loss l = data_.objective->loss(model_, pass, batch, {.gradient_scale = 1 / float(scored), .label_smoothing = options_.label_smoothing,
-                                                  .z_loss = options_.z_loss});
-  const Tensor value = l.sum.value.to(Device::cpu()).to(DType::f64);
-  loss += value.data<double>()[0];
-  if (!l.sum.wants_gradient() || l.scored == 0) return std::vector<Tensor>(trained_.entries().size());
-  const Tensor one = Tensor::of(std::vector<double>{1}).to(l.sum.value.dtype()).to(l.sum.value.device());
-  tape.backward(l.sum, one);
-  return trained_.gradients(pass);
-}
-
-void Trainer::update(const std::vector<int32_t>& numbers, StepReport& report) {
+Batch Trainer::read_batch(const std::vector<int32_t>& numbers) const {
   Batch batch;
   for (const int32_t n : numbers) batch.push_back(data_.examples[n]);
   batch = views(batch, (step_ - 1) / steps_per_epoch_);
@@ -161,28 +147,75 @@ void Trainer::update(const std::vector<int32_t>& numbers, StepReport& report) {
     data_.objective->check(model_, batch);
     model_.check_positions(batch, tuner_);
   }
-  for (const Sequence& s : batch) report.tokens += int64_t(s.ids.size());
-  const int64_t scored = data_.objective->scored(model_, batch);
-  CHECK(scored > 0, "step ", step_, ": no token of the batch is scored");
+  return batch;
+}
 
+std::vector<Tensor> Trainer::gradients_of_shard(const Batch& batch, int64_t scored, const Tensor& loss) {
+  Tape tape;
+  Pass pass(tuner_, tape);
+  pass.recompute = options_.recompute;
+  pass.set_dropout(options_.dropout, options_.seed, uint64_t(step_));
+  trained_.enter(pass);
+  const Model::Loss l = data_.objective->loss(model_, pass, batch, {.gradient_scale = 1 / float(scored), .label_smoothing = options_.label_smoothing,
+                                                  .z_loss = options_.z_loss});
+  loss.copy_from(l.sum.value.reshape({1}));
+  if (!l.sum.wants_gradient() || l.scored == 0) return std::vector<Tensor>(trained_.entries().size());
+  const Tensor one = Tensor::of(std::vector<double>{1}).to(l.sum.value.dtype()).to(l.sum.value.device());
+  tape.backward(l.sum, one);
+  return trained_.gradients(pass);
+}
+
+std::vector<Tensor> Trainer::gradients_of(const Batch& batch, int64_t scored, const Tensor& losses) {
   // Shard s takes the sequences [s n / S, (s + 1) n / S).
   GradientTree tree;
   const int64_t n = int64_t(batch.size()), S = options_.shards;
   for (int64_t s = 0; s < S; ++s) {
     const Batch shard(batch.begin() + s * n / S, batch.begin() + (s + 1) * n / S);
-    tree.add(shard.empty() ? std::vector<Tensor>(trained_.entries().size()) : gradients_of(shard, scored, report.loss));
+    tree.add(shard.empty() ? std::vector<Tensor>(trained_.entries().size()) : gradients_of_shard(shard, scored, losses.rows(s, s + 1)));
   }
-  const std::vector<Tensor> gradients = tree.total();
-  const GradientNorm norm = gradient_norm(gradients);
-  CHECK(std::isfinite(report.loss) && norm.not_finite < 0, "step ", step_, ": the loss is ", std::isnan(report.loss) ? std::fabs(report.loss) : report.loss, ", the gradient of ",
-        norm.not_finite < 0 ? "no parameter" : trained_.entries()[size_t(norm.not_finite)].name,
-        " is not finite; stopped before the update.\nThe last checkpoint is as it was; a lower --lr or --clip may help");
-  if (audit_) audit_->see(step_, gradients);
+  return tree.total();
+}
 
-  report.gradient_norm = norm.norm;
-  report.lr = options_.lr * schedule_factor(schedule_, step_, warmup_, total_steps_);
-  const bool clips = options_.clip > 0 && norm.norm > options_.clip;
-  optimizer_->step(report.lr, clips ? options_.clip / norm.norm : 1, gradients);
+std::vector<Tensor> Trainer::update(const Batch& batch) {
+  StepReport step{.step = step_, .steps = total_steps_, .lr = options_.lr * schedule_factor(schedule_, step_, warmup_, total_steps_)};
+  int64_t rows = 0;
+  for (const Sequence& s : batch) step.tokens += int64_t(s.ids.size()), rows += int64_t(s.ids.size() + s.labels.size());
+  const int64_t scored = data_.objective->scored(model_, batch);
+  CHECK(scored > 0, "step ", step_, ": no token of the batch is scored");
+  std::vector<Tensor> gradients;
+  graphs_.run(int64_t(batch.size()), rows, [&] {
+    const Tensor losses = Tensor::zeros({options_.shards}, accumulator(model_.weight_type()), model_.device());
+    gradients = gradients_of(batch, scored, losses);
+    log_->add(losses, gradients, options_.clip);
+    optimizer_->step(step.lr, log_->gate(), gradients);
+  });
+  pending_.push_back(step);
+  if (!is_watched()) gradients.clear();
+  return gradients;
+}
+
+int64_t Trainer::report_every() const {
+  constexpr int64_t kOnGpu = 10;
+  return options_.report_every ? options_.report_every : model_.device().is_gpu() ? kOnGpu : 1;
+}
+
+void Trainer::report(TrainListener& listener) {
+  std::vector<StepReport> steps = std::exchange(pending_, {});
+  if (steps.empty()) return;
+  const std::vector<StepFacts> facts = log_->take();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - pending_since_).count();
+  int64_t tokens = 0;
+  for (const StepReport& r : steps) tokens += r.tokens;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    StepReport& r = steps[i];
+    r.loss = facts[i].loss, r.gradient_norm = facts[i].gradient.norm, r.tokens_per_second = double(tokens) / seconds;
+    if (!facts[i].finite()) step_ = r.step, optimizer_->steps = r.step - 1;  // later steps changed nothing
+    const int64_t bad = facts[i].gradient.not_finite;
+    CHECK(facts[i].finite(), "step ", r.step, ": the loss is ", std::isnan(r.loss) ? std::fabs(r.loss) : r.loss, ", the gradient of ",
+          bad < 0 ? "no parameter" : trained_.entries()[size_t(bad)].name,
+          " is not finite; stopped before the update.\nThe last checkpoint is as it was; a lower --lr or --clip may help");
+    listener.on_step(r);
+  }
 }
 
 double Trainer::evaluate() {
@@ -209,21 +242,20 @@ void Trainer::check_values() const {
 }
 
 TrainEnd Trainer::run(TrainListener& listener) {
-  using Clock = std::chrono::steady_clock;
   const uint64_t frozen = frozen_checksum(model_, trained_);
+  log_.emplace(model_.device(), report_every());
   while (step_ < total_steps_) {
+    if (pending_.empty()) pending_since_ = std::chrono::steady_clock::now();
     ++step_;
-    StepReport report{.step = step_, .steps = total_steps_};
-    const auto start = Clock::now();
-    update(batch_at(step_), report);
-    report.tokens_per_second = double(report.tokens) / std::chrono::duration<double>(Clock::now() - start).count();
-    listener.on_step(report);
+    const std::vector<Tensor> gradients = update(read_batch(batch_at(step_)));
+    if (is_watched() || int64_t(pending_.size()) == report_every()) report(listener);
+    if (is_watched()) audit_->see(step_, gradients);
 
     const bool last = step_ == total_steps_;
     const bool evaluates = !data_.dev.empty() && (last || step_ % (options_.eval_every ? options_.eval_every : steps_per_epoch_) == 0);
     const bool stops = stop_signal() != 0 && !last;
     const bool saves = last || stops || (options_.save_every && step_ % options_.save_every == 0);
-    if (evaluates || saves) check_values();
+    if (evaluates || saves) report(listener), check_values();
     if (evaluates) {
       const double loss = evaluate();
       CHECK(std::isfinite(loss), "step ", step_, ": the loss of the dev set is ", loss, "; nothing is saved");

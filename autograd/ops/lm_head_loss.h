@@ -47,15 +47,13 @@ struct LmHeadLoss {
     return loss;
   }
 
-  // dy is a number; it is 1 unless losses are weighted.
+  // dy is a number, 1 unless losses are weighted; it is read on the device, so that no step waits for it.
   void backward(const Saved& saved, Tensor dy, Grads<3> grads) const {
     const Tensor gradients[] = {saved.dx, saved.dweight, saved.dbias};
-    const Tensor host = dy.to(Device::cpu()).to(DType::f64);
-    const double factor = host.data<double>()[0];
     for (int input = 0; input < 3; ++input) {
       if (!grads.needs(input)) continue;
       const Tensor& g = gradients[input];
-      if (factor != 1) DISPATCH(scale, g.stream())(g.stream(), g, factor, g);
+      DISPATCH(scale_by, g.stream())(g.stream(), g, dy, g);
       grads.add(input, g);
     }
   }

@@ -57,6 +57,11 @@ void scale(Stream&, ConstView x, double scale, View y) {
   });
 }
 
+void scale_by(Stream& stream, ConstView x, ConstView factor, View y) {
+  const double f = factor.dtype() == DType::f64 ? *factor.data<double>() : double(*factor.data<float>());
+  if (f != 1 || x.pointer != y.pointer) scale(stream, x, f, y);
+}
+
 void scale_columns(Stream&, ConstView x, ConstView factor, View y) {
   visit(x.dtype(), [&]<class T>(Type<T>) {
     const Wide<T>* f = factor.data<Wide<T>>();

@@ -45,12 +45,16 @@ void refresh_working(const OptimizerTensor& t, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) w[i] = bfloat16(p[i]);
 }
 
+bool is_shut(const ConstView& gate) { return gate && gate.data<double>()[1] == 0; }
+double factor_of(const ConstView& gate) { return gate ? gate.data<double>()[0] : 1; }
+
 }  // namespace
 
 void adamw(Stream&, const AdamWStep& step, std::span<const OptimizerTensor> tensors) {
+  if (is_shut(step.gate)) return;
   for_each_piece(tensors, [&]<class F>(const OptimizerTensor& t, int64_t begin, int64_t end, Type<F>) {
     const F b1 = F(step.beta1), b2 = F(step.beta2), epsilon = F(step.epsilon);
-    const F keep1 = F(1 - step.beta1), keep2 = F(1 - step.beta2), scale = F(step.gradient_scale);
+    const F keep1 = F(1 - step.beta1), keep2 = F(1 - step.beta2), scale = F(factor_of(step.gate));
     const F shrink = F(1 - step.lr * step.decay), rate = F(step.lr / step.correction1);
     const F root2 = F(1 / std::sqrt(step.correction2));
     F *p = t.value.data<F>(), *m = t.first.data<F>(), *v = t.second.data<F>();
@@ -66,8 +70,9 @@ void adamw(Stream&, const AdamWStep& step, std::span<const OptimizerTensor> tens
 }
 
 void sgd(Stream&, const SgdStep& step, std::span<const OptimizerTensor> tensors) {
+  if (is_shut(step.gate)) return;
   for_each_piece(tensors, [&]<class F>(const OptimizerTensor& t, int64_t begin, int64_t end, Type<F>) {
-    const F lr = F(step.lr), momentum = F(step.momentum), scale = F(step.gradient_scale);
+    const F lr = F(step.lr), momentum = F(step.momentum), scale = F(factor_of(step.gate));
     const F shrink = F(1 - step.lr * step.decay);
     F *p = t.value.data<F>(), *m = t.first.data<F>();
     const F* gradient = t.gradient.data<F>();
@@ -81,12 +86,13 @@ void sgd(Stream&, const SgdStep& step, std::span<const OptimizerTensor> tensors)
 }
 
 void adafactor(Stream&, const AdafactorStep& step, std::span<const AdafactorTensor> tensors) {
+  if (is_shut(step.gate)) return;
   parallel_tasks(int64_t(tensors.size()), [&](int64_t index) {
     const OptimizerTensor& t = tensors[size_t(index)].tensor;
     visit_wide(t.value.dtype(), [&]<class F>(Type<F>) {
       const int64_t R = t.value.rows(), C = t.value.cols(), size = R * C;
       const bool factored = t.second.size() != size;
-      const F b2 = F(step.beta2), keep2 = F(1 - step.beta2), epsilon1 = F(step.epsilon1), scale = F(step.gradient_scale);
+      const F b2 = F(step.beta2), keep2 = F(1 - step.beta2), epsilon1 = F(step.epsilon1), scale = F(factor_of(step.gate));
       F *p = t.value.data<F>(), *row = t.first.data<F>(), *column = t.second.data<F>();
       const F* gradient = t.gradient.data<F>();
       const auto square = [&](int64_t i) { return scale * gradient[i] * scale * gradient[i] + epsilon1; };
@@ -132,6 +138,22 @@ void square_sums(Stream&, std::span<const ConstView> tensors, View out) {
   double* sum = out.data<double>();
   std::fill_n(sum, tensors.size(), 0.0);
   for (size_t i = 0; i < pieces.size(); ++i) sum[pieces[i].tensor] += partial[i];
+}
+
+void judge_step(Stream&, double clip, ConstView sums, ConstView losses, View gate, View report) {
+  double loss = 0, total = 0, first = -1;
+  for (int64_t p = 0; p < losses.size(); ++p)
+    loss += losses.dtype() == DType::f64 ? losses.data<double>()[p] : double(losses.data<float>()[p]);
+  for (int64_t i = 0; i < sums.size(); ++i) {
+    const double sum = sums.data<double>()[i];
+    if (!std::isfinite(sum) && first < 0) first = double(i);
+    total += sum;
+  }
+  const double norm = std::sqrt(total);
+  double *g = gate.data<double>(), *r = report.data<double>();
+  g[0] = clip > 0 && norm > clip ? clip / norm : 1;
+  if (!std::isfinite(loss) || first >= 0) g[1] = 0;
+  r[0] = loss, r[1] = norm, r[2] = first;
 }
 
 }  // namespace cambium::cpu

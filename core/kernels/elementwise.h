@@ -14,6 +14,9 @@ using AddScaled = void(Stream&, ConstView a, ConstView b, float scale, View y);
 // y = scale * x; y may be x.
 using Scale = void(Stream&, ConstView x, double scale, View y);
 
+// y = factor[0] * x; factor [1] in the accumulator type, read where it lies. y may be x, which a factor of 1 leaves alone.
+using ScaleBy = void(Stream&, ConstView x, ConstView factor, View y);
+
 // y[n,d] = x[n,d] * factor[d]; factor [D] in the accumulator type. y may be x.
 using ScaleColumns = void(Stream&, ConstView x, ConstView factor, View y);
 
@@ -26,6 +29,7 @@ namespace cpu {
 Convert convert;
 AddScaled add_scaled;
 Scale scale;
+ScaleBy scale_by;
 ScaleColumns scale_columns;
 ColumnSum column_sum;
 }  // namespace cpu
@@ -34,6 +38,7 @@ namespace gpu {
 Convert convert;
 AddScaled add_scaled;
 Scale scale;
+ScaleBy scale_by;
 ScaleColumns scale_columns;
 ColumnSum column_sum;
 }  // namespace gpu

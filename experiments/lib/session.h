@@ -15,7 +15,7 @@ namespace cambium {
 struct CommonOptions {
   std::string device = "auto";  // auto, cpu, gpu, gpu:1
   std::string attention = "own";  // GPU: whose kernels, own or cudnn
-  bool graphs = false;          // GPU: decoding steps as CUDA graphs
+  bool graphs = false;          // GPU: decoding and training steps as CUDA graphs
   std::string dtype;            // of the frozen base: f32, bf16; empty: bf16 where the hardware multiplies it natively
   int threads = 0;              // 0: all that the process may use
   uint64_t seed = 0;

@@ -6,8 +6,8 @@
 #include "models/decoding.h"
 #include "models/load.h"
 #include "tests/cuda/sides.h"
-#include "tests/support/golden.h"
-#include "tuning/tuner.h"
+#include "tests/support/files.h"
+#include "tests/support/tuning.h"
 
 namespace cambium::testing {
 namespace {
@@ -160,6 +160,96 @@ TEST_P(DecodingGraphs, HaveTheSameBits) {
 
 INSTANTIATE_TEST_SUITE_P(Models, DecodingGraphs, ::testing::Values("gpt2", "llama_gqa", "t5", "bart"),
                          [](const auto& info) { return std::string(info.param); });
+
+// ---- training ----
+
+struct Method {
+  const char *model, *name;
+  OptionMap options;
+  const char* optimizer;
+  DType dtype;
+};
+
+void PrintTo(const Method& m, std::ostream* out) { *out << m.model << " " << m.name; }
+
+// Steps of batches of three lengths, with dropout and another learning rate each.
+struct TrainedRun {
+  Record record;
+  std::vector<Tensor> values;
+  gpu::StepGraphs::Counts counts;
+
+  TrainedRun(const Method& m, bool graphs, int64_t report_every) {
+    const WithGraphs on(graphs);
+    const auto model = open_model(m.model, m.dtype);
+    const auto tuner = make_tuner(m.name, m.options, {.model = *model, .seed = 3});
+    TrainedSet trained(*model, *tuner);
+    Trainer trainer(*model, *tuner, trained, {random_batch(model->config(), {5, 7, 9, 3, 12, 11})},
+                    {.optimizer = m.optimizer, .lr = 0.01, .schedule = "cosine", .clip = 0.5, .batch_size = 2, .steps = 13, .shards = 2,
+                     .dropout = {0.1f, 0.1f, 0.1f, 0.1f}, .seed = 3, .shuffle = false, .report_every = report_every});
+    trainer.run(record);
+    counts = trainer.graph_counts();
+    for (const TrainedSet::Entry& e : trained.entries()) values.push_back(e.value.clone());
+  }
+};
+
+class TrainingGraphs : public ::testing::TestWithParam<Method> {
+ protected:
+  void SetUp() override {
+    if (!gpu::is_real() || gpu::device_count() == 0) GTEST_SKIP() << "no GPU, no graphs";
+  }
+};
+
+TEST_P(TrainingGraphs, HaveTheSameBits) {
+  const TrainedRun direct(GetParam(), false, 1), recorded(GetParam(), true, 0);
+  ASSERT_EQ(direct.record.steps.size(), 13u);
+  EXPECT_EQ(recorded.record.losses(), direct.record.losses());
+  for (size_t i = 0; i < direct.record.steps.size(); ++i) EXPECT_EQ(recorded.record.steps[i].gradient_norm, direct.record.steps[i].gradient_norm) << "step " << i + 1;
+  ASSERT_EQ(recorded.values.size(), direct.values.size());
+  for (size_t i = 0; i < direct.values.size(); ++i) EXPECT_TRUE(same_bits(recorded.values[i], direct.values[i])) << i;
+  EXPECT_EQ(direct.counts.made + direct.counts.updated, 0);
+  EXPECT_EQ(recorded.counts.direct, 1);
+  EXPECT_EQ(recorded.counts.made + recorded.counts.updated, 12);
+  EXPECT_GE(recorded.counts.updated, 6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tuners, TrainingGraphs,
+                         ::testing::Values(Method{"llama_gqa", "lora", {{"rank", "3"}, {"dropout", "0.1"}}, "adamw", DType::bf16},
+                                           Method{"gpt2", "prefix", {{"length", "3"}, {"init", "random"}}, "adamw", DType::f32},
+                                           Method{"gpt2", "full", {}, "sgd", DType::bf16}, Method{"llama_gqa", "full", {}, "adamw", DType::f32},
+                                           Method{"t5", "full", {}, "adafactor", DType::f32}),
+                         [](const auto& info) { return std::string(info.param.model) + "_" + info.param.name; });
+
+// Steps that were already under way when a bad one is noticed have changed nothing, recorded or not.
+TEST_F(StepGraphs, StayBeforeTheFirstBadStep) {
+  const auto run = [](bool graphs, int64_t steps, bool fails) {
+    const WithGraphs on(graphs);
+    const auto model = open_model("gpt2", DType::f32);
+    for (const NamedParameter& p : model->parameters()) {
+      if (!p.name.ends_with("position.weight")) continue;
+      Array a = to_array(p.value());
+      a(20, 0) = INFINITY;
+      p.value().copy_from(to_tensor(a, DType::f32, kGpu));
+    }
+    std::vector<int64_t> lengths(16, 6);
+    lengths[12] = 25;  // step 13
+    const auto tuner = make_tuner("lora", {}, {.model = *model});
+    TrainedSet trained(*model, *tuner);
+    Trainer trainer(*model, *tuner, trained, {random_batch(model->config(), lengths)}, {.batch_size = 1, .steps = steps, .shuffle = false});
+    Record record;
+    if (fails) expect_error<Error>([&] { trainer.run(record); }, {"step 13:", "loss is nan"});
+    else trainer.run(record);
+    EXPECT_EQ(record.steps.size(), 12u);
+    std::vector<Tensor> all;
+    for (const TrainedSet::Entry& e : trained.entries()) all.push_back(e.value.clone());
+    for (const auto& [name, tensor] : trainer.optimizer().state()) all.push_back(tensor.clone());
+    return all;
+  };
+  const auto before = run(false, 12, false);
+  for (const bool graphs : {false, true}) {
+    const auto after = run(graphs, 16, true);
+    for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(same_bits(after[i], before[i])) << i;
+  }
+}
 
 }  // namespace
 }  // namespace cambium::testing

@@ -71,6 +71,23 @@ TEST(GpuKernels, AddScaleAndScaleColumns) {
   });
 }
 
+// The factor lies on the device; 1 leaves the matrix itself alone, NaN and all.
+TEST(GpuKernels, ScaleBy) {
+  for_each_case([](const Shape& shape, DType dtype, int64_t before, int64_t after) {
+    for (const float factor : {1.f, -0.3f})
+      expect_sides_equal(
+          [&](Stream& s) {
+            const Strided x = strided(random_array(shape, 1), dtype, s.device, before, after);
+            const Strided y = strided(random_array(shape, 2), dtype, s.device, before, after);
+            const Tensor f = Tensor::of(std::vector<float>{factor}, s.device);
+            DISPATCH(scale_by, s)(s, x, f, y);
+            DISPATCH(scale_by, s)(s, x, f, x);
+            return std::vector{x.all, y.all};
+          },
+          what("scale_by", shape, dtype, before));
+  });
+}
+
 TEST(GpuKernels, ColumnSum) {
   for_each_case([](const Shape& shape, DType dtype, int64_t before, int64_t after) {
     for (const bool accumulate : {false, true})

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/kernels/elementwise.h"
 #include "tests/cuda/sides.h"
 
 namespace cambium::testing {
@@ -56,13 +57,17 @@ struct List {
   }
 };
 
+// What a step's judgement says: the gradients' factor, and 1 for an update, 0 for none.
+Tensor gate(double factor, double open, Device device) { return Tensor::of(std::vector<double>{factor, open}, device); }
+
 TEST(GpuOptimizer, AdamW) {
   for (const int64_t gap : {0, 1})
     expect_sides_agree(
         [&](Stream& s) {
           List list{s, gap, {}, {}};
           const std::vector<OptimizerTensor> tensors = list.tensors(2);
-          const AdamWStep step{.lr = 0.01, .decay = 0.1, .correction1 = 0.2, .correction2 = 0.01, .gradient_scale = 0.5};
+          const Tensor open = gate(0.5, 1, s.device);
+          const AdamWStep step{.lr = 0.01, .decay = 0.1, .correction1 = 0.2, .correction2 = 0.01, .gate = open};
           DISPATCH(adamw, s)(s, step, tensors);
           DISPATCH(adamw, s)(s, step, tensors);
           return list.outputs();
@@ -77,7 +82,8 @@ TEST(GpuOptimizer, Sgd) {
           [&](Stream& s) {
             List list{s, gap, {}, {}};
             const std::vector<OptimizerTensor> tensors = list.tensors(momentum != 0 ? 1 : 0);
-            DISPATCH(sgd, s)(s, {.lr = 0.1, .momentum = momentum, .decay = 0.1, .gradient_scale = 0.5}, tensors);
+            const Tensor open = gate(0.5, 1, s.device);
+            DISPATCH(sgd, s)(s, {.lr = 0.1, .momentum = momentum, .decay = 0.1, .gate = open}, tensors);
             return list.outputs();
           },
           2e-6, text("sgd, momentum ", momentum));
@@ -101,8 +107,9 @@ TEST(GpuOptimizer, Adafactor) {
                            second = list.make({rows ? shape[1] : shape.size()}, seed + 3, 1, true);
               tensors.push_back({{value, gradient, first, second, list.working(value)}});
             }
+            const Tensor open = gate(0.5, 1, s.device);
             const AdafactorStep step{.lr = 0.3, .beta2 = 0.9, .clip = 0.5, .decay = options ? 0.1 : 0,
-                                     .gradient_scale = 0.5, .scale_by_parameter = options, .decay_times_lr = options};
+                                     .scale_by_parameter = options, .decay_times_lr = options, .gate = open};
             DISPATCH(adafactor, s)(s, step, tensors);
             DISPATCH(adafactor, s)(s, step, tensors);
             return list.outputs();
@@ -159,6 +166,78 @@ TEST(GpuOptimizer, SquareSumsOfLargeAndBrokenValues) {
   const Array seen = to_array(sums);
   for (int64_t i = 0; i < 9; ++i) EXPECT_FALSE(std::isfinite(seen(i))) << i;
   for (int64_t i = 9; i < 12; ++i) EXPECT_EQ(seen(i), double(3e38f) * double(3e38f)) << i;
+}
+
+// A shut gate keeps values, state and working copies, to the bit, on both sides.
+TEST(GpuOptimizer, NoUpdateThroughAShutGate) {
+  expect_sides_equal(
+      [](Stream& s) {
+        List list{s, 0, {}, {}};
+        const Tensor shut = gate(0.5, 0, s.device);
+        std::vector<OptimizerTensor> tensors = list.tensors(2);
+        for (const auto& [value, working] : list.copies)
+          if (working) DISPATCH(convert, s)(s, value, working);
+        std::vector<AdafactorTensor> whole, factored;
+        for (const OptimizerTensor& t : tensors) whole.push_back({{t.value, t.gradient, {}, t.second, t.working}});
+        const Tensor matrix = list.make({33, 65}, 1), gradient = list.make({33, 65}, 2), rows = list.make({33}, 3, 1, true), columns = list.make({65}, 4, 1, true);
+        factored.push_back({{matrix, gradient, rows, columns, {}}});
+        std::vector<Tensor> before;
+        for (const Tensor& t : list.kept) before.push_back(t.clone());
+        DISPATCH(adamw, s)(s, {.lr = 0.1, .decay = 0.1, .gate = shut}, tensors);
+        DISPATCH(adafactor, s)(s, {.lr = 0.1, .decay = 0.1, .gate = shut}, whole);
+        DISPATCH(adafactor, s)(s, {.lr = 0.1, .decay = 0.1, .gate = shut}, factored);
+        for (OptimizerTensor& t : tensors) t.second = View();
+        DISPATCH(sgd, s)(s, {.lr = 0.1, .momentum = 0.5, .decay = 0.1, .gate = shut}, tensors);
+        for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(same_bits(list.kept[i], before[i])) << i;
+        return list.outputs();
+      },
+      "a shut gate");
+}
+
+// Sums of more tensors than a block has threads, and of none; with and without clipping; each kind of broken step, after
+// which the gate stays shut.
+TEST(GpuOptimizer, JudgeStep) {
+  struct Step {
+    std::vector<double> sums;
+    std::vector<float> losses;
+    double clip;
+  };
+  const double nan = std::nan(""), infinite = INFINITY;
+  std::vector<double> many(700), broken(700, 1.5);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = std::ldexp(1 + 0.1 * double(i % 7), int(i % 40) - 20);
+  broken[300] = infinite, broken[301] = nan;
+  const std::vector<Step> steps = {{many, {0.1f, 0.2f, 0.3f}, 0}, {many, {1}, 1}, {{9, 16}, {}, 5}, {{9, 16}, {2}, 4.9}, {{}, {2}, 1},
+                                   {{1, 2}, {1, NAN}, 1},  {{1, 2}, {1}, 1},  {broken, {1}, 1}, {{4, nan}, {INFINITY}, 1}};
+  for (size_t first = 0; first < steps.size(); ++first)  // the run starts at each of them
+    expect_sides_equal(
+        [&](Stream& s) {
+          std::vector<Tensor> seen;
+          const Tensor open = gate(1, 1, s.device);
+          for (size_t i = first; i < steps.size(); ++i) {
+            const Tensor sums = Tensor::of(steps[i].sums, s.device), losses = Tensor::of(steps[i].losses, s.device);
+            const Tensor report = Tensor::empty({3}, DType::f64, s.device);
+            DISPATCH(judge_step, s)(s, steps[i].clip, sums, losses, open, report);
+            // As text, NaN is equal to NaN.
+            const Tensor r = report.to(Device::cpu()), g = open.to(Device::cpu());
+            const auto bits = [](double v) { return std::isnan(v) ? 7e77 : v; };
+            seen.push_back(Tensor::of(std::vector<double>{bits(r.data<double>()[0]), bits(r.data<double>()[1]), r.data<double>()[2], bits(g.data<double>()[0]), g.data<double>()[1]}));
+          }
+          return seen;
+        },
+        text("judge_step from ", first));
+  Stream& s = current_stream(Device::cpu());
+  const Tensor open = gate(1, 1, s.device), report = Tensor::empty({3}, DType::f64);
+  const auto judge = [&](const Step& step) {
+    const Tensor sums = Tensor::of(step.sums), losses = Tensor::of(step.losses);
+    cpu::judge_step(s, step.clip, sums, losses, open, report);
+    const double *r = report.data<double>(), *g = open.data<double>();
+    return std::vector<double>{r[0], r[1], r[2], g[0], g[1]};
+  };
+  EXPECT_EQ(judge(steps[2]), (std::vector<double>{0, 5, -1, 1, 1}));
+  EXPECT_EQ(judge(steps[3]), (std::vector<double>{2, 5, -1, 4.9 / 5, 1}));
+  EXPECT_EQ(judge(steps[5])[4], 0);
+  EXPECT_EQ(judge(steps[6]), (std::vector<double>{1, std::sqrt(3.0), -1, 1 / std::sqrt(3.0), 0}));  // a good step behind a bad one
+  EXPECT_EQ(judge(steps[7])[2], 300);
 }
 
 }  // namespace

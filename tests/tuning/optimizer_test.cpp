@@ -45,7 +45,7 @@ void expect_optimizer(const std::string& name, const OptimizerOptions& options, 
     for (int s = 0; s < kSteps; ++s) {
       std::vector<Tensor> gradients;
       for (const Array& g : p.gradients[size_t(s)]) gradients.push_back(to_tensor(g, dtype));
-      optimizer->step(lr, scale, gradients);
+      optimizer->step(lr, Tensor::of(std::vector<double>{scale, 1}), gradients);
       for (size_t i = 0; i < p.values.size(); ++i) {
         Array g = p.gradients[size_t(s)][i];
         if (!g.size()) continue;
@@ -173,7 +173,7 @@ TEST(Optimizer, SameBitsWithAnyNumberOfThreads) {
       for (int s = 0; s < kSteps; ++s) {
         std::vector<Tensor> gradients;
         for (const Array& g : p.gradients[size_t(s)]) gradients.push_back(to_tensor(g, DType::f32));
-        optimizer->step(0.01, 1 / gradient_norm(gradients).norm, gradients);
+        optimizer->step(0.01, Tensor::of(std::vector<double>{1 / gradient_norm(gradients).norm, 1}), gradients);
       }
       for (size_t i = 0; i < p.trained.size(); ++i) {
         if (count == 1) first.push_back(p.trained[i].value);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/random.h"
+#include "cuda/graph.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/shapes.h"
 #include "models/generation.h"
@@ -64,23 +65,24 @@ nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions
   AdamWOptimizer optimizer({}, trained.for_optimizer());
   const Batch batch = random_batch(model.config(), options, seed);
   const float scale = 1 / float(model.scored_tokens(batch));
+  gpu::StepGraphs graphs(model.device());
+  StepLog log(model.device(), 1);
   std::vector<double> seconds;
   constexpr int64_t kWarmUp = 2;
   for (int64_t step = 0; step < options.steps + kWarmUp; ++step) {
     const auto start = Clock::now();
-    std::vector<Tensor> gradients;
-    {
+    graphs.run(options.batch, options.batch * options.length, [&] {
       Tape tape;
       Pass pass(tuner, tape);
       pass.set_dropout(model.config().dropout, seed, uint64_t(step));
       trained.enter(pass);
       const Model::Loss loss = model.loss(pass, batch, {.gradient_scale = scale});
       tape.backward(loss.sum, Tensor::of(std::vector<float>{1}).to(model.device()));
-      gradients = trained.gradients(pass);
-    }
-    const GradientNorm norm = gradient_norm(gradients);
-    optimizer.step(1e-4, norm.norm > 1 ? 1 / norm.norm : 1, gradients);
-    synchronize(model.device());
+      const std::vector<Tensor> gradients = trained.gradients(pass);
+      log.add(loss.sum.value, gradients, 1);
+      optimizer.step(1e-4, log.gate(), gradients);
+    });
+    log.take();  // waits
     if (step >= kWarmUp) seconds.push_back(seconds_since(start));
   }
   return result(seconds, double(options.batch * options.length), trained.scalars());

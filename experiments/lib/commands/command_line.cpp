@@ -115,6 +115,7 @@ void add_train(Commands& commands) {
   c->add_flag_callback("--no-eval", [o = o] { o->evaluate = false; }, "no dev loss (and no best.h5)");
   c->add_option("--save-every", t.save_every, "steps between checkpoints (default: at the end only)");
   c->add_option("--eval-every", t.eval_every, "steps between dev losses (default: at the end of each epoch)");
+  c->add_option("--report-every", t.report_every, "steps after which their losses are read from a GPU, which works on meanwhile (default: 1 on the CPU, 10 on a GPU)");
   c->add_flag("--recompute", t.recompute, "keep only layers' inputs and compute them again in backward: less memory, a third more time");
   c->add_flag("--resume", run.run.resume, "continue the run in --output");
   c->add_flag("--overwrite", run.run.overwrite, "replace the run in --output");

@@ -39,6 +39,7 @@ void add_training(CLI::App& app, TrainRun& run) {
   app.add_option("--shards", t.shards, "pieces of a batch, a power of two")->capture_default_str();
   app.add_option("--eval-every", t.eval_every, "steps between evaluations (default: at the end of each epoch)");
   app.add_option("--save-every", t.save_every, "steps between checkpoints (default: at the end only)");
+  app.add_option("--report-every", t.report_every, "steps after which their losses are read from a GPU (default: 1 on the CPU, 10 on a GPU)");
   app.add_flag("--recompute", t.recompute, "keep only layers' inputs and compute them again in backward");
   app.add_flag("--resume", run.run.resume, "continue the run in --output");
   app.add_flag("--overwrite", run.run.overwrite, "replace the run in --output");
