@@ -114,6 +114,35 @@ TEST_F(StepGraphs, UploadsDoNotOverwriteEachOther) {
   }
 }
 
+// Indices come through a queue of their own, into blocks that are used again while kernels are still waiting.
+TEST_F(StepGraphs, IndicesArriveBesideTheKernels) {
+  const auto indices = [](int i) { return std::vector<int32_t>(size_t(1 + i * 37 % 900), i); };
+  std::vector<Tensor> copies;
+  for (int i = 0; i < 300; ++i) {
+    if (i % 10 == 0) step(std::vector<float>(20000, 1), 5);
+    copies.push_back(Tensor::of(indices(i), kGpu).clone());
+  }
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(values_of(copies[size_t(i)]).values, std::vector<double>(indices(i).size(), i));
+}
+
+// A recorded step reads what was uploaded before it, and lets go of it before it has run.
+TEST_F(StepGraphs, IndicesOfARecordedStepStay) {
+  const WithGraphs on;
+  gpu::StepGraphs graphs(kGpu);
+  std::vector<Tensor> copies;
+  for (int i = 0; i < 8; ++i) {
+    Tensor index = Tensor::of(std::vector<int32_t>(100, i), kGpu);
+    graphs.run(1, 1, [&] {
+      step(std::vector<float>(20000, 1), 5);
+      copies.push_back(index.clone());
+      index = Tensor();
+      for (int k = 0; k < 3; ++k) Tensor::of(std::vector<int32_t>(100, -1), kGpu).clone();
+    });
+    for (int k = 0; k < 3; ++k) Tensor::of(std::vector<int32_t>(100, -2), kGpu).clone();
+  }
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(values_of(copies[size_t(i)]).values, std::vector<double>(100, i));
+}
+
 // ---- models ----
 
 std::unique_ptr<Model> open_model(const std::string& name, DType dtype) {
