@@ -122,8 +122,18 @@ TEST_F(StepGraphs, IndicesArriveBesideTheKernels) {
     if (i % 10 == 0) step(std::vector<float>(20000, 1), 5);
     copies.push_back(Tensor::of(indices(i), kGpu).clone());
   }
-  gpu::synchronize(gpu::stream(kGpu, gpu::Queue::copies));  // all arrive before the last kernels that read their blocks have run
+  gpu::synchronize(gpu::stream(kGpu, gpu::Queue::copies));
   for (int i = 0; i < 300; ++i) EXPECT_EQ(values_of(copies[size_t(i)]).values, std::vector<double>(indices(i).size(), i));
+}
+
+// Nor is memory overwritten that the allocator had back before its last kernels have run.
+TEST_F(StepGraphs, IndicesWaitForWhoeverHadTheirMemory) {
+  constexpr size_t kCount = 16384;
+  const auto copy_of = [](const Tensor& x) { return x.clone(); };
+  const Tensor y = copy_of(Tensor::of(std::vector<float>(kCount, 3), kGpu));
+  const Tensor index = Tensor::of(std::vector<int32_t>(kCount, -1), kGpu);
+  gpu::synchronize(gpu::stream(kGpu, gpu::Queue::copies));
+  EXPECT_EQ(to_array(y).values, std::vector<double>(kCount, 3));
 }
 
 // A recorded step reads what was uploaded before it, and lets go of it before it has run.
