@@ -129,11 +129,14 @@ TEST_F(StepGraphs, IndicesArriveBesideTheKernels) {
 // Nor is memory overwritten that the allocator had back before its last kernels have run.
 TEST_F(StepGraphs, IndicesWaitForWhoeverHadTheirMemory) {
   constexpr size_t kCount = 16384;
-  const auto copy_of = [](const Tensor& x) { return x.clone(); };
-  const Tensor y = copy_of(Tensor::of(std::vector<float>(kCount, 3), kGpu));
+  Allocator::of(kGpu).trim();
+  Tensor x = Tensor::of(std::vector<float>(kCount, 3), kGpu);
+  const Tensor y = x.clone();
+  x = Tensor();
   const Tensor index = Tensor::of(std::vector<int32_t>(kCount, -1), kGpu);
   gpu::synchronize(gpu::stream(kGpu, gpu::Queue::copies));
   EXPECT_EQ(to_array(y).values, std::vector<double>(kCount, 3));
+  EXPECT_EQ(values_of(index).values, std::vector<double>(kCount, -1));
 }
 
 // A recorded step reads what was uploaded before it, and lets go of it before it has run.
