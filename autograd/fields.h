@@ -36,14 +36,31 @@ template <class S>
 std::vector<Tensor> tensors_of(const S& s) {
   constexpr int count = member_count<S>();
   if constexpr (count == 0) return {};
-  else if constexpr (count == 1) { const auto& [a] = s; return pick_tensors(a); }
-  else if constexpr (count == 2) { const auto& [a, b] = s; return pick_tensors(a, b); }
-  else if constexpr (count == 3) { const auto& [a, b, c] = s; return pick_tensors(a, b, c); }
-  else if constexpr (count == 4) { const auto& [a, b, c, d] = s; return pick_tensors(a, b, c, d); }
-  else if constexpr (count == 5) { const auto& [a, b, c, d, e] = s; return pick_tensors(a, b, c, d, e); }
-  else if constexpr (count == 6) { const auto& [a, b, c, d, e, f] = s; return pick_tensors(a, b, c, d, e, f); }
-  else if constexpr (count == 7) { const auto& [a, b, c, d, e, f, g] = s; return pick_tensors(a, b, c, d, e, f, g); }
-  else { const auto& [a, b, c, d, e, f, g, h] = s; return pick_tensors(a, b, c, d, e, f, g, h); }
+  else if constexpr (count == 1) {
+    const auto& [a] = s;
+    return pick_tensors(a);
+  } else if constexpr (count == 2) {
+    const auto& [a, b] = s;
+    return pick_tensors(a, b);
+  } else if constexpr (count == 3) {
+    const auto& [a, b, c] = s;
+    return pick_tensors(a, b, c);
+  } else if constexpr (count == 4) {
+    const auto& [a, b, c, d] = s;
+    return pick_tensors(a, b, c, d);
+  } else if constexpr (count == 5) {
+    const auto& [a, b, c, d, e] = s;
+    return pick_tensors(a, b, c, d, e);
+  } else if constexpr (count == 6) {
+    const auto& [a, b, c, d, e, f] = s;
+    return pick_tensors(a, b, c, d, e, f);
+  } else if constexpr (count == 7) {
+    const auto& [a, b, c, d, e, f, g] = s;
+    return pick_tensors(a, b, c, d, e, f, g);
+  } else {
+    const auto& [a, b, c, d, e, f, g, h] = s;
+    return pick_tensors(a, b, c, d, e, f, g, h);
+  }
 }
 
 }  // namespace cambium::detail

@@ -107,7 +107,9 @@ class Tape {
 };
 
 template <size_t N>
-void Grads<N>::add(int input, Tensor gradient) { tape_.add(slots_[size_t(input)], std::move(gradient)); }
+void Grads<N>::add(int input, Tensor gradient) {
+  tape_.add(slots_[size_t(input)], std::move(gradient));
+}
 
 template <size_t N>
 void Grads<N>::add_rows(int input, int64_t begin, const Tensor& gradient, const Shape& whole) {
@@ -120,7 +122,9 @@ namespace detail {
 
 inline std::array<Tensor, 1> as_array(Tensor t) { return {std::move(t)}; }
 template <size_t M>
-std::array<Tensor, M> as_array(std::array<Tensor, M> t) { return t; }
+std::array<Tensor, M> as_array(std::array<Tensor, M> t) {
+  return t;
+}
 
 template <class Op, size_t N, size_t M>
 struct OpNode final : Tape::Node {
@@ -143,9 +147,7 @@ struct OpNode final : Tape::Node {
     if constexpr (M == 1) op.backward(saved_, std::move(dy[0]), Grads<N>(tape, inputs));
     else op.backward(saved_, std::move(dy), Grads<N>(tape, inputs));
   }
-  std::string describe() const override {
-    return text(readable_type_name(typeid(Op).name()), " -> ", shapes[0]);
-  }
+  std::string describe() const override { return text(readable_type_name(typeid(Op).name()), " -> ", shapes[0]); }
   std::vector<Tensor> saved() const override { return tensors_of(saved_); }
 };
 
@@ -176,8 +178,7 @@ auto apply(Op op, const Vars&... inputs) {
     outputs[i] = tape ? Var(values[i], tape, out_slots[i]) : Var(values[i]);
   }
   if (tape)
-    tape->record(std::make_unique<detail::OpNode<Op, N, M>>(std::move(op), std::move(saved), slots, out_slots,
-                                                            shapes));
+    tape->record(std::make_unique<detail::OpNode<Op, N, M>>(std::move(op), std::move(saved), slots, out_slots, shapes));
   if constexpr (kSingle) return std::move(outputs[0]);
   else return outputs;
 }

@@ -16,15 +16,11 @@ constexpr uint64_t kUnpackMemory = uint64_t(256) << 20;  // xz -9 needs 65 MB
 const char* xz_reason(lzma_ret result) {
   switch (result) {
     case LZMA_MEM_ERROR:
-    case LZMA_MEMLIMIT_ERROR:
-      return "needs too much memory to unpack";
+    case LZMA_MEMLIMIT_ERROR: return "needs too much memory to unpack";
     case LZMA_FORMAT_ERROR:
-    case LZMA_OPTIONS_ERROR:
-      return "is packed in a way that is not supported";
-    case LZMA_BUF_ERROR:
-      return "is cut short";
-    default:
-      return "is damaged";
+    case LZMA_OPTIONS_ERROR: return "is packed in a way that is not supported";
+    case LZMA_BUF_ERROR: return "is cut short";
+    default: return "is damaged";
   }
 }
 
@@ -37,8 +33,7 @@ std::string unpack_xz(std::string_view packed, const std::string& path, int64_t 
   std::string out;
   while (result == LZMA_OK) {
     const size_t filled = out.size();
-    check_input(int64_t(filled) <= limit, path, ": unpacks to more than ", limit,
-                " bytes, the most that are read");
+    check_input(int64_t(filled) <= limit, path, ": unpacks to more than ", limit, " bytes, the most that are read");
     out.resize(filled + std::max<size_t>(filled, 1 << 16));
     stream.next_out = reinterpret_cast<uint8_t*>(out.data()) + filled;
     stream.avail_out = out.size() - filled;
@@ -46,8 +41,7 @@ std::string unpack_xz(std::string_view packed, const std::string& path, int64_t 
     out.resize(out.size() - stream.avail_out);
   }
   check_input(result == LZMA_STREAM_END, path, ": the xz file ", xz_reason(result));
-  check_input(int64_t(out.size()) <= limit, path, ": unpacks to more than ", limit,
-              " bytes, the most that are read");
+  check_input(int64_t(out.size()) <= limit, path, ": unpacks to more than ", limit, " bytes, the most that are read");
   return out;
 }
 
@@ -96,8 +90,7 @@ class Parser {
     std::string field;
     while (true) {
       const size_t quote = source_.find('"', at_ + 1);
-      check_input(quote != source_.npos, where_, ":", opened,
-                  ": the quote that opens here is never closed");
+      check_input(quote != source_.npos, where_, ":", opened, ": the quote that opens here is never closed");
       const std::string_view part = source_.substr(at_ + 1, quote - at_ - 1);
       line_ += std::count(part.begin(), part.end(), '\n');
       field += part;
@@ -123,8 +116,7 @@ size_t Table::column(std::string_view name) const {
   if (found != header.end()) return size_t(found - header.begin());
   std::string names;
   for (const std::string& h : header) names += (names.empty() ? "" : ", ") + h.substr(0, 40);
-  throw InputError(
-      text(where, ": has no column \"", name, "\"; its columns are: ", names.substr(0, 200)));
+  throw InputError(text(where, ": has no column \"", name, "\"; its columns are: ", names.substr(0, 200)));
 }
 
 Table parse_table(std::string_view source, std::string_view where, const TableFormat& format) {
@@ -137,8 +129,8 @@ Table parse_table(std::string_view source, std::string_view where, const TableFo
     const int64_t line = parser.line();
     auto fields = parser.row();
     if (width == 0) width = fields.size();
-    check_input(fields.size() == width, where, ":", line, ": has ", fields.size(),
-                " fields, but the first line has ", width);
+    check_input(fields.size() == width, where, ":", line, ": has ", fields.size(), " fields, but the first line has ",
+                width);
     if (format.header && table.header.empty()) {
       table.header = std::move(fields);
       continue;
@@ -146,8 +138,7 @@ Table parse_table(std::string_view source, std::string_view where, const TableFo
     table.rows.push_back(std::move(fields));
     table.lines.push_back(line);
   }
-  check_input(!format.header || width, where,
-              ": is empty; expected a line with the names of the columns");
+  check_input(!format.header || width, where, ": is empty; expected a line with the names of the columns");
   return table;
 }
 

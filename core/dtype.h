@@ -34,16 +34,30 @@ struct Type {
   using type = T;
 };
 
-template <class T> inline constexpr DType dtype_of = DType::f32;
-template <> inline constexpr DType dtype_of<bfloat16> = DType::bf16;
-template <> inline constexpr DType dtype_of<double> = DType::f64;
-template <> inline constexpr DType dtype_of<int32_t> = DType::i32;
+template <class T>
+inline constexpr DType dtype_of = DType::f32;
+template <>
+inline constexpr DType dtype_of<bfloat16> = DType::bf16;
+template <>
+inline constexpr DType dtype_of<double> = DType::f64;
+template <>
+inline constexpr DType dtype_of<int32_t> = DType::i32;
 
 // What values of type T are summed in: float32, or double for double.
-template <class T> struct WideOf { using type = float; };
-template <> struct WideOf<double> { using type = double; };
-template <class T> using Wide = typename WideOf<T>::type;
-template <class T> constexpr Wide<T> wide(T value) { return Wide<T>(value); }
+template <class T>
+struct WideOf {
+  using type = float;
+};
+template <>
+struct WideOf<double> {
+  using type = double;
+};
+template <class T>
+using Wide = typename WideOf<T>::type;
+template <class T>
+constexpr Wide<T> wide(T value) {
+  return Wide<T>(value);
+}
 
 constexpr DType accumulator(DType t) { return t == DType::f64 ? DType::f64 : DType::f32; }
 constexpr int64_t size_of(DType t) { return t == DType::f64 ? 8 : t == DType::bf16 ? 2 : 4; }

@@ -43,13 +43,15 @@ std::string listed(const Words& words, const char* separator = ", ") {
 // Throws InputError unless `good`.
 template <class... Parts>
 void check_input(bool good, const Parts&... parts) {
-  if (!good) [[unlikely]] throw InputError(text(parts...));
+  if (!good) [[unlikely]]
+    throw InputError(text(parts...));
 }
 
 }  // namespace cambium
 
 // Throws Error unless `condition`; the arguments are printed only then.
-#define CHECK(condition, ...) \
-  do { \
-    if (!(condition)) [[unlikely]] throw ::cambium::Error(::cambium::text(__VA_ARGS__)); \
+#define CHECK(condition, ...)                               \
+  do {                                                      \
+    if (!(condition)) [[unlikely]]                          \
+      throw ::cambium::Error(::cambium::text(__VA_ARGS__)); \
   } while (false)

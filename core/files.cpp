@@ -35,8 +35,7 @@ auto repeat_interrupted(const Call& call) {
 
 // Reasons that lie in the path that was asked for, not in what happened while working.
 bool is_bad_path(int error) {
-  for (const int bad :
-       {ENOENT, ENOTDIR, EACCES, EPERM, EROFS, EISDIR, ENAMETOOLONG, ELOOP, EINVAL, EEXIST})
+  for (const int bad : {ENOENT, ENOTDIR, EACCES, EPERM, EROFS, EISDIR, ENAMETOOLONG, ELOOP, EINVAL, EEXIST})
     if (error == bad) return true;
   return false;
 }
@@ -86,13 +85,11 @@ int Descriptor::release() noexcept { return std::exchange(fd_, -1); }
 
 Descriptor open_for_reading(const std::string& path) {
   // Without O_NONBLOCK a pipe that nobody writes to would stop us here.
-  Descriptor fd(
-      repeat_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  Descriptor fd(repeat_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (!fd) fail_to_read(path, errno);
   struct stat status;
   if (::fstat(fd.get(), &status) != 0) fail_to_read(path, errno);
-  check_input(S_ISREG(status.st_mode), path,
-              S_ISDIR(status.st_mode) ? ": is a directory" : ": is not a file");
+  check_input(S_ISREG(status.st_mode), path, S_ISDIR(status.st_mode) ? ": is a directory" : ": is not a file");
   return fd;
 }
 
@@ -102,8 +99,7 @@ int64_t size_of_file(const Descriptor& fd, const std::string& path) {
   return status.st_size;
 }
 
-void read_exactly(const Descriptor& fd, void* bytes, size_t count, int64_t offset,
-                  const std::string& path) {
+void read_exactly(const Descriptor& fd, void* bytes, size_t count, int64_t offset, const std::string& path) {
   auto* to = static_cast<char*>(bytes);
   while (count > 0) {
     const ssize_t n = repeat_interrupted([&] { return ::pread(fd.get(), to, count, offset); });
@@ -119,8 +115,7 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
   const fs::path target = fs::weakly_canonical(path, error);
   if (!error) path_ = target.string();
   const auto status = fs::status(path_, error);
-  check_input(!fs::exists(status) || fs::is_regular_file(status), path,
-              ": is there and is not a file");
+  check_input(!fs::exists(status) || fs::is_regular_file(status), path, ": is there and is not a file");
   temporary_ = directory_of(path_) + "/." + fs::path(path_).filename().string() + ".tmp";
   lock();
 }
@@ -134,8 +129,8 @@ void AtomicFile::lock() {
     if (!fd_) fail_to_create(path_, errno);
     if (take_lock(fd_.get(), LOCK_EX | LOCK_NB, temporary_)) {
       struct stat ours, named;
-      if (::fstat(fd_.get(), &ours) == 0 && ::stat(temporary_.c_str(), &named) == 0 &&
-          ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)
+      if (::fstat(fd_.get(), &ours) == 0 && ::stat(temporary_.c_str(), &named) == 0 && ours.st_ino == named.st_ino &&
+          ours.st_dev == named.st_dev)
         break;
       continue;
     }
@@ -149,9 +144,7 @@ AtomicFile::~AtomicFile() {
   if (fd_) ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::fail(int error) const {
-  throw Error(text(path_, ": cannot be written: ", system_reason(error)));
-}
+void AtomicFile::fail(int error) const { throw Error(text(path_, ": cannot be written: ", system_reason(error))); }
 
 void AtomicFile::write(const void* bytes, size_t count) {
   write_at(bytes, count, end_);
@@ -190,14 +183,13 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (memory == MAP_FAILED) fail_to_read(path, errno);
   bytes_ = {static_cast<const uint8_t*>(memory), size};
-  owner_ = std::shared_ptr<const void>(
-      memory, [size](const void* m) { ::munmap(const_cast<void*>(m), size); });
+  owner_ = std::shared_ptr<const void>(memory, [size](const void* m) { ::munmap(const_cast<void*>(m), size); });
 }
 
 Tensor MappedFile::tensor(int64_t offset, const Shape& shape, DType dtype) const {
   const int64_t count = shape.size() * size_of(dtype);
-  check_input(offset >= 0 && offset <= int64_t(size()) && count <= int64_t(size()) - offset, path_,
-              ": bytes ", offset, " to ", offset + count, " are wanted, but it has ", size());
+  check_input(offset >= 0 && offset <= int64_t(size()) && count <= int64_t(size()) - offset, path_, ": bytes ", offset,
+              " to ", offset + count, " are wanted, but it has ", size());
   const uint8_t* const from = data() + offset;
   if (count > 0 && reinterpret_cast<uintptr_t>(from) % uintptr_t(size_of(dtype)) == 0)
     return Tensor::wrap(from, shape, dtype, owner_);
@@ -207,26 +199,23 @@ Tensor MappedFile::tensor(int64_t offset, const Shape& shape, DType dtype) const
 }
 
 std::string read_text_file(const std::string& path, int64_t limit) {
-  const Descriptor fd(
-      repeat_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
+  const Descriptor fd(repeat_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
   if (!fd) fail_to_read(path, errno);
   std::string bytes;
   size_t filled = 0;
   struct stat status;
   if (::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode)) {
-    check_input(status.st_size <= limit, path, ": has ", status.st_size, " bytes; at most ", limit,
-                " are read");
+    check_input(status.st_size <= limit, path, ": has ", status.st_size, " bytes; at most ", limit, " are read");
     bytes.resize(size_t(status.st_size) + 1);  // one more, to meet the end
   }
   while (true) {
     if (filled == bytes.size()) bytes.resize(std::max<size_t>(2 * filled, 1 << 16));
-    const ssize_t n = repeat_interrupted(
-        [&] { return ::read(fd.get(), bytes.data() + filled, bytes.size() - filled); });
+    const ssize_t n =
+        repeat_interrupted([&] { return ::read(fd.get(), bytes.data() + filled, bytes.size() - filled); });
     if (n < 0) fail_to_read(path, errno);
     if (n == 0) break;
     filled += size_t(n);
-    check_input(int64_t(filled) <= limit, path, ": has more than ", limit,
-                " bytes, the most that are read");
+    check_input(int64_t(filled) <= limit, path, ": has more than ", limit, " bytes, the most that are read");
   }
   bytes.resize(filled);
   return bytes;
@@ -234,10 +223,7 @@ std::string read_text_file(const std::string& path, int64_t limit) {
 
 TemporaryDirectory::TemporaryDirectory(const std::string& parent) {
   const char* const system = std::getenv("TMPDIR");
-  std::string name = (!parent.empty()     ? parent
-                      : system && *system ? system
-                                          : "/tmp") +
-                     "/cambium-XXXXXX";
+  std::string name = (!parent.empty() ? parent : system && *system ? system : "/tmp") + "/cambium-XXXXXX";
   if (!::mkdtemp(name.data())) fail_to_create(name, errno);
   path_ = name;
 }
@@ -279,8 +265,7 @@ bool is_directory(const std::string& path) {
 std::vector<std::string> list_directory(const std::string& path) {
   std::error_code error;
   std::vector<std::string> names;
-  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
-       entry.increment(error))
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error))
     names.push_back(entry->path().filename().string());
   if (error) fail_to_read(path, error.value());
   std::sort(names.begin(), names.end());

@@ -42,8 +42,7 @@ class Descriptor {
 Descriptor open_for_reading(const std::string& path);
 int64_t size_of_file(const Descriptor&, const std::string& path);
 // All of the bytes at `offset`; `path` is for messages.
-void read_exactly(const Descriptor&, void* bytes, size_t count, int64_t offset,
-                  const std::string& path);
+void read_exactly(const Descriptor&, void* bytes, size_t count, int64_t offset, const std::string& path);
 
 // A file that appears under its name whole, or not at all.
 //

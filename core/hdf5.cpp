@@ -35,11 +35,10 @@ bool verify(const Descriptor& fd, const std::string& path) {
   if (start.starts_with(kHdf5Magic)) return false;
   check_input(start.starts_with(kMagic), path, ": is not an HDF5 file");
   const std::string_view rest = std::string_view(start).substr(kMagic.size());
-  check_input(rest.starts_with(kFormat), path,
-              ": is damaged, or of a format newer than this program's");
+  check_input(rest.starts_with(kFormat), path, ": is damaged, or of a format newer than this program's");
   const std::string length = text("length ", size - kBlock, "\n");
-  check_input(size > kBlock && rest.substr(kFormat.size()).starts_with(length), path, ": has ",
-              size, " bytes, not as many as were written: cut short or damaged");
+  check_input(size > kBlock && rest.substr(kFormat.size()).starts_with(length), path, ": has ", size,
+              " bytes, not as many as were written: cut short or damaged");
   check_input(start == user_block(size - kBlock, hex(sha256_of_file(fd, path, kBlock))), path,
               ": its SHA-256 is not the one written into it: damaged, or changed afterwards");
   return true;
@@ -54,9 +53,7 @@ struct Hdf5File::State {
   int64_t limit;  // bytes that one dataset may need: gzip packs at most 1032:1
 
   State(Descriptor descriptor, const std::string& path)
-      : fd(std::move(descriptor)),
-        path(path),
-        limit((int64_t(64) << 20) + 1100 * size_of_file(fd, path)) {
+      : fd(std::move(descriptor)), path(path), limit((int64_t(64) << 20) + 1100 * size_of_file(fd, path)) {
     const Session session;
     h5 = hdf5::open_file({fd.get(), nullptr});
     require(h5 >= 0, "the file");
@@ -67,8 +64,7 @@ struct Hdf5File::State {
   }
 
   void require(bool good, const std::string& what) const {
-    if (!good)
-      throw InputError(text(path, ": ", what, " cannot be read: damaged (", hdf5::reason(), ")"));
+    if (!good) throw InputError(text(path, ": ", what, " cannot be read: damaged (", hdf5::reason(), ")"));
   }
 
   // Whether each part of the path is a plain link: soft and external ones are not followed.
@@ -76,8 +72,8 @@ struct Hdf5File::State {
     for (size_t end = name.find('/', 1); name != "/"; end = name.find('/', end + 1)) {
       const std::string part = name.substr(0, end);
       H5L_info_t link;
-      if (H5Lexists(h5, part.c_str(), H5P_DEFAULT) <= 0 ||
-          H5Lget_info(h5, part.c_str(), &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
+      if (H5Lexists(h5, part.c_str(), H5P_DEFAULT) <= 0 || H5Lget_info(h5, part.c_str(), &link, H5P_DEFAULT) < 0 ||
+          link.type != H5L_TYPE_HARD)
         return false;
       if (end == name.npos) break;
     }
@@ -91,9 +87,7 @@ struct Hdf5File::State {
     return object;
   }
 
-  bool is(const std::string& name, H5I_type_t type) const {
-    return exists(name) && H5Iget_type(open(name)) == type;
-  }
+  bool is(const std::string& name, H5I_type_t type) const { return exists(name) && H5Iget_type(open(name)) == type; }
 
   // Elements of a dataset or attribute.
   struct Elements {
@@ -111,13 +105,13 @@ struct Hdf5File::State {
     if (H5Sget_simple_extent_type(space) == H5S_NULL || rank > Shape::kMaxRank) return e;
     int64_t extent = 256;  // as much below the largest integer as Shape demands
     for (int i = 0; i < rank; ++i)
-      check_input(dims[i] == 0 || (dims[i] < hsize_t(limit) &&
-                                   !__builtin_mul_overflow(extent, int64_t(dims[i]), &extent)),
-                  path, ": ", name, " has an impossible size");
+      check_input(
+          dims[i] == 0 || (dims[i] < hsize_t(limit) && !__builtin_mul_overflow(extent, int64_t(dims[i]), &extent)),
+          path, ": ", name, " has an impossible size");
     e.shape = Shape(std::vector<int64_t>(dims, dims + rank));
     e.content = hdf5::content_of(e.type);
-    check_input(e.shape.size() == 0 || int64_t(H5Tget_size(e.type)) <= limit / e.shape.size(), path,
-                ": ", name, " of ", e.shape, " elements cannot lie in a file of this size");
+    check_input(e.shape.size() == 0 || int64_t(H5Tget_size(e.type)) <= limit / e.shape.size(), path, ": ", name, " of ",
+                e.shape, " elements cannot lie in a file of this size");
     return e;
   }
 
@@ -139,20 +133,17 @@ struct Hdf5File::State {
 
   // All elements, by read(type in memory, where to).
   template <class T, class Read>
-  std::vector<T> numbers(const Elements& e, hid_t type, const Read& read,
-                         const std::string& name) const {
+  std::vector<T> numbers(const Elements& e, hid_t type, const Read& read, const std::string& name) const {
     std::vector<T> values(size_t(e.shape.size()));
     require(values.empty() || read(type, values.data()) >= 0, name);
     return values;
   }
   template <class Read>
-  std::vector<std::string> strings(const Elements& e, const Read& read,
-                                   const std::string& name) const;
+  std::vector<std::string> strings(const Elements& e, const Read& read, const std::string& name) const;
 };
 
 template <class Read>
-std::vector<std::string> Hdf5File::State::strings(const Elements& e, const Read& read,
-                                                  const std::string& name) const {
+std::vector<std::string> Hdf5File::State::strings(const Elements& e, const Read& read, const std::string& name) const {
   const size_t count = size_t(e.shape.size());
   std::vector<std::string> out(count);
   if (count == 0) return out;
@@ -172,10 +163,8 @@ std::vector<std::string> Hdf5File::State::strings(const Elements& e, const Read&
   const bool spaces = H5Tget_strpad(e.type) == H5T_STR_SPACEPAD;
   for (size_t i = 0; i < count; ++i) {
     std::string s = bytes.substr(i * width, width);
-    if (spaces)
-      s.erase(s.find_last_not_of(' ') + 1);
-    else
-      s.resize(::strnlen(s.data(), width));
+    if (spaces) s.erase(s.find_last_not_of(' ') + 1);
+    else s.resize(::strnlen(s.data(), width));
     out[i] = std::move(s);
   }
   return out;
@@ -245,33 +234,23 @@ Shape Hdf5File::shape(const std::string& path) const {
 Hdf5File::Kind Hdf5File::kind(const std::string& path) const {
   const Session session;
   switch (state_->elements_of(state_->open_dataset(path), path).content) {
-    case Content::other:
-      return Kind::other;
-    case Content::string:
-      return Kind::strings;
-    case Content::i64:
-      return Kind::ints;
-    default:
-      return Kind::tensor;
+    case Content::other: return Kind::other;
+    case Content::string: return Kind::strings;
+    case Content::i64: return Kind::ints;
+    default: return Kind::tensor;
   }
 }
 
 DType Hdf5File::dtype(const std::string& path) const {
   const Session session;
   switch (state_->elements_of(state_->open_dataset(path), path).content) {
-    case Content::f32:
-      return DType::f32;
-    case Content::bf16:
-      return DType::bf16;
-    case Content::f64:
-      return DType::f64;
-    case Content::i32:
-      return DType::i32;
-    default:
-      break;
+    case Content::f32: return DType::f32;
+    case Content::bf16: return DType::bf16;
+    case Content::f64: return DType::f64;
+    case Content::i32: return DType::i32;
+    default: break;
   }
-  throw InputError(text(state_->path, ": ", path,
-                        " does not hold numbers of at most 64 bits, or 32 for integers"));
+  throw InputError(text(state_->path, ": ", path, " does not hold numbers of at most 64 bits, or 32 for integers"));
 }
 
 Tensor Hdf5File::read(const std::string& path) const {
@@ -284,9 +263,8 @@ Tensor Hdf5File::read(const std::string& path) const {
 void Hdf5File::read_into(const std::string& path, const Tensor& tensor) const {
   const Session session;
   const Shape stored = shape(path);
-  check_input(stored == tensor.shape() && dtype(path) == tensor.dtype(), state_->path, ": ", path,
-              " is a tensor ", stored, " of ", name_of(dtype(path)), "; expected ", tensor.shape(),
-              " of ", name_of(tensor.dtype()));
+  check_input(stored == tensor.shape() && dtype(path) == tensor.dtype(), state_->path, ": ", path, " is a tensor ",
+              stored, " of ", name_of(dtype(path)), "; expected ", tensor.shape(), " of ", name_of(tensor.dtype()));
   if (stored.size() == 0) return;
   const Handle set = state_->open_dataset(path);
   const hid_t type = hdf5::type_of(tensor.dtype());
@@ -299,9 +277,7 @@ std::vector<int64_t> Hdf5File::read_ints(const std::string& path) const {
   const auto e = state_->elements_of(set, path);
   check_input(e.content == Content::i32 || e.content == Content::i64, state_->path, ": ", path,
               " does not hold integers");
-  const auto read = [&](hid_t type, void* to) {
-    return H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, to);
-  };
+  const auto read = [&](hid_t type, void* to) { return H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, to); };
   return state_->numbers<int64_t>(e, H5T_STD_I64LE, read, path);
 }
 
@@ -310,9 +286,7 @@ std::vector<std::string> Hdf5File::read_strings(const std::string& path) const {
   const Handle set = state_->open_dataset(path);
   const auto e = state_->elements_of(set, path);
   check_input(e.content == Content::string, state_->path, ": ", path, " does not hold strings");
-  const auto read = [&](hid_t type, void* to) {
-    return H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, to);
-  };
+  const auto read = [&](hid_t type, void* to) { return H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, to); };
   return state_->strings(e, read, path);
 }
 
@@ -323,9 +297,7 @@ std::vector<std::string> Hdf5File::attributes(const std::string& path) const {
     static_cast<std::vector<std::string>*>(out)->push_back(name);
     return 0;
   };
-  state_->require(
-      H5Aiterate2(state_->open(path), H5_INDEX_NAME, H5_ITER_INC, nullptr, visit, &names) >= 0,
-      path);
+  state_->require(H5Aiterate2(state_->open(path), H5_INDEX_NAME, H5_ITER_INC, nullptr, visit, &names) >= 0, path);
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -339,38 +311,31 @@ Hdf5Value Hdf5File::value(const std::string& path, const std::string& name) cons
   const Session session;
   const Handle object = state_->open(path);
   const std::string where = path + ", attribute " + name;
-  check_input(H5Aexists(object, name.c_str()) > 0, state_->path, ": ", path, " has no attribute \"",
-              name, '"');
+  check_input(H5Aexists(object, name.c_str()) > 0, state_->path, ": ", path, " has no attribute \"", name, '"');
   const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose);
   state_->require(attribute >= 0, where);
-  const auto e = state_->elements({H5Aget_type(attribute), H5Tclose},
-                                  {H5Aget_space(attribute), H5Sclose}, where);
+  const auto e = state_->elements({H5Aget_type(attribute), H5Tclose}, {H5Aget_space(attribute), H5Sclose}, where);
   const auto read = [&](hid_t type, void* to) { return H5Aread(attribute, type, to); };
   const auto result = [&](auto values) {
     return e.single ? Hdf5Value(std::move(values[0])) : Hdf5Value(std::move(values));
   };
   switch (e.content) {
     case Content::i32:
-    case Content::i64:
-      return result(state_->numbers<int64_t>(e, H5T_STD_I64LE, read, where));
+    case Content::i64: return result(state_->numbers<int64_t>(e, H5T_STD_I64LE, read, where));
     case Content::bf16:
     case Content::f32:
-    case Content::f64:
-      return result(state_->numbers<double>(e, H5T_IEEE_F64LE, read, where));
-    case Content::string:
-      return result(state_->strings(e, read, where));
-    case Content::other:
-      break;
+    case Content::f64: return result(state_->numbers<double>(e, H5T_IEEE_F64LE, read, where));
+    case Content::string: return result(state_->strings(e, read, where));
+    case Content::other: break;
   }
   throw InputError(text(state_->path, ": ", where, " holds neither numbers nor strings"));
 }
 
-void Hdf5File::fail_attribute(const std::string& path, const std::string& name,
-                              const Hdf5Value& found, const Hdf5Value& wanted) const {
-  constexpr const char* kinds[] = {"an integer", "a number", "a string",
-                                   "integers",   "numbers",  "strings"};
-  throw InputError(text(state_->path, ": ", path, ", attribute ", name, " holds ",
-                        kinds[found.index()], "; expected ", kinds[wanted.index()]));
+void Hdf5File::fail_attribute(const std::string& path, const std::string& name, const Hdf5Value& found,
+                              const Hdf5Value& wanted) const {
+  constexpr const char* kinds[] = {"an integer", "a number", "a string", "integers", "numbers", "strings"};
+  throw InputError(text(state_->path, ": ", path, ", attribute ", name, " holds ", kinds[found.index()], "; expected ",
+                        kinds[wanted.index()]));
 }
 
 }  // namespace cambium

@@ -27,8 +27,8 @@ namespace cambium {
 class Descriptor;
 
 // What an attribute holds.
-using Hdf5Value = std::variant<int64_t, double, std::string, std::vector<int64_t>,
-                               std::vector<double>, std::vector<std::string>>;
+using Hdf5Value =
+    std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
 
 // Builds a file; nothing appears under its name before `commit` (see AtomicFile in core/files.h).
 class Hdf5Writer {
@@ -99,8 +99,8 @@ class Hdf5File {
  private:
   struct State;
   explicit Hdf5File(std::shared_ptr<const State> state) : state_(std::move(state)) {}
-  [[noreturn]] void fail_attribute(const std::string& path, const std::string& name,
-                                   const Hdf5Value& found, const Hdf5Value& wanted) const;
+  [[noreturn]] void fail_attribute(const std::string& path, const std::string& name, const Hdf5Value& found,
+                                   const Hdf5Value& wanted) const;
 
   std::shared_ptr<const State> state_;
 };

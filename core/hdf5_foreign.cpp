@@ -40,8 +40,7 @@ void copy_attributes(const Hdf5File& from, Hdf5Writer& to, const std::string& pa
 Tensor read_tensor(const Hdf5File& from, const std::string& path) {
   const Shape shape = from.shape(path);
   const DType dtype = from.dtype(path);
-  const auto memory =
-      std::make_shared<std::vector<char>>(size_t(shape.size() * size_of(dtype) + 1));
+  const auto memory = std::make_shared<std::vector<char>>(size_t(shape.size() * size_of(dtype) + 1));
   const Tensor tensor = Tensor::wrap(memory->data(), shape, dtype, memory);
   from.read_into(path, tensor);
   return tensor;
@@ -49,32 +48,22 @@ Tensor read_tensor(const Hdf5File& from, const std::string& path) {
 
 void copy_dataset(const Hdf5File& from, Hdf5Writer& to, const std::string& path) {
   switch (from.kind(path)) {
-    case Hdf5File::Kind::tensor:
-      to.write(path, read_tensor(from, path));
-      break;
-    case Hdf5File::Kind::ints:
-      to.write(path, from.read_ints(path));
-      break;
-    case Hdf5File::Kind::strings:
-      to.write(path, from.read_strings(path));
-      break;
-    case Hdf5File::Kind::other:
-      return;
+    case Hdf5File::Kind::tensor: to.write(path, read_tensor(from, path)); break;
+    case Hdf5File::Kind::ints: to.write(path, from.read_ints(path)); break;
+    case Hdf5File::Kind::strings: to.write(path, from.read_strings(path)); break;
+    case Hdf5File::Kind::other: return;
   }
   copy_attributes(from, to, path);
 }
 
 void copy_group(const Hdf5File& from, Hdf5Writer& to, const std::string& path, int depth) {
-  check_input(depth < kGroupsInside, from.path(), ": more than ", kGroupsInside,
-              " groups inside each other: damaged");
+  check_input(depth < kGroupsInside, from.path(), ": more than ", kGroupsInside, " groups inside each other: damaged");
   to.group(path);
   copy_attributes(from, to, path);
   for (const std::string& name : from.list(path)) {
     const std::string below = (path == "/" ? "" : path) + "/" + name;
-    if (from.is_dataset(below))
-      copy_dataset(from, to, below);
-    else if (from.is_group(below))
-      copy_group(from, to, below, depth + 1);
+    if (from.is_dataset(below)) copy_dataset(from, to, below);
+    else if (from.is_group(below)) copy_group(from, to, below, depth + 1);
   }
 }
 
@@ -99,8 +88,7 @@ void set_limits(int64_t file_size) {
   limit(RLIMIT_CPU, seconds);
   limit(RLIMIT_AS, address_space() + (int64_t(512) << 20) + 8 * file_size);
   limit(RLIMIT_FSIZE, (int64_t(256) << 20) + 64 * file_size);
-  for (const int signal : {SIGALRM, SIGXCPU, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
-    std::signal(signal, SIG_DFL);
+  for (const int signal : {SIGALRM, SIGXCPU, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, SIG_DFL);
   std::signal(SIGXFSZ, SIG_IGN);
   sigset_t all;
   ::sigfillset(&all);
@@ -110,8 +98,7 @@ void set_limits(int64_t file_size) {
 }
 
 // Leaves `copy` behind, or writes to `report` why not.
-[[noreturn]] void run_child(int input, int report, const std::string& path,
-                            const std::string& copy) {
+[[noreturn]] void run_child(int input, int report, const std::string& path, const std::string& copy) {
   Session::assume_one_thread();
   std::string message;
   try {
@@ -130,8 +117,7 @@ void set_limits(int64_t file_size) {
     message = path + ": damaged: needs more memory than a file of its size should";
   }
   message.resize(std::min<size_t>(message.size(), 1000));
-  for (char& c : message)
-    c = std::iscntrl(static_cast<unsigned char>(c)) ? '?' : c;  // a damaged name
+  for (char& c : message) c = std::iscntrl(static_cast<unsigned char>(c)) ? '?' : c;  // a damaged name
   const ssize_t written = ::write(report, message.data(), message.size());
   ::_exit(written < 0 ? 2 : 1);
 }
@@ -161,8 +147,7 @@ void copy_foreign(const Descriptor& fd, const std::string& path, const std::stri
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
   if (file_exists(copy)) return;  // it appears whole
-  throw InputError(
-      message.empty() ? path + ": damaged: the HDF5 library does not survive reading it" : message);
+  throw InputError(message.empty() ? path + ": damaged: the HDF5 library does not survive reading it" : message);
 }
 
 }  // namespace cambium::hdf5

@@ -79,8 +79,7 @@ herr_t driver_read(H5FD_t* base, H5FD_mem_t, hid_t, haddr_t address, size_t coun
   return 0;
 }
 
-herr_t driver_write(H5FD_t* base, H5FD_mem_t, hid_t, haddr_t address, size_t count,
-                    const void* buffer) {
+herr_t driver_write(H5FD_t* base, H5FD_mem_t, hid_t, haddr_t address, size_t count, const void* buffer) {
   DriverFile& file = of(base);
   if (!file.io.error) return -1;
   auto* from = static_cast<const char*>(buffer);
@@ -175,9 +174,7 @@ Handle create_file(const Io& io, int64_t user_block) {
   return {H5Fcreate("file", H5F_ACC_TRUNC, creation, access), H5Fclose};
 }
 
-Handle open_file(const Io& io) {
-  return {H5Fopen("file", H5F_ACC_RDONLY, access_through(io)), H5Fclose};
-}
+Handle open_file(const Io& io) { return {H5Fopen("file", H5F_ACC_RDONLY, access_through(io)), H5Fclose}; }
 
 hid_t bfloat16_type() {
   static const hid_t type = [] {
@@ -194,14 +191,10 @@ hid_t bfloat16_type() {
 
 hid_t type_of(DType dtype) {
   switch (dtype) {
-    case DType::f32:
-      return H5T_IEEE_F32LE;
-    case DType::bf16:
-      return bfloat16_type();
-    case DType::f64:
-      return H5T_IEEE_F64LE;
-    case DType::i32:
-      return H5T_STD_I32LE;
+    case DType::f32: return H5T_IEEE_F32LE;
+    case DType::bf16: return bfloat16_type();
+    case DType::f64: return H5T_IEEE_F64LE;
+    case DType::i32: return H5T_STD_I32LE;
   }
   throw Error("HDF5: no such type");
 }
@@ -224,10 +217,8 @@ Content content_of(hid_t stored) {
       if (size < 4 || (size == 4 && with_sign)) return Content::i32;
       return size < 8 || (size == 8 && with_sign) ? Content::i64 : Content::other;
     }
-    case H5T_STRING:
-      return Content::string;
-    default:
-      return Content::other;
+    case H5T_STRING: return Content::string;
+    default: return Content::other;
   }
 }
 

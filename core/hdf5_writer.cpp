@@ -84,20 +84,17 @@ struct Hdf5Writer::State {
     for (size_t end = path.find('/', 1); end != path.npos || whole; end = path.find('/', end + 1)) {
       const std::string part = path.substr(0, end);
       if (!part.empty() && part != "/" && H5Lexists(h5, part.c_str(), H5P_DEFAULT) <= 0) {
-        const Handle group(
-            H5Gcreate2(h5, part.c_str(), H5P_DEFAULT, plain(H5P_GROUP_CREATE), H5P_DEFAULT),
-            H5Gclose);
+        const Handle group(H5Gcreate2(h5, part.c_str(), H5P_DEFAULT, plain(H5P_GROUP_CREATE), H5P_DEFAULT), H5Gclose);
         require(group >= 0, part);
       }
       if (end == path.npos) break;
     }
   }
 
-  void dataset(const std::string& path, hid_t type, const Handle& space, hid_t properties,
-               const void* data, bool empty) {
+  void dataset(const std::string& path, hid_t type, const Handle& space, hid_t properties, const void* data,
+               bool empty) {
     make_groups(path, false);
-    const Handle set(
-        H5Dcreate2(h5, path.c_str(), type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
+    const Handle set(H5Dcreate2(h5, path.c_str(), type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
     require(set >= 0, path);
     require(empty || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0, path);
   }
@@ -122,42 +119,37 @@ void Hdf5Writer::write(const std::string& path, const Tensor& tensor, int gzip) 
 
 void Hdf5Writer::write(const std::string& path, std::span<const int64_t> values) {
   const Session session;
-  state_->dataset(path, H5T_STD_I64LE, space_of_list(values.size()), plain(H5P_DATASET_CREATE),
-                  values.data(), values.empty());
+  state_->dataset(path, H5T_STD_I64LE, space_of_list(values.size()), plain(H5P_DATASET_CREATE), values.data(),
+                  values.empty());
 }
 
 void Hdf5Writer::write(const std::string& path, std::span<const std::string> values) {
   const Session session;
   const auto list = pointers(values, path);
-  state_->dataset(path, hdf5::string_type(), space_of_list(list.size()), plain(H5P_DATASET_CREATE),
-                  list.data(), list.empty());
+  state_->dataset(path, hdf5::string_type(), space_of_list(list.size()), plain(H5P_DATASET_CREATE), list.data(),
+                  list.empty());
 }
 
-void Hdf5Writer::attribute(const std::string& path, const std::string& name,
-                           const Hdf5Value& value) {
+void Hdf5Writer::attribute(const std::string& path, const std::string& name, const Hdf5Value& value) {
   const Session session;
   const std::string where = path + ", attribute " + name;
   const auto put = [&](hid_t type, const Handle& space, const void* data, size_t count) {
     const Handle object(H5Oopen(state_->h5, path.c_str(), H5P_DEFAULT), H5Oclose);
-    const Handle attribute(
-        object < 0 ? -1 : H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
-        H5Aclose);
+    const Handle attribute(object < 0 ? -1 : H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
+                           H5Aclose);
     state_->require(attribute >= 0, where);
     state_->require(count == 0 || H5Awrite(attribute, type, data) >= 0, where);
   };
   const auto put_value = [&]<class T>(const T& v) {
-    if constexpr (std::is_same_v<T, int64_t>)
-      put(H5T_STD_I64LE, scalar_space(), &v, 1);
-    else if constexpr (std::is_same_v<T, double>)
-      put(H5T_IEEE_F64LE, scalar_space(), &v, 1);
+    if constexpr (std::is_same_v<T, int64_t>) put(H5T_STD_I64LE, scalar_space(), &v, 1);
+    else if constexpr (std::is_same_v<T, double>) put(H5T_IEEE_F64LE, scalar_space(), &v, 1);
     else if constexpr (std::is_same_v<T, std::string>)
       put(hdf5::string_type(), scalar_space(), pointers({&v, 1}, where).data(), 1);
     else if constexpr (std::is_same_v<T, std::vector<int64_t>>)
       put(H5T_STD_I64LE, space_of_list(v.size()), v.data(), v.size());
     else if constexpr (std::is_same_v<T, std::vector<double>>)
       put(H5T_IEEE_F64LE, space_of_list(v.size()), v.data(), v.size());
-    else
-      put(hdf5::string_type(), space_of_list(v.size()), pointers(v, where).data(), v.size());
+    else put(hdf5::string_type(), space_of_list(v.size()), pointers(v, where).data(), v.size());
   };
   std::visit(put_value, value);
 }

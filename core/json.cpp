@@ -61,8 +61,7 @@ class Builder : public nlohmann::json_sax<json> {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: reason", or "[...] reason"
     failure = e.what();
     for (const std::string_view before : {"] ", "column "})
-      if (const size_t at = failure.find(before); at != failure.npos)
-        failure = failure.substr(at + before.size());
+      if (const size_t at = failure.find(before); at != failure.npos) failure = failure.substr(at + before.size());
     if (const size_t at = failure.find(": "); at < 8) failure = failure.substr(at + 2);
     return false;
   }
@@ -105,8 +104,7 @@ std::string line_and_column(std::string_view before) {
   return text(line, ":", std::max<size_t>(before.size() - start, 1));
 }
 
-[[noreturn]] void fail_field(std::string_view name, const json& value,
-                             const std::string& expected) {
+[[noreturn]] void fail_field(std::string_view name, const json& value, const std::string& expected) {
   throw InputError(text("the field \"", name, "\" is ", brief(value), "; expected ", expected));
 }
 
@@ -131,9 +129,7 @@ std::string expected_number(double min, double max) {
 }
 
 bool is_int(const json& value, int64_t min, int64_t max) {
-  if (value.is_number_unsigned() &&
-      value.get<uint64_t>() > uint64_t(std::numeric_limits<int64_t>::max()))
-    return false;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t(std::numeric_limits<int64_t>::max())) return false;
   return value.is_number_integer() && value.get<int64_t>() >= min && value.get<int64_t>() <= max;
 }
 
@@ -161,8 +157,8 @@ bool as_bool(std::string_view name, const json& value) {
 }  // namespace
 
 json parse_json(std::string_view source, std::string_view where) {
-  check_input(int64_t(source.size()) <= kJsonBytes, where, ": has ", source.size(),
-              " bytes; at most ", kJsonBytes, " are parsed");
+  check_input(int64_t(source.size()) <= kJsonBytes, where, ": has ", source.size(), " bytes; at most ", kJsonBytes,
+              " are parsed");
   const auto fail = [&](size_t end, const std::string& why) {
     throw InputError(text(where, ":", line_and_column(source.substr(0, end)), ": ", why));
   };
@@ -180,8 +176,7 @@ json parse_json_file(const std::string& path, int64_t limit) {
 }
 
 const json* find_field(const json& object, std::string_view name) {
-  check_input(object.is_object(), "an object with the field \"", name, "\" is expected, not ",
-              brief(object));
+  check_input(object.is_object(), "an object with the field \"", name, "\" is expected, not ", brief(object));
   const auto& fields = object.get_ref<const json::object_t&>();
   const auto found = fields.find(name);
   return found == fields.end() || found->second.is_null() ? nullptr : &found->second;
@@ -220,8 +215,7 @@ std::vector<int64_t> get_ints(const json& object, std::string_view name, int64_t
   const json& value = require_field(object, name, expected);
   if (!value.is_array()) fail_field(name, value, expected);
   std::vector<int64_t> ints;
-  for (const json& item : value)
-    ints.push_back(as_int(text(name, "[", ints.size(), "]"), item, min, max));
+  for (const json& item : value) ints.push_back(as_int(text(name, "[", ints.size(), "]"), item, min, max));
   return ints;
 }
 
@@ -231,14 +225,12 @@ const json& get_object(const json& object, std::string_view name) {
   return value;
 }
 
-std::optional<int64_t> find_int(const json& object, std::string_view name, int64_t min,
-                                int64_t max) {
+std::optional<int64_t> find_int(const json& object, std::string_view name, int64_t min, int64_t max) {
   const json* const value = find_field(object, name);
   return value ? std::optional(as_int(name, *value, min, max)) : std::nullopt;
 }
 
-std::optional<double> find_number(const json& object, std::string_view name, double min,
-                                  double max) {
+std::optional<double> find_number(const json& object, std::string_view name, double min, double max) {
   const json* const value = find_field(object, name);
   return value ? std::optional(as_number(name, *value, min, max)) : std::nullopt;
 }

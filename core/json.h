@@ -32,11 +32,9 @@ nlohmann::json parse_json_file(const std::string& path, int64_t limit = kJsonByt
 const nlohmann::json* find_field(const nlohmann::json& object, std::string_view name);
 
 // The field's value, which must be there, of the type and in the bounds (both included).
-int64_t get_int(const nlohmann::json& object, std::string_view name,
-                int64_t min = std::numeric_limits<int64_t>::min(),
+int64_t get_int(const nlohmann::json& object, std::string_view name, int64_t min = std::numeric_limits<int64_t>::min(),
                 int64_t max = std::numeric_limits<int64_t>::max());
-double get_number(const nlohmann::json& object, std::string_view name,
-                  double min = -std::numeric_limits<double>::max(),
+double get_number(const nlohmann::json& object, std::string_view name, double min = -std::numeric_limits<double>::max(),
                   double max = std::numeric_limits<double>::max());
 std::string get_string(const nlohmann::json& object, std::string_view name);
 bool get_bool(const nlohmann::json& object, std::string_view name);

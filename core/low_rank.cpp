@@ -17,7 +17,8 @@ void scale_in_place(Stream& stream, View u, float factor) {
 }
 
 void fill_zero(View x) {
-  for (int64_t n = 0; n < x.rows(); ++n) std::memset(x.row<char>(n * size_of(x.dtype())), 0, size_t(x.cols() * size_of(x.dtype())));
+  for (int64_t n = 0; n < x.rows(); ++n)
+    std::memset(x.row<char>(n * size_of(x.dtype())), 0, size_t(x.cols() * size_of(x.dtype())));
 }
 
 }  // namespace

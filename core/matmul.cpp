@@ -76,9 +76,9 @@ PrimitiveDescription describe(const Problem& p, const memory::desc& b) try {
                 : PrimitiveDescription({p.a(), b, p.c()}, attributes, engine());
 #endif
 } catch (const dnnl::error& error) {
-  throw Error(text("matmul: the library refuses [", p.M, ",", p.K, "] x [", p.K, ",", p.N, "] in ", name_of(p.type), " to ",
-                   name_of(p.out_type), " with strides ", p.a_row, ",", p.a_col, " and ", p.b_row, ",", p.b_col, " to ",
-                   p.c_row, p.accumulate ? " added" : "", ": ", error.what()));
+  throw Error(text("matmul: the library refuses [", p.M, ",", p.K, "] x [", p.K, ",", p.N, "] in ", name_of(p.type),
+                   " to ", name_of(p.out_type), " with strides ", p.a_row, ",", p.a_col, " and ", p.b_row, ",", p.b_col,
+                   " to ", p.c_row, p.accumulate ? " added" : "", ": ", error.what()));
 }
 
 // A product ready to run.
@@ -95,8 +95,9 @@ class PlanCache {
                          const memory::desc*>;
 
   std::shared_ptr<const Plan> get(const Problem& p) {
-    const Key key{p.M,     p.N,     p.K,     p.type,  p.out_type, p.a_row, p.a_col,
-                  p.b_row, p.b_col, p.c_row, p.bias + 2 * p.accumulate, p.packed};
+    const Key key{
+        p.M,     p.N, p.K, p.type, p.out_type, p.a_row, p.a_col, p.b_row, p.b_col, p.c_row, p.bias + 2 * p.accumulate,
+        p.packed};
     {
       std::lock_guard lock(mutex_);
       if (const auto found = index_.find(key); found != index_.end()) {
@@ -140,8 +141,18 @@ PlanCache& plans() {
 bool uses_amx() {
   static const bool amx = [] {
     if (!cpu::multiplies_bf16()) return false;  // the library may refuse to describe such a product
-    const Problem p{.M = 64, .N = 64, .K = 64, .type = DType::bf16, .out_type = DType::f32, .a_row = 64, .a_col = 1,
-                    .b_row = 64, .b_col = 1, .c_row = 64, .bias = false, .accumulate = false};
+    const Problem p{.M = 64,
+                    .N = 64,
+                    .K = 64,
+                    .type = DType::bf16,
+                    .out_type = DType::f32,
+                    .a_row = 64,
+                    .a_col = 1,
+                    .b_row = 64,
+                    .b_col = 1,
+                    .c_row = 64,
+                    .bias = false,
+                    .accumulate = false};
     return std::strstr(describe(p, p.b()).impl_info_str(), "amx") != nullptr;
   }();
   return amx;
@@ -152,11 +163,14 @@ int64_t inner_piece(int64_t K, DType type) { return type == DType::bf16 && uses_
 void run(const Problem& p, const void* a, const void* b, const void* bias, void* c) {
   const auto plan = plans().get(p);
   Scratch<char> scratch(current_stream(Device::cpu()), int64_t(plan->description.scratchpad_desc().get_size()));
-  const auto bind = [](const memory::desc& desc, const void* data) { return memory(desc, engine(), const_cast<void*>(data)); };
-  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, bind(p.a(), a)},
-                                            {DNNL_ARG_WEIGHTS, bind(p.b(), b)},
-                                            {DNNL_ARG_DST, bind(p.c(), c)},
-                                            {DNNL_ARG_SCRATCHPAD, bind(plan->description.scratchpad_desc(), scratch.data())}};
+  const auto bind = [](const memory::desc& desc, const void* data) {
+    return memory(desc, engine(), const_cast<void*>(data));
+  };
+  std::unordered_map<int, memory> arguments{
+      {DNNL_ARG_SRC, bind(p.a(), a)},
+      {DNNL_ARG_WEIGHTS, bind(p.b(), b)},
+      {DNNL_ARG_DST, bind(p.c(), c)},
+      {DNNL_ARG_SCRATCHPAD, bind(plan->description.scratchpad_desc(), scratch.data())}};
   if (p.bias) arguments.emplace(DNNL_ARG_BIAS, bind(p.bias_desc(), bias));
   plan->primitive.execute(stream(), arguments);
   stream().wait();
@@ -168,11 +182,14 @@ void multiply_doubles(ConstView a, ConstView b, ConstView bias, const MatmulOpti
   for (int64_t m = 0; m < M; ++m) {
     double* row = c.row<double>(m);
     if (!options.accumulate) std::fill_n(row, N, 0.0);
-    if (bias) for (int64_t n = 0; n < N; ++n) row[n] += bias.data<double>()[n];
+    if (bias)
+      for (int64_t n = 0; n < N; ++n) row[n] += bias.data<double>()[n];
     for (int64_t k = 0; k < K; ++k) {
       const double factor = options.transpose_a ? a.row<double>(k)[m] : a.row<double>(m)[k];
-      if (options.transpose_b) for (int64_t n = 0; n < N; ++n) row[n] += factor * b.row<double>(n)[k];
-      else for (int64_t n = 0; n < N; ++n) row[n] += factor * b.row<double>(k)[n];
+      if (options.transpose_b)
+        for (int64_t n = 0; n < N; ++n) row[n] += factor * b.row<double>(n)[k];
+      else
+        for (int64_t n = 0; n < N; ++n) row[n] += factor * b.row<double>(k)[n];
     }
   }
 }
@@ -188,18 +205,25 @@ bool library_serves(DType type) {
 }
 
 // The product in our own loops, which sum in float32.
-void multiply_here(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options, bool round, View c) {
+void multiply_here(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options, bool round,
+                   View c) {
   Tensor sum;
   if (c.dtype() != DType::f32) {
     sum = Tensor::empty({c.rows(), c.cols()}, DType::f32);
     if (options.accumulate) cpu::convert(stream, c, sum);
   }
   const View total = sum ? View(sum) : c;
-  cpu::gemm(stream, {.M = c.rows(), .N = c.cols(), .K = options.transpose_a ? a.rows() : a.cols(),
-                     .a = {a.pointer, a.dtype(), options.transpose_a ? 1 : a.stride, options.transpose_a ? a.stride : 1},
-                     .b = {b.pointer, b.dtype(), options.transpose_b ? 1 : b.stride, options.transpose_b ? b.stride : 1},
-                     .round = round, .bias = bias.data<float>(), .accumulate = options.accumulate,
-                     .c = total.data<float>(), .c_row = total.stride});
+  cpu::gemm(stream,
+            {.M = c.rows(),
+             .N = c.cols(),
+             .K = options.transpose_a ? a.rows() : a.cols(),
+             .a = {a.pointer, a.dtype(), options.transpose_a ? 1 : a.stride, options.transpose_a ? a.stride : 1},
+             .b = {b.pointer, b.dtype(), options.transpose_b ? 1 : b.stride, options.transpose_b ? b.stride : 1},
+             .round = round,
+             .bias = bias.data<float>(),
+             .accumulate = options.accumulate,
+             .c = total.data<float>(),
+             .c_row = total.stride});
   if (sum) cpu::convert(stream, sum, c);
 }
 
@@ -216,8 +240,8 @@ std::string software_version() { return "cambium " CAMBIUM_VERSION; }
 
 std::string instruction_set() {
   const dnnl::version_t* v = dnnl::version();
-  return text(cpu::kernel_level(), ", oneDNN ", v->major, ".", v->minor, ".", v->patch, " level ", int(dnnl::get_effective_cpu_isa()),
-              uses_amx() ? " (AMX)" : "");
+  return text(cpu::kernel_level(), ", oneDNN ", v->major, ".", v->minor, ".", v->patch, " level ",
+              int(dnnl::get_effective_cpu_isa()), uses_amx() ? " (AMX)" : "");
 }
 
 // The inner dimension in pieces, each in the library's layout.
@@ -289,12 +313,22 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   const View total = sum ? View(sum) : out;
   for (int64_t k = 0, piece = 0; k < K; k += inner, ++piece) {
     const int64_t length = std::min(inner, K - k);
-    const Problem p{.M = out.rows(), .N = N, .K = length, .type = type, .out_type = total.dtype(),
-                    .a_row = options.transpose_a ? 1 : a.stride, .a_col = options.transpose_a ? a.stride : 1,
-                    .b_row = options.transpose_b ? 1 : b.stride, .b_col = options.transpose_b ? b.stride : 1,
-                    .c_row = total.stride, .bias = bias && k == 0, .accumulate = options.accumulate || k > 0,
+    const Problem p{.M = out.rows(),
+                    .N = N,
+                    .K = length,
+                    .type = type,
+                    .out_type = total.dtype(),
+                    .a_row = options.transpose_a ? 1 : a.stride,
+                    .a_col = options.transpose_a ? a.stride : 1,
+                    .b_row = options.transpose_b ? 1 : b.stride,
+                    .b_col = options.transpose_b ? b.stride : 1,
+                    .c_row = total.stride,
+                    .bias = bias && k == 0,
+                    .accumulate = options.accumulate || k > 0,
                     .packed = form ? &form->pieces[size_t(piece)].layout : nullptr};
-    const auto offset = [&](ConstView v, int64_t stride) { return static_cast<const char*>(v.pointer) + k * stride * size_of(type); };
+    const auto offset = [&](ConstView v, int64_t stride) {
+      return static_cast<const char*>(v.pointer) + k * stride * size_of(type);
+    };
     run(p, offset(a, p.a_col), form ? form->pieces[size_t(piece)].data.raw() : offset(b, p.b_row), bias.pointer,
         const_cast<void*>(total.pointer));
   }
@@ -318,9 +352,18 @@ std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bo
     if (!aliases && !(b.dtype() == DType::bf16 && uses_amx())) return;
     form.inner = inner_piece(K, b.dtype());
     for (int64_t k = 0; k < K; k += form.inner) {
-      const Problem p{.M = 256, .N = N, .K = std::min(form.inner, K - k), .type = b.dtype(), .out_type = DType::f32,
-                      .a_row = K, .a_col = 1, .b_row = is_transposed ? 1 : b.stride,
-                      .b_col = is_transposed ? b.stride : 1, .c_row = N, .bias = false, .accumulate = k > 0};
+      const Problem p{.M = 256,
+                      .N = N,
+                      .K = std::min(form.inner, K - k),
+                      .type = b.dtype(),
+                      .out_type = DType::f32,
+                      .a_row = K,
+                      .a_col = 1,
+                      .b_row = is_transposed ? 1 : b.stride,
+                      .b_col = is_transposed ? b.stride : 1,
+                      .c_row = N,
+                      .bias = false,
+                      .accumulate = k > 0};
       const memory::desc any({p.K, N}, library_type(p.type), memory::format_tag::any);
       const memory::desc layout = describe(p, any).weights_desc();
       Tensor data = Tensor::empty({int64_t(layout.get_size() + 3) / 4}, DType::i32);

@@ -91,7 +91,8 @@ void* Allocator::allocate(int64_t bytes) {
     }
     CHECK(block, "out of ", device_.is_gpu() ? "GPU" : "CPU", " memory: ", mebibytes(size), " asked for, ",
           mebibytes(counters_.live), " in use, ", mebibytes(cached),
-          " cached (given back, in vain)\nLower --batch-size or the sequence length; --recompute and --dtype bf16 need less");
+          " cached (given back, in vain)\nLower --batch-size or the sequence length; --recompute and --dtype bf16 need "
+          "less");
     sizes_[block] = size;
   }
   counters_.live += sizes_[block];

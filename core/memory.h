@@ -101,7 +101,8 @@ template <class T>
 class Scratch {
  public:
   Scratch(Stream& stream, int64_t count)
-      : allocator_(Allocator::of(stream.device)), data_(static_cast<T*>(allocator_.allocate(count * int64_t(sizeof(T))))) {}
+      : allocator_(Allocator::of(stream.device)),
+        data_(static_cast<T*>(allocator_.allocate(count * int64_t(sizeof(T))))) {}
   ~Scratch() { allocator_.release(data_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;

@@ -26,8 +26,7 @@ std::string format(const char* form, Numbers... numbers) {
 
 std::string print_count(double count, Progress::Unit unit) {
   if (unit == Progress::Unit::bytes) return print_bytes(int64_t(count));
-  return count < 10 && count != double(int64_t(count)) ? format("%.1f", count)
-                                                       : format("%.0f", count);
+  return count < 10 && count != double(int64_t(count)) ? format("%.1f", count) : format("%.0f", count);
 }
 
 }  // namespace
@@ -49,11 +48,7 @@ std::string print_duration(double seconds) {
 }
 
 Progress::Progress(std::string_view what, int64_t total, Unit unit)
-    : what_(what),
-      total_(total),
-      unit_(unit),
-      terminal_(::isatty(STDERR_FILENO) == 1),
-      start_(Clock::now()) {
+    : what_(what), total_(total), unit_(unit), terminal_(::isatty(STDERR_FILENO) == 1), start_(Clock::now()) {
   next_ = start_ + (terminal_ ? std::chrono::milliseconds(500) : std::chrono::milliseconds(5000));
 }
 
@@ -84,8 +79,7 @@ std::string Progress::line(double seconds) const {
     const double share = std::clamp(double(done_) / double(total_), 0.0, 1.0);
     if (terminal_) {
       const int full = int(share * kBarWidth);
-      out +=
-          "[" + std::string(size_t(full), '#') + std::string(size_t(kBarWidth - full), '.') + "] ";
+      out += "[" + std::string(size_t(full), '#') + std::string(size_t(kBarWidth - full), '.') + "] ";
     }
     out += format("%3.0f%% ", 100 * share);
   }
@@ -94,8 +88,7 @@ std::string Progress::line(double seconds) const {
   const double fresh = double(done_ - std::max<int64_t>(first_, 0));
   if (fresh > 0 && seconds > 0) {
     out += ", " + print_count(fresh / seconds, unit_) + "/s";
-    if (total_ > done_)
-      out += ", " + print_duration(double(total_ - done_) * seconds / fresh) + " left";
+    if (total_ > done_) out += ", " + print_duration(double(total_ - done_) * seconds / fresh) + " left";
   }
   if (!note_.empty()) out += ", " + note_;
   return out;

@@ -17,8 +17,7 @@ EVP_MD_CTX* evp(const std::unique_ptr<void, void (*)(void*)>& context) {
 
 }  // namespace
 
-Sha256::Sha256()
-    : context_(EVP_MD_CTX_new(), [](void* c) { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(c)); }) {
+Sha256::Sha256() : context_(EVP_MD_CTX_new(), [](void* c) { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(c)); }) {
   CHECK(context_ && EVP_DigestInit_ex(evp(context_), EVP_sha256(), nullptr) == 1,
         "SHA-256: libcrypto cannot compute it");
 }
@@ -29,8 +28,7 @@ void Sha256::update(const void* bytes, size_t count) {
 
 Sha256Digest Sha256::finish() {
   Sha256Digest digest;
-  CHECK(EVP_DigestFinal_ex(evp(context_), digest.data(), nullptr) == 1,
-        "SHA-256: libcrypto failed");
+  CHECK(EVP_DigestFinal_ex(evp(context_), digest.data(), nullptr) == 1, "SHA-256: libcrypto failed");
   return digest;
 }
 

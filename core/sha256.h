@@ -31,8 +31,7 @@ std::string hex(const Sha256Digest&);
 using ByteProgress = std::function<void(int64_t done, int64_t total)>;
 
 // The sum of a file's bytes from `offset` to its end.
-Sha256Digest sha256_of_file(const std::string& path, int64_t offset = 0,
-                            const ByteProgress& progress = {});
+Sha256Digest sha256_of_file(const std::string& path, int64_t offset = 0, const ByteProgress& progress = {});
 
 class Descriptor;
 Sha256Digest sha256_of_file(const Descriptor&, const std::string& path, int64_t offset = 0,

@@ -69,8 +69,8 @@ int64_t Tensor::rows() const {
 }
 
 Tensor Tensor::rows(int64_t begin, int64_t end) const {
-  CHECK(shape_.rank() > 0 && 0 <= begin && begin <= end && end <= shape_[0], "rows ", begin, " to ", end,
-        " of ", shape_);
+  CHECK(shape_.rank() > 0 && 0 <= begin && begin <= end && end <= shape_[0], "rows ", begin, " to ", end, " of ",
+        shape_);
   std::array<int64_t, Shape::kMaxRank> dims{};
   std::copy(shape_.begin(), shape_.end(), dims.begin());
   dims[0] = end - begin;
@@ -96,8 +96,8 @@ Tensor Tensor::clone() const {
 }
 
 void Tensor::copy_from(const Tensor& source) const {
-  CHECK(shape_ == source.shape_ && dtype_ == source.dtype_, "copy of ", source.shape_, " ",
-        name_of(source.dtype_), " into ", shape_, " ", name_of(dtype_));
+  CHECK(shape_ == source.shape_ && dtype_ == source.dtype_, "copy of ", source.shape_, " ", name_of(source.dtype_),
+        " into ", shape_, " ", name_of(dtype_));
   if (!bytes()) return;
   if (source.device().is_gpu()) {
     gpu::copy(source.stream(), raw(), source.raw(), size_t(bytes()));

@@ -78,7 +78,9 @@ class Tensor {
   }
   // The elements of a tensor on the CPU.
   template <class T>
-  std::span<T> span() const { return {data<T>(), size_t(size())}; }
+  std::span<T> span() const {
+    return {data<T>(), size_t(size())};
+  }
 
   // Elements [begin, end) of the first dimension, sharing the data.
   Tensor rows(int64_t begin, int64_t end) const;

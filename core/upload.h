@@ -8,8 +8,8 @@
 
 namespace cambium {
 class Buffer;
-// CAMBIUM_EXACT_MEMORY=1: a GPU's blocks have exactly the size asked for and are given back at once, so that what checks
-// memory accesses (compute-sanitizer, an emulated device) sees the bounds and the end of every tensor.
+// CAMBIUM_EXACT_MEMORY=1: a GPU's blocks have exactly the size asked for and are given back at once, so that what
+// checks memory accesses (compute-sanitizer, an emulated device) sees the bounds and the end of every tensor.
 bool exact_memory(Device);
 }  // namespace cambium
 
@@ -18,9 +18,9 @@ namespace cambium::gpu {
 // src may change as soon as the call returns; dst has the bytes for all that the stream is given later.
 void upload(Stream&, void* dst, const void* src, size_t bytes);
 
-// A block that has these bytes for all that the device's compute queue is given later. The copy does not wait for what that
-// queue was given before. Null where this is not done: for large ones, while a step is recorded, with exact memory, and on
-// the host.
+// A block that has these bytes for all that the device's compute queue is given later. The copy does not wait for what
+// that queue was given before. Null where this is not done: for large ones, while a step is recorded, with exact
+// memory, and on the host.
 std::shared_ptr<Buffer> upload_beside(Device, const void* src, size_t bytes);
 
 }  // namespace cambium::gpu

@@ -47,7 +47,9 @@ struct ConstView {
     return static_cast<const T*>(pointer);
   }
   template <class T>
-  const T* row(int64_t n) const { return static_cast<const T*>(pointer) + n * stride; }
+  const T* row(int64_t n) const {
+    return static_cast<const T*>(pointer) + n * stride;
+  }
 
   ConstView columns(int64_t begin, int64_t end) const {
     ConstView view = *this;
@@ -70,9 +72,13 @@ struct View : ConstView {
   explicit View(const ConstView& view) : ConstView(view) {}
 
   template <class T>
-  T* data() const { return const_cast<T*>(ConstView::data<T>()); }
+  T* data() const {
+    return const_cast<T*>(ConstView::data<T>());
+  }
   template <class T>
-  T* row(int64_t n) const { return const_cast<T*>(ConstView::row<T>(n)); }
+  T* row(int64_t n) const {
+    return const_cast<T*>(ConstView::row<T>(n));
+  }
   View columns(int64_t begin, int64_t end) const { return View(ConstView::columns(begin, end)); }
   View row_range(int64_t begin, int64_t end) const { return View(ConstView::row_range(begin, end)); }
 };
@@ -90,5 +96,4 @@ struct Segments {
 }  // namespace cambium
 
 // The side of kernel `f` that belongs to the stream's device.
-#define DISPATCH(f, stream) \
-  ((stream).device.is_gpu() ? &::cambium::gpu::f : &::cambium::cpu::f)
+#define DISPATCH(f, stream) ((stream).device.is_gpu() ? &::cambium::gpu::f : &::cambium::cpu::f)

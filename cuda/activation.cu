@@ -16,9 +16,7 @@ struct Relu {
 struct Gelu {  // x Phi(x);  Phi(x) + x phi(x)
   static __device__ float cdf(float x) { return 0.5f * (1 + erff(x * 0.70710678f)); }
   static __device__ float value(float x) { return x * cdf(x); }
-  static __device__ float derivative(float x) {
-    return cdf(x) + x * 0.39894228f * expf(-0.5f * x * x);
-  }
+  static __device__ float derivative(float x) { return cdf(x) + x * 0.39894228f * expf(-0.5f * x * x); }
 };
 
 struct GeluTanh {  // x / 2 (1 + tanh u),  u = sqrt(2 / pi) (x + 0.044715 x^3)
@@ -47,16 +45,11 @@ struct Tanh {
 template <class F>
 __device__ void with_activation(Activation kind, const F& f) {
   switch (kind) {
-    case Activation::relu:
-      return f(Relu());
-    case Activation::gelu:
-      return f(Gelu());
-    case Activation::gelu_tanh:
-      return f(GeluTanh());
-    case Activation::silu:
-      return f(Silu());
-    case Activation::tanh:
-      return f(Tanh());
+    case Activation::relu: return f(Relu());
+    case Activation::gelu: return f(Gelu());
+    case Activation::gelu_tanh: return f(GeluTanh());
+    case Activation::silu: return f(Silu());
+    case Activation::tanh: return f(Tanh());
   }
 }
 
@@ -157,8 +150,7 @@ struct GatedBackwardOp {
 // The halves [0, F) and [F, 2F) of gated rows both start where sixteen bytes do.
 template <class... Views>
 bool halves_ready(int width, const ConstView& half, const Views&... whole) {
-  return vector_ready(width, half) &&
-         (vector_ready(width, whole.columns(0, whole.cols() / 2)) && ...);
+  return vector_ready(width, half) && (vector_ready(width, whole.columns(0, whole.cols() / 2)) && ...);
 }
 
 }  // namespace
@@ -171,32 +163,28 @@ void activation_forward(Stream& stream, Activation kind, ConstView x, ConstView 
   });
 }
 
-void activation_backward(Stream& stream, Activation kind, ConstView dy, ConstView x, ConstView bias,
-                         View dx) {
+void activation_backward(Stream& stream, Activation kind, ConstView dy, ConstView x, ConstView bias, View dx) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
     constexpr int W = kPack<T>;
-    for_each_element<W>(
-        stream, x.rows(), x.cols(), vector_ready(W, dy, x, bias, dx),
-        BackwardOp<T>{kind, rows_of<T>(dy), rows_of<T>(x), bias.data<float>(), rows_of<T>(dx)});
+    for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, dy, x, bias, dx),
+                        BackwardOp<T>{kind, rows_of<T>(dy), rows_of<T>(x), bias.data<float>(), rows_of<T>(dx)});
   });
 }
 
 void gated_forward(Stream& stream, Activation kind, ConstView x, ConstView bias, View y) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
     constexpr int W = kPack<T>;
-    for_each_element<W>(
-        stream, y.rows(), y.cols(), halves_ready(W, y, x, bias),
-        GatedForwardOp<T>{kind, y.cols(), rows_of<T>(x), bias.data<float>(), rows_of<T>(y)});
+    for_each_element<W>(stream, y.rows(), y.cols(), halves_ready(W, y, x, bias),
+                        GatedForwardOp<T>{kind, y.cols(), rows_of<T>(x), bias.data<float>(), rows_of<T>(y)});
   });
 }
 
-void gated_backward(Stream& stream, Activation kind, ConstView dy, ConstView x, ConstView bias,
-                    View dx) {
+void gated_backward(Stream& stream, Activation kind, ConstView dy, ConstView x, ConstView bias, View dx) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
     constexpr int W = kPack<T>;
-    for_each_element<W>(stream, dy.rows(), dy.cols(), halves_ready(W, dy, x, bias, dx),
-                        GatedBackwardOp<T>{kind, dy.cols(), rows_of<T>(dy), rows_of<T>(x),
-                                           bias.data<float>(), rows_of<T>(dx)});
+    for_each_element<W>(
+        stream, dy.rows(), dy.cols(), halves_ready(W, dy, x, bias, dx),
+        GatedBackwardOp<T>{kind, dy.cols(), rows_of<T>(dy), rows_of<T>(x), bias.data<float>(), rows_of<T>(dx)});
   });
 }
 

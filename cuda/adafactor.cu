@@ -42,9 +42,8 @@ struct Step {
 
   explicit Step(const AdafactorStep& s)
       : b2(float(s.beta2)), keep2(float(1 - s.beta2)), epsilon1(float(s.epsilon1)), epsilon2(float(s.epsilon2)),
-        clip(float(s.clip)), lr(float(s.lr)),
-        shrink(float(1 - s.decay * (s.decay_times_lr ? s.lr : 1))), scale_by_parameter(s.scale_by_parameter),
-        gate(s.gate) {}
+        clip(float(s.clip)), lr(float(s.lr)), shrink(float(1 - s.decay * (s.decay_times_lr ? s.lr : 1))),
+        scale_by_parameter(s.scale_by_parameter), gate(s.gate) {}
 
   // False: there is no update.
   __device__ bool begin() {
@@ -181,9 +180,17 @@ __global__ void __launch_bounds__(kThreads) apply_kernel(Step step, Batch<Matrix
 }
 
 Matrix matrix_of(const OptimizerTensor& t) {
-  return {.value = t.value.data<float>(), .gradient = t.gradient.data<float>(), .first = t.first.data<float>(),
-          .second = t.second.data<float>(), .working = t.working.data<bfloat16>(), .R = t.value.rows(),
-          .C = t.value.cols(), .column_sum = nullptr, .mean_first = nullptr, .square = nullptr, .rate = nullptr};
+  return {.value = t.value.data<float>(),
+          .gradient = t.gradient.data<float>(),
+          .first = t.first.data<float>(),
+          .second = t.second.data<float>(),
+          .working = t.working.data<bfloat16>(),
+          .R = t.value.rows(),
+          .C = t.value.cols(),
+          .column_sum = nullptr,
+          .mean_first = nullptr,
+          .square = nullptr,
+          .rate = nullptr};
 }
 
 int64_t column_sums(const Matrix& t) { return t.factored() ? t.row_blocks() * t.C : 0; }

@@ -76,8 +76,8 @@ template <class T>
 AttentionProblem<T> problem_of(const AttentionConfig& c, const AttentionInputs& in) {
   CHECK(c.head_size >= 1 && c.head_size <= kMaxHeadSize, "attention: heads of ", c.head_size,
         " on the GPU, which takes 1 to ", kMaxHeadSize);
-  CHECK(c.kv_heads >= 1 && c.heads % c.kv_heads == 0 && c.heads <= 65535, "attention: ", c.heads,
-        " heads, ", c.kv_heads, " for keys");
+  CHECK(c.kv_heads >= 1 && c.heads % c.kv_heads == 0 && c.heads <= 65535, "attention: ", c.heads, " heads, ",
+        c.kv_heads, " for keys");
   const bool drops = c.dropout.probability > 0;
   return {.heads = c.heads,
           .kv_heads = c.kv_heads,
@@ -113,9 +113,7 @@ struct Sequence {
 
   template <class T>
   __device__ Sequence(const AttentionProblem<T>& a, int64_t s)
-      : query_begin(a.queries.begin[s]),
-        queries(a.queries.length[s]),
-        key_begin(a.keys.begin[s]),
+      : query_begin(a.queries.begin[s]), queries(a.queries.length[s]), key_begin(a.keys.begin[s]),
         keys(a.keys.length[s]) {
     if (a.prefixes.begin) prefix_begin = a.prefixes.begin[s], prefix = a.prefixes.length[s];
   }
@@ -123,9 +121,7 @@ struct Sequence {
   // Number of the key at the place of query i.
   __device__ int own_key(int i) const { return prefix + i + keys - queries; }
   // Query i sees the keys before this number.
-  __device__ int visible(bool causal, int i) const {
-    return causal ? min(max(own_key(i) + 1, prefix), all()) : all();
-  }
+  __device__ int visible(bool causal, int i) const { return causal ? min(max(own_key(i) + 1, prefix), all()) : all(); }
 };
 
 // ---- tiles ----
@@ -138,10 +134,8 @@ inline constexpr bool kCopiesLater = std::is_same_v<E, bfloat16>;
 // Sixteen bytes to shared memory, some time before the thread's next wait_for_copies().
 template <class E>
 __device__ void copy_later(const E* from, E* to) {
-  asm volatile(
-      "cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(unsigned(__cvta_generic_to_shared(to))),
-      "l"(from)
-      : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(unsigned(__cvta_generic_to_shared(to))), "l"(from)
+               : "memory");
 }
 template <class E>
 __device__ void wait_for_copies() {
@@ -161,10 +155,8 @@ __device__ void copy_piece(const T* from, int count, bool vector, E* to) {
   if constexpr (std::is_same_v<T, E> && kCopiesLater<E>)
     if (vector && count > 0) return copy_later(from, to);
   float v[8] = {};
-  if (vector && count > 0)
-    load(from, v);
-  else if (count > 0)
-    load_some(from, count, v);
+  if (vector && count > 0) load(from, v);
+  else if (count > 0) load_some(from, count, v);
   store(to, v);
 }
 
@@ -183,8 +175,7 @@ struct HeadRows {
 };
 
 template <class T>
-__device__ HeadRows<T> head_rows(const HeadMatrix<const T>& m, int64_t row, int rows, int head,
-                                 int head_size) {
+__device__ HeadRows<T> head_rows(const HeadMatrix<const T>& m, int64_t row, int rows, int head, int head_size) {
   return {m.rows[row] + head * head_size, m.rows.stride, rows, head_size, m.vector};
 }
 
@@ -204,10 +195,8 @@ struct KeyRows {
       return copy_piece(own.rows[row] + column, count, own.vector, to);
     }
     const int64_t at = (s.prefix_begin + j) * prefix.stride + column;
-    if (prefix.wide)
-      copy_piece(static_cast<const float*>(prefix.data) + at, count, prefix.vector, to);
-    else
-      copy_piece(static_cast<const bfloat16*>(prefix.data) + at, count, prefix.vector, to);
+    if (prefix.wide) copy_piece(static_cast<const float*>(prefix.data) + at, count, prefix.vector, to);
+    else copy_piece(static_cast<const bfloat16*>(prefix.data) + at, count, prefix.vector, to);
   }
 };
 
@@ -230,13 +219,11 @@ __device__ void load_tile(E* tile, const Source& source) {
 template <int kQueries, int kKeys>
 struct ScoreTile {
   float bias[kQueries + kKeys];
-  uint8_t
-      keep[kQueries * 16];  // bit k of [i, c]: key c + 16 k of the group of 64 that the tile is in
+  uint8_t keep[kQueries * 16];  // bit k of [i, c]: key c + 16 k of the group of 64 that the tile is in
 
   // For queries from `query` and keys from `key` on; a multiple of kKeys. By the whole block.
   template <class T>
-  __device__ void fill(const AttentionProblem<T>& a, const Sequence& s, int head, int query,
-                       int key) {
+  __device__ void fill(const AttentionProblem<T>& a, const Sequence& s, int head, int query, int key) {
     if (a.bias.data)
       for (int x = int(threadIdx.x); x < kQueries + kKeys - 1; x += int(blockDim.x)) {
         const int distance = key + x - (kQueries - 1) - s.own_key(query);
@@ -250,10 +237,9 @@ struct ScoreTile {
   }
 
   template <class T>
-  static __device__ uint8_t kept_bits(const AttentionProblem<T>& a, const int32_t* token, int head,
-                                      int key, int c) {
-    const RandomWords random = philox(a.key, uint32_t(key / 64 * 16 + c), uint32_t(token[1]),
-                                      uint32_t(token[0]), uint32_t(head));
+  static __device__ uint8_t kept_bits(const AttentionProblem<T>& a, const int32_t* token, int head, int key, int c) {
+    const RandomWords random =
+        philox(a.key, uint32_t(key / 64 * 16 + c), uint32_t(token[1]), uint32_t(token[0]), uint32_t(head));
     unsigned kept = 0;
 #pragma unroll
     for (int k = 0; k < 4; ++k) kept |= unsigned(random.word[k] >= a.threshold) << k;
@@ -276,22 +262,18 @@ struct ScoreTile {
 template <class T>
 __device__ void store_two(T* p, int count, bool pairs, float first, float second) {
   const float v[2] = {first, second};
-  if (pairs && count >= 2)
-    store(p, v);
-  else
-    store_some(p, count, v);
+  if (pairs && count >= 2) store(p, v);
+  else store_some(p, count, v);
 }
 
 // Whether pairs of elements of heads can be stored whole.
-inline bool pairs_ready(const ConstView& v, int head_size) {
-  return head_size % 2 == 0 && vector_ready(2, v);
-}
+inline bool pairs_ready(const ConstView& v, int head_size) { return head_size % 2 == 0 && vector_ready(2, v); }
 
 // Rows of c, times factor[half], to the columns from `column` on of the thread's two rows (null:
 // not wanted).
 template <int kN, class T>
-__device__ void store_rows(float (&c)[kN][4], const float (&factor)[2], T* const (&row)[2],
-                           int column, int head_size, bool pairs) {
+__device__ void store_rows(float (&c)[kN][4], const float (&factor)[2], T* const (&row)[2], int column, int head_size,
+                           bool pairs) {
   const int first = lane_of() % 4 * 2;
 #pragma unroll
   for (int h = 0; h < 2; ++h)
@@ -299,8 +281,7 @@ __device__ void store_rows(float (&c)[kN][4], const float (&factor)[2], T* const
 #pragma unroll
       for (int n = 0; n < kN; ++n) {
         const int d = column + n * 8 + first;
-        store_two(row[h] + d, head_size - d, pairs, c[n][2 * h] * factor[h],
-                  c[n][2 * h + 1] * factor[h]);
+        store_two(row[h] + d, head_size - d, pairs, c[n][2 * h] * factor[h], c[n][2 * h + 1] * factor[h]);
       }
 }
 
@@ -323,8 +304,7 @@ template <class T, class Run>
 void for_variant(int head_size, const Run& run) {
   if constexpr (kHasTensorCores && std::is_same_v<T, bfloat16>)
     if (head_size % 16 == 0)
-      return with_depth<16, 32, 64, 96, 128, 256>(
-          head_size, [&](auto depth) { run(std::true_type(), depth); });
+      return with_depth<16, 32, 64, 96, 128, 256>(head_size, [&](auto depth) { run(std::true_type(), depth); });
   with_depth<32, 64, 128, 256>(head_size, [&](auto depth) { run(std::false_type(), depth); });
 }
 

@@ -35,14 +35,13 @@ struct BackwardProblem {
 
 // delta[n, h] = dout[n, h] . out[n, h], a warp each.
 template <class T>
-__global__ void attention_delta_kernel(Rows<const T> dout, Rows<const T> out, float* delta,
-                                       int64_t count, int heads, int head_size) {
+__global__ void attention_delta_kernel(Rows<const T> dout, Rows<const T> out, float* delta, int64_t count, int heads,
+                                       int head_size) {
   const int64_t x = int64_t(blockIdx.x) * 8 + threadIdx.x / 32, n = x / heads;
   if (x >= count) return;
   const int64_t column = x % heads * head_size;
   float sum = 0;
-  for (int d = lane_of(); d < head_size; d += 32)
-    sum += float(dout[n][column + d]) * float(out[n][column + d]);
+  for (int d = lane_of(); d < head_size; d += 32) sum += float(dout[n][column + d]) * float(out[n][column + d]);
   sum = warp_sum(sum);
   if (lane_of() == 0) delta[x] = sum;
 }
@@ -69,8 +68,7 @@ struct Gradient {
   int query, key, prefix;  // numbers of the tile's first query and key
 
   // score: q . k, becomes P Z; product: dout . v, becomes dS. i, j: place in the tile.
-  __device__ void apply(int i, int j, bool seen, const RowState& row, float& score,
-                        float& product) const {
+  __device__ void apply(int i, int j, bool seen, const RowState& row, float& score, float& product) const {
     float x = score * (a.scale * kLog2E);
     if (a.bias.data && key + j >= prefix) x += scores.bias_of(i, j);
     const float p = seen ? exp2f(x - row.lse) : 0.f;
@@ -91,8 +89,8 @@ struct BiasPartial {
 
 // Adds a tile of dS, by diagonal (which is by distance), then by bucket; each sum in order.
 template <int kQueries, int kKeys, class T>
-__device__ void add_bias_gradient(const AttentionProblem<T>& a, const Sequence& s, float* dscore,
-                                  int query, int key, float* sum, int buckets) {
+__device__ void add_bias_gradient(const AttentionProblem<T>& a, const Sequence& s, float* dscore, int query, int key,
+                                  float* sum, int buckets) {
   constexpr int kDiagonals = kQueries + kKeys - 1;
   float* diagonal = dscore + kQueries * (kKeys + 1);
   for (int x = int(threadIdx.x); x < kDiagonals; x += int(blockDim.x)) {
@@ -114,8 +112,7 @@ __device__ void add_bias_gradient(const AttentionProblem<T>& a, const Sequence& 
 
 template <class T, bool kTensor, int kDepth, class Z = BackwardSizes<kTensor, kDepth>>
 __global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
-    attention_backward_query_kernel(BackwardProblem<T> b, Rows<T> dq, BiasPartial bias, int tiles,
-                                    bool pairs) {
+    attention_backward_query_kernel(BackwardProblem<T> b, Rows<T> dq, BiasPartial bias, int tiles, bool pairs) {
   using E = typename Z::E;
   constexpr int kStride = Z::kStride, kQueries = Z::kStay, kKeys = Z::kPass;
   using Scores = ScoreTile<kQueries, kKeys>;
@@ -133,9 +130,7 @@ __global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
   const int64_t n = s.query_begin + first;
   float* bias_sum = nullptr;
   if (bias.sum) {
-    bias_sum =
-        bias.sum +
-        (int64_t(blockIdx.x / tiles * tiles + first / kQueries) * a.heads + head) * bias.buckets;
+    bias_sum = bias.sum + (int64_t(blockIdx.x / tiles * tiles + first / kQueries) * a.heads + head) * bias.buckets;
     for (int x = int(threadIdx.x); x < bias.buckets; x += int(blockDim.x)) bias_sum[x] = 0;
   }
 
@@ -150,8 +145,7 @@ __global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
   float c[kDepth / 8][4] = {};
   const int end = s.visible(a.causal, min(first + kQueries, s.queries) - 1);
   const auto load_keys = [&](int begin) {
-    if (begin < end)
-      load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
+    if (begin < end) load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
   };
   const auto load_values = [&](int begin) {
     if (begin >= end) return;
@@ -171,20 +165,16 @@ __global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
     multiply_rows<kDepth>(dout + warp_row * kStride, v, ds);
     const Gradient<T, Scores> gradient{a, scores, first, begin, s.prefix};
     for_each(ds, p, [&](int half, int column, float& product, float& score) {
-      gradient.apply(row + 8 * half, column, begin + column < seen[half], state[half], score,
-                     product);
+      gradient.apply(row + 8 * half, column, begin + column < seen[half], state[half], score, product);
     });
     __syncthreads();
     load_values(begin + kKeys);
     multiply_columns<kStride>(ds, k, c);
     if (bias_sum)
-      for_each(ds, [&](int half, int column, float x) {
-        dscore[(row + 8 * half) * (kKeys + 1) + column] = x;
-      });
+      for_each(ds, [&](int half, int column, float x) { dscore[(row + 8 * half) * (kKeys + 1) + column] = x; });
     __syncthreads();
     load_keys(begin + kKeys);
-    if (bias_sum)
-      add_bias_gradient<kQueries, kKeys>(a, s, dscore, first, begin, bias_sum, bias.buckets);
+    if (bias_sum) add_bias_gradient<kQueries, kKeys>(a, s, dscore, first, begin, bias_sum, bias.buckets);
   }
   if (!dq.data) return;
   const float factor[2] = {a.scale, a.scale};
@@ -215,9 +205,8 @@ struct KeyGradients {
 
 // Stores the thread's two rows of c, keys j and j + 8.
 template <int kN, class T>
-__device__ void store_keys(const AttentionProblem<T>& a, const Sequence& s, int64_t sequence,
-                           const KeyGradient<T>& to, int longest, float (&c)[kN][4], float factor,
-                           int j, int kv_head, int column) {
+__device__ void store_keys(const AttentionProblem<T>& a, const Sequence& s, int64_t sequence, const KeyGradient<T>& to,
+                           int longest, float (&c)[kN][4], float factor, int j, int kv_head, int column) {
   const float factors[2] = {factor, factor};
   T* own[2] = {};
   float* prefix[2] = {};
@@ -225,8 +214,7 @@ __device__ void store_keys(const AttentionProblem<T>& a, const Sequence& s, int6
   for (int half = 0; half < 2; ++half) {
     const int key = j + 8 * half;
     if (key >= s.all()) continue;
-    if (key >= s.prefix && to.own.data)
-      own[half] = to.own[s.key_begin + (key - s.prefix)] + kv_head * a.head_size;
+    if (key >= s.prefix && to.own.data) own[half] = to.own[s.key_begin + (key - s.prefix)] + kv_head * a.head_size;
     if (key < s.prefix && to.prefix)
       prefix[half] = to.prefix + (sequence * longest + key) * width + kv_head * a.head_size;
   }
@@ -265,8 +253,8 @@ __global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
   const auto query_of = [&](int step) { return (skipped + step % queries) * kQueries; };
   const auto load_queries = [&](const HeadMatrix<const T>& from, E* tile, int step) {
     const int begin = query_of(step);
-    load_tile<kQueries, kDepth>(tile, head_rows(from, s.query_begin + begin, s.queries - begin,
-                                                head_of(step), a.head_size));
+    load_tile<kQueries, kDepth>(tile,
+                                head_rows(from, s.query_begin + begin, s.queries - begin, head_of(step), a.head_size));
   };
   const auto load_gradients = [&](int step) {
     load_queries(b.dout, dout, step);
@@ -307,8 +295,8 @@ __global__ void __launch_bounds__(32 * Z::kWarps, kBlocksAtOnce)
 // ---- sums over sequences ----
 
 // sum[r, d] = the partial results of the sequences whose prefix holds row r, in order.
-__global__ void sum_prefixes_kernel(DeviceSegments prefixes, int64_t count, const float* partial,
-                                    int64_t longest, Rows<float> sum, int64_t rows, int64_t width) {
+__global__ void sum_prefixes_kernel(DeviceSegments prefixes, int64_t count, const float* partial, int64_t longest,
+                                    Rows<float> sum, int64_t rows, int64_t width) {
   const int64_t d = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (d >= width) return;
   for (int64_t r = blockIdx.y * blockDim.y + threadIdx.y; r < rows; r += gridDim.y * blockDim.y) {
@@ -322,15 +310,14 @@ __global__ void sum_prefixes_kernel(DeviceSegments prefixes, int64_t count, cons
 }
 
 // dbias[bucket, head] = the sums of the tiles that exist, in order.
-__global__ void sum_bias_kernel(DeviceSegments queries, int64_t count, int tiles, int tile_rows,
-                                BiasPartial bias, Rows<float> dbias, int heads) {
+__global__ void sum_bias_kernel(DeviceSegments queries, int64_t count, int tiles, int tile_rows, BiasPartial bias,
+                                Rows<float> dbias, int heads) {
   const int x = int(blockIdx.x * blockDim.x + threadIdx.x), head = x / bias.buckets;
   if (head >= heads) return;
   float total = 0;
   for (int64_t s = 0; s < count; ++s) {
     const int own = (queries.length[s] + tile_rows - 1) / tile_rows;
-    for (int t = 0; t < own; ++t)
-      total += bias.sum[((s * tiles + t) * heads + head) * bias.buckets + x % bias.buckets];
+    for (int t = 0; t < own; ++t) total += bias.sum[((s * tiles + t) * heads + head) * bias.buckets + x % bias.buckets];
   }
   dbias[x % bias.buckets][head] = total;
 }
@@ -338,8 +325,8 @@ __global__ void sum_bias_kernel(DeviceSegments queries, int64_t count, int tiles
 void sum_prefixes(Stream& stream, const Segments& prefixes, const float* partial, const View& to) {
   if (!to || to.size() == 0) return;
   const Plane plane(to.rows(), to.cols());
-  launch(sum_prefixes_kernel, plane.grid, plane.block, 0, stream, device_segments(prefixes),
-         prefixes.count, partial, prefixes.longest, rows_of<float>(to), to.rows(), to.cols());
+  launch(sum_prefixes_kernel, plane.grid, plane.block, 0, stream, device_segments(prefixes), prefixes.count, partial,
+         prefixes.longest, rows_of<float>(to), to.rows(), to.cols());
 }
 
 // ---- launches ----
@@ -360,13 +347,11 @@ void backward_query(Stream& stream, const AttentionInputs& in, const BackwardPro
   const BiasPartial bias{buckets ? partial.data() : nullptr, buckets};
   size_t bytes = Z::kTiles + sizeof(ScoreTile<Z::kStay, Z::kPass>);
   if (buckets) bytes += (Z::kStay * (Z::kPass + 1) + Z::kStay + Z::kPass) * sizeof(float);
-  launch(kernel, dim3(unsigned(count * tiles), unsigned(heads)), dim3(32 * Z::kWarps), bytes,
-         stream, problem, rows_or_none<T>(g.dq), bias, int(tiles),
-         g.dq && pairs_ready(g.dq, head_size));
+  launch(kernel, dim3(unsigned(count * tiles), unsigned(heads)), dim3(32 * Z::kWarps), bytes, stream, problem,
+         rows_or_none<T>(g.dq), bias, int(tiles), g.dq && pairs_ready(g.dq, head_size));
   if (buckets)
-    launch(sum_bias_kernel, dim3(unsigned(ceil_div(int64_t(heads) * buckets, 128))), dim3(128), 0,
-           stream, device_segments(in.queries), count, int(tiles), Z::kStay, bias,
-           rows_of<float>(g.dbias), heads);
+    launch(sum_bias_kernel, dim3(unsigned(ceil_div(int64_t(heads) * buckets, 128))), dim3(128), 0, stream,
+           device_segments(in.queries), count, int(tiles), Z::kStay, bias, rows_of<float>(g.dbias), heads);
 }
 
 template <class T, class Z>
@@ -380,11 +365,9 @@ void backward_key(Stream& stream, const AttentionInputs& in, const BackwardProbl
     return KeyGradient<T>{rows_or_none<T>(own), prefix && size ? partial.data() : nullptr,
                           own && pairs_ready(own, head_size)};
   };
-  const KeyGradients<T> to{gradient(g.dk, g.dprefix_k, prefix_k),
-                           gradient(g.dv, g.dprefix_v, prefix_v), int(longest)};
+  const KeyGradients<T> to{gradient(g.dk, g.dprefix_k, prefix_k), gradient(g.dv, g.dprefix_v, prefix_v), int(longest)};
   const int64_t tiles = ceil_div(longest_keys(in), Z::kStay);
-  const size_t bytes =
-      Z::kTiles + sizeof(ScoreTile<Z::kPass, Z::kStay>) + Z::kPass * sizeof(RowState);
+  const size_t bytes = Z::kTiles + sizeof(ScoreTile<Z::kPass, Z::kStay>) + Z::kPass * sizeof(RowState);
   if (g.dk || g.dv || g.dprefix_k || g.dprefix_v)
     launch(kernel,
            dim3(unsigned(in.queries.count * tiles), unsigned(problem.forward.kv_heads),
@@ -396,23 +379,21 @@ void backward_key(Stream& stream, const AttentionInputs& in, const BackwardProbl
 
 }  // namespace
 
-void attention_backward(Stream& stream, const AttentionConfig& config, const AttentionInputs& in,
-                        ConstView dout, ConstView out, ConstView lse, const AttentionGradients& g) {
+void attention_backward(Stream& stream, const AttentionConfig& config, const AttentionInputs& in, ConstView dout,
+                        ConstView out, ConstView lse, const AttentionGradients& g) {
   if (g.dq) zero_gaps(stream, in.queries, g.dq);
   if (g.dk || g.dv) zero_gaps(stream, in.keys, g.dk, g.dv);
   if (library_attention_backward(stream, config, in, dout, out, lse, g)) return;
   visit_gpu(in.q.dtype(), [&]<class T>(Type<T>) {
     const int64_t count = in.q.rows() * config.heads;
     Scratch<float> delta(stream, count);
-    const BackwardProblem<T> problem{problem_of<T>(config, in),
-                                     head_matrix<T>(dout, config.head_size), rows_of<float>(lse),
-                                     delta.data()};
-    launch(attention_delta_kernel<T>, dim3(unsigned(ceil_div(count, 8))), dim3(256), 0, stream,
-           rows_of<T>(dout), rows_of<T>(out), delta.data(), count, config.heads, config.head_size);
+    const BackwardProblem<T> problem{problem_of<T>(config, in), head_matrix<T>(dout, config.head_size),
+                                     rows_of<float>(lse), delta.data()};
+    launch(attention_delta_kernel<T>, dim3(unsigned(ceil_div(count, 8))), dim3(256), 0, stream, rows_of<T>(dout),
+           rows_of<T>(out), delta.data(), count, config.heads, config.head_size);
     for_variant<T>(config.head_size, [&](auto tensor, auto depth) {
       using Z = BackwardSizes<tensor, depth>;
-      backward_query<T, Z>(stream, in, problem, g,
-                           attention_backward_query_kernel<T, tensor, depth>);
+      backward_query<T, Z>(stream, in, problem, g, attention_backward_query_kernel<T, tensor, depth>);
       backward_key<T, Z>(stream, in, problem, g, attention_backward_key_kernel<T, tensor, depth>);
     });
   });

@@ -19,14 +19,11 @@ constexpr int kAhead = 4;    // keys that a group loads at a time
 struct Part {
   float most = -INFINITY, sum = 0;
   // Weight of a part within the whole, whose largest score is `most`.
-  __device__ static float weight(float part, float most) {
-    return exp2f(part - (most == -INFINITY ? 0.f : most));
-  }
+  __device__ static float weight(float part, float most) { return exp2f(part - (most == -INFINITY ? 0.f : most)); }
 };
 
 // Joins `count` parts, `stride` floats apart, in order; returns the weighted sum of value d.
-__device__ float join_parts(const float* part, int count, int64_t stride, int size, int d,
-                            Part& whole) {
+__device__ float join_parts(const float* part, int count, int64_t stride, int size, int d, Part& whole) {
   for (int i = 0; i < count; ++i) whole.most = fmaxf(whole.most, part[i * stride + size]);
   float value = 0;
   for (int i = 0; i < count; ++i) {
@@ -63,10 +60,8 @@ struct Decoder {
   template <class A>
   __device__ void load_piece(const A* row, bool vector, int piece, float (&v)[W]) const {
     const int d = channel(piece);
-    if (vector && d < a.head_size)
-      load(row + d, v);
-    else
-      load_some(row + d, a.head_size - d, v);
+    if (vector && d < a.head_size) load(row + d, v);
+    else load_some(row + d, a.head_size - d, v);
   }
 
   __device__ void load_queries() {
@@ -89,12 +84,9 @@ struct Decoder {
     const int64_t at = (s.prefix_begin + j) * prefix.stride + column;
 #pragma unroll
     for (int p = 0; p < kPieces; ++p)
-      if (j >= s.prefix)
-        load_piece(own.rows[s.key_begin + (j - s.prefix)] + column, own.vector, p, v[p]);
-      else if (prefix.wide)
-        load_piece(static_cast<const float*>(prefix.data) + at, prefix.vector, p, v[p]);
-      else
-        load_piece(static_cast<const bfloat16*>(prefix.data) + at, prefix.vector, p, v[p]);
+      if (j >= s.prefix) load_piece(own.rows[s.key_begin + (j - s.prefix)] + column, own.vector, p, v[p]);
+      else if (prefix.wide) load_piece(static_cast<const float*>(prefix.data) + at, prefix.vector, p, v[p]);
+      else load_piece(static_cast<const bfloat16*>(prefix.data) + at, prefix.vector, p, v[p]);
   }
 
   __device__ float score(int h, int j, const float (&k)[kPieces][W]) const {
@@ -104,8 +96,7 @@ struct Decoder {
 #pragma unroll
       for (int i = 0; i < W; ++i) sum += q[h][p][i] * k[p][i];
 #pragma unroll
-    for (int distance = kLanes / 2; distance; distance /= 2)
-      sum += __shfl_xor_sync(~0u, sum, distance);
+    for (int distance = kLanes / 2; distance; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
     if (a.bias.data && j >= s.prefix && j < s.all() && h < heads) {
       const int distance = min(max(j - s.own_key(0), -a.range), a.range);
       sum += a.bias[a.bucket[distance + a.range]][first_head + h] * kLog2E;
@@ -162,9 +153,8 @@ struct Decoder {
 
 // partial [S, heads, splits, head_size + 2]; not written where one split is all there can be.
 template <class T, int kLanes, int kPieces, int kHeads>
-__global__ void __launch_bounds__(kThreads)
-    attention_decode_kernel(AttentionProblem<T> a, Rows<T> out, Rows<float> lse, float* partial,
-                            int splits, int chunks) {
+__global__ void __launch_bounds__(kThreads) attention_decode_kernel(AttentionProblem<T> a, Rows<T> out, Rows<float> lse,
+                                                                    float* partial, int splits, int chunks) {
   using D = Decoder<T, kLanes, kPieces, kHeads>;
   __shared__ float parts[kHeads * D::kGroups * (D::kSize + 2)];
   const Sequence s(a, blockIdx.x);
@@ -184,15 +174,13 @@ __global__ void __launch_bounds__(kThreads)
   for (int x = int(threadIdx.x); x < d.heads * a.head_size; x += kThreads) {
     const int h = x / a.head_size, channel = x % a.head_size, head = d.first_head + h;
     Part whole;
-    const float value = join_parts(parts + h * D::kGroups * (D::kSize + 2), D::kGroups,
-                                   D::kSize + 2, D::kSize, channel, whole);
+    const float value =
+        join_parts(parts + h * D::kGroups * (D::kSize + 2), D::kGroups, D::kSize + 2, D::kSize, channel, whole);
     if (splits == 1) {
-      write_result(whole, value, channel, out[s.query_begin] + head * a.head_size,
-                   lse[s.query_begin] + head);
+      write_result(whole, value, channel, out[s.query_begin] + head * a.head_size, lse[s.query_begin] + head);
       continue;
     }
-    float* to =
-        partial + ((int64_t(blockIdx.x) * a.heads + head) * splits + split) * (a.head_size + 2);
+    float* to = partial + ((int64_t(blockIdx.x) * a.heads + head) * splits + split) * (a.head_size + 2);
     to[channel] = value;
     if (channel == 0) to[a.head_size] = whole.most, to[a.head_size + 1] = whole.sum;
   }
@@ -200,8 +188,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    join_splits_kernel(AttentionProblem<T> a, Rows<T> out, Rows<float> lse, const float* partial,
-                       int splits) {
+    join_splits_kernel(AttentionProblem<T> a, Rows<T> out, Rows<float> lse, const float* partial, int splits) {
   const Sequence s(a, blockIdx.x);
   if (s.queries != 1) return;
   const int head = int(blockIdx.y), stride = a.head_size + 2;
@@ -210,8 +197,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int d = int(threadIdx.x); d < a.head_size; d += kThreads) {
     Part whole;
     const float value = join_parts(parts, own, stride, a.head_size, d, whole);
-    write_result(whole, value, d, out[s.query_begin] + head * a.head_size,
-                 lse[s.query_begin] + head);
+    write_result(whole, value, d, out[s.query_begin] + head * a.head_size, lse[s.query_begin] + head);
   }
 }
 
@@ -232,37 +218,28 @@ void for_lanes(int head_size, const Run& run) {
 }  // namespace
 
 template <class T>
-void attention_decode(Stream& stream, const AttentionInputs& in, const AttentionProblem<T>& problem,
-                      View out, View lse) {
+void attention_decode(Stream& stream, const AttentionInputs& in, const AttentionProblem<T>& problem, View out,
+                      View lse) {
   const int64_t splits = std::max<int64_t>(1, ceil_div(longest_keys(in), kSplit));
   const int group = problem.heads / problem.kv_heads;
   CHECK(splits <= 65535, "attention: ", longest_keys(in), " keys: too many");
-  Scratch<float> partial(
-      stream,
-      splits == 1 ? 0 : in.queries.count * problem.heads * splits * (problem.head_size + 2));
+  Scratch<float> partial(stream, splits == 1 ? 0 : in.queries.count * problem.heads * splits * (problem.head_size + 2));
   for_lanes<T>(problem.head_size, [&](auto lanes, auto pieces) {
     const auto with = [&](auto heads) {
       const int chunks = int(ceil_div(group, heads));
-      launch(
-          attention_decode_kernel<T, lanes, pieces, heads>,
-          dim3(unsigned(in.queries.count), unsigned(problem.kv_heads * chunks), unsigned(splits)),
-          dim3(kThreads), 0, stream, problem, rows_of<T>(out), rows_of<float>(lse), partial.data(),
-          int(splits), chunks);
+      launch(attention_decode_kernel<T, lanes, pieces, heads>,
+             dim3(unsigned(in.queries.count), unsigned(problem.kv_heads * chunks), unsigned(splits)), dim3(kThreads), 0,
+             stream, problem, rows_of<T>(out), rows_of<float>(lse), partial.data(), int(splits), chunks);
     };
-    if (group == 1)
-      with(std::integral_constant<int, 1>());
-    else
-      with(std::integral_constant<int, 4>());
+    if (group == 1) with(std::integral_constant<int, 1>());
+    else with(std::integral_constant<int, 4>());
   });
   if (splits > 1)
-    launch(join_splits_kernel<T>, dim3(unsigned(in.queries.count), unsigned(problem.heads)),
-           dim3(kThreads), 0, stream, problem, rows_of<T>(out), rows_of<float>(lse), partial.data(),
-           int(splits));
+    launch(join_splits_kernel<T>, dim3(unsigned(in.queries.count), unsigned(problem.heads)), dim3(kThreads), 0, stream,
+           problem, rows_of<T>(out), rows_of<float>(lse), partial.data(), int(splits));
 }
 
-template void attention_decode(Stream&, const AttentionInputs&, const AttentionProblem<float>&,
-                               View, View);
-template void attention_decode(Stream&, const AttentionInputs&, const AttentionProblem<bfloat16>&,
-                               View, View);
+template void attention_decode(Stream&, const AttentionInputs&, const AttentionProblem<float>&, View, View);
+template void attention_decode(Stream&, const AttentionInputs&, const AttentionProblem<bfloat16>&, View, View);
 
 }  // namespace cambium::gpu

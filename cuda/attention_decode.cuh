@@ -7,7 +7,6 @@ namespace cambium::gpu {
 
 // out and lse of the sequences that have one query; leaves the others alone. No dropout.
 template <class T>
-void attention_decode(Stream&, const AttentionInputs&, const AttentionProblem<T>&, View out,
-                      View lse);
+void attention_decode(Stream&, const AttentionInputs&, const AttentionProblem<T>&, View out, View lse);
 
 }  // namespace cambium::gpu

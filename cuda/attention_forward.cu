@@ -18,8 +18,7 @@ struct ForwardSizes {
   static constexpr int kKeys = !kTensor && kDepth > 64 ? 32 : 64;
   using E = std::conditional_t<kTensor, bfloat16, float>;
   using Scores = ScoreTile<kQueries, kKeys>;
-  static constexpr size_t kBytes =
-      (kQueries + 2 * kKeys) * kTileStride<E, kDepth> * sizeof(E) + sizeof(Scores);
+  static constexpr size_t kBytes = (kQueries + 2 * kKeys) * kTileStride<E, kDepth> * sizeof(E) + sizeof(Scores);
 };
 
 // The softmax of a thread's two rows as far as they have got.
@@ -50,8 +49,7 @@ struct RunningSoftmax {
 
 template <class T, bool kTensor, int kDepth, class Z = ForwardSizes<kTensor, kDepth>>
 __global__ void __launch_bounds__(32 * Z::kWarps)
-    attention_forward_kernel(AttentionProblem<T> a, Rows<T> out, Rows<float> lse, int tiles,
-                             int shortest, bool pairs) {
+    attention_forward_kernel(AttentionProblem<T> a, Rows<T> out, Rows<float> lse, int tiles, int shortest, bool pairs) {
   using E = typename Z::E;
   constexpr int kStride = kTileStride<E, kDepth>, kQueries = Z::kQueries, kKeys = Z::kKeys;
   const Sequence s(a, blockIdx.x / tiles);
@@ -75,12 +73,10 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
   const int end = s.visible(a.causal, min(first + kQueries, s.queries) - 1);
   const bool works = first + warp_row < s.queries;
   const auto load_keys = [&](int begin) {
-    if (begin < end)
-      load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
+    if (begin < end) load_tile<kKeys, kDepth>(k, KeyRows<T>{a.k, a.prefix_k, s, begin, kv_head, a.head_size});
   };
   if (end > 0)
-    load_tile<kQueries, kDepth>(
-        q, head_rows(a.q, s.query_begin + first, s.queries - first, head, a.head_size));
+    load_tile<kQueries, kDepth>(q, head_rows(a.q, s.query_begin + first, s.queries - first, head, a.head_size));
   load_keys(0);
   // Values arrive while scores are computed, the next keys while values are added.
   for (int begin = 0; begin < end; begin += kKeys) {
@@ -114,8 +110,7 @@ __global__ void __launch_bounds__(32 * Z::kWarps)
     if (i >= s.queries) continue;
     const int64_t n = s.query_begin + i;
     rows[half] = out[n] + head * a.head_size;
-    if (lane_of() % 4 == 0)
-      lse[n][head] = total == 0 ? -INFINITY : (softmax.most[half] + log2f(total)) * kLn2;
+    if (lane_of() % 4 == 0) lse[n][head] = total == 0 ? -INFINITY : (softmax.most[half] + log2f(total)) * kLn2;
   }
   store_rows(c, factor, rows, 0, a.head_size, pairs);
 }
@@ -126,15 +121,14 @@ struct ByteRows {
   int64_t stride, bytes;
 
   explicit ByteRows(const View& v)
-      : data(static_cast<char*>(const_cast<void*>(v.pointer))),
-        stride(v.stride * size_of(v.dtype())),
+      : data(static_cast<char*>(const_cast<void*>(v.pointer))), stride(v.stride * size_of(v.dtype())),
         bytes(v.cols() * size_of(v.dtype())) {}
 };
 
 constexpr int kGapRows = 8;  // of a block, a warp each
 
-__global__ void zero_gaps_kernel(DeviceSegments segments, int64_t count, int64_t rows,
-                                 ByteRows first, ByteRows second) {
+__global__ void zero_gaps_kernel(DeviceSegments segments, int64_t count, int64_t rows, ByteRows first,
+                                 ByteRows second) {
   const int64_t n = int64_t(blockIdx.x) * kGapRows + threadIdx.x / 32;
   if (n >= rows) return;
   for (int64_t begin = 0; begin < count; begin += 32) {
@@ -143,23 +137,21 @@ __global__ void zero_gaps_kernel(DeviceSegments segments, int64_t count, int64_t
     if (__ballot_sync(~0u, before >= 0 && before < segments.length[s])) return;
   }
   const auto zero = [&](const ByteRows& m) {
-    for (int64_t b = 2 * lane_of(); b < m.bytes; b += 64)
-      *reinterpret_cast<uint16_t*>(m.data + n * m.stride + b) = 0;
+    for (int64_t b = 2 * lane_of(); b < m.bytes; b += 64) *reinterpret_cast<uint16_t*>(m.data + n * m.stride + b) = 0;
   };
   zero(first);
   zero(second);
 }
 
 template <class T>
-void flash_forward(Stream& stream, const AttentionInputs& in, const AttentionProblem<T>& problem,
-                   int shortest, View out, View lse) {
+void flash_forward(Stream& stream, const AttentionInputs& in, const AttentionProblem<T>& problem, int shortest,
+                   View out, View lse) {
   for_variant<T>(problem.head_size, [&](auto tensor, auto depth) {
     using Z = ForwardSizes<tensor, depth>;
     const int64_t tiles = ceil_div(in.queries.longest, Z::kQueries);
     launch(attention_forward_kernel<T, tensor, depth>,
-           dim3(unsigned(in.queries.count * tiles), unsigned(problem.heads)), dim3(32 * Z::kWarps),
-           Z::kBytes, stream, problem, rows_of<T>(out), rows_of<float>(lse), int(tiles), shortest,
-           pairs_ready(out, problem.head_size));
+           dim3(unsigned(in.queries.count * tiles), unsigned(problem.heads)), dim3(32 * Z::kWarps), Z::kBytes, stream,
+           problem, rows_of<T>(out), rows_of<float>(lse), int(tiles), shortest, pairs_ready(out, problem.head_size));
   });
 }
 
@@ -167,12 +159,11 @@ void flash_forward(Stream& stream, const AttentionInputs& in, const AttentionPro
 
 void zero_gaps(LaunchSite site, const Segments& s, const View& first, const View& second) {
   const int64_t rows = first ? first.rows() : second.rows();
-  launch(zero_gaps_kernel, dim3(unsigned(ceil_div(rows, kGapRows))), dim3(32 * kGapRows), 0, site,
-         device_segments(s), s.count, rows, ByteRows(first), ByteRows(second));
+  launch(zero_gaps_kernel, dim3(unsigned(ceil_div(rows, kGapRows))), dim3(32 * kGapRows), 0, site, device_segments(s),
+         s.count, rows, ByteRows(first), ByteRows(second));
 }
 
-void attention_forward(Stream& stream, const AttentionConfig& config, const AttentionInputs& in,
-                       View out, View lse) {
+void attention_forward(Stream& stream, const AttentionConfig& config, const AttentionInputs& in, View out, View lse) {
   visit_gpu(in.q.dtype(), [&]<class T>(Type<T>) {
     const AttentionProblem<T> problem = problem_of<T>(config, in);
     zero_gaps(stream, in.queries, out, lse);
@@ -180,8 +171,7 @@ void attention_forward(Stream& stream, const AttentionConfig& config, const Atte
     // Which kernel a sequence gets depends on its own length only.
     const bool decodes = !problem.token.data;
     if (decodes) attention_decode<T>(stream, in, problem, out, lse);
-    if (in.queries.longest > 1 || !decodes)
-      flash_forward(stream, in, problem, decodes ? 2 : 1, out, lse);
+    if (in.queries.longest > 1 || !decodes) flash_forward(stream, in, problem, decodes ? 2 : 1, out, lse);
   });
 }
 

@@ -40,20 +40,22 @@ const char* beyond_cudnn(const AttentionConfig& c, const AttentionInputs& in, Co
   if (in.bias) return "its graphs have no bias by distance";
   // Causal is then the same from either end, and no query is without a key.
   if (!in.queries || !same(in.queries, in.keys)) return "it gets self-attention alone";
-  if (!readable(in.q) || !readable(in.k) || !readable(in.v) || !readable(out)) return "it reads rows of 16 aligned bytes, fewer than 2^31 elements";
+  if (!readable(in.q) || !readable(in.k) || !readable(in.v) || !readable(out))
+    return "it reads rows of 16 aligned bytes, fewer than 2^31 elements";
   if (lse.rows() * lse.stride >= INT32_MAX) return "it reads fewer than 2^31 elements";
   return nullptr;
 }
 
-const char* beyond_cudnn(const AttentionConfig& c, const AttentionInputs& in, ConstView dout, ConstView out, ConstView lse,
-                         const AttentionGradients& g) {
+const char* beyond_cudnn(const AttentionConfig& c, const AttentionInputs& in, ConstView dout, ConstView out,
+                         ConstView lse, const AttentionGradients& g) {
   if (!g.dq || !g.dk || !g.dv) return "it computes all three gradients or none";
   for (const View& v : {View(dout), g.dq, g.dk, g.dv})
     if (!readable(v)) return "it reads rows of 16 aligned bytes, fewer than 2^31 elements";
   return beyond_cudnn(c, in, out, lse);
 }
 
-bool library_attention_forward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, View out, View lse) {
+bool library_attention_forward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, View out,
+                               View lse) {
   if (!cudnn_chosen || beyond_cudnn(c, in, out, lse)) return false;
   std::string why;
   if (cudnn_attention_forward(stream, c, in, out, lse, why)) return true;
@@ -61,8 +63,8 @@ bool library_attention_forward(Stream& stream, const AttentionConfig& c, const A
   return false;
 }
 
-bool library_attention_backward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, ConstView dout, ConstView out,
-                                ConstView lse, const AttentionGradients& g) {
+bool library_attention_backward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, ConstView dout,
+                                ConstView out, ConstView lse, const AttentionGradients& g) {
   if (!cudnn_chosen || beyond_cudnn(c, in, dout, out, lse, g)) return false;
   std::string why;
   if (cudnn_attention_backward(stream, c, in, dout, out, lse, g, why)) return true;
@@ -91,8 +93,12 @@ class Trial {
     const Tensor out = Tensor::like(dout_), dqkv = Tensor::like(qkv_);
     const Tensor lse = Tensor::empty({out.rows(), config_.heads}, DType::f32, out.device());
     const View d = dqkv;
-    const AttentionGradients g{.dq = d.columns(0, width_), .dk = d.columns(width_, width_ + kv_width_), .dv = d.columns(width_ + kv_width_, d.cols())};
-    if (!forward(stream_, config_, inputs(), View(out), View(lse)) || !backward(stream_, config_, inputs(), ConstView(dout_), ConstView(out), ConstView(lse), g)) return {};
+    const AttentionGradients g{.dq = d.columns(0, width_),
+                               .dk = d.columns(width_, width_ + kv_width_),
+                               .dv = d.columns(width_ + kv_width_, d.cols())};
+    if (!forward(stream_, config_, inputs(), View(out), View(lse)) ||
+        !backward(stream_, config_, inputs(), ConstView(dout_), ConstView(out), ConstView(lse), g))
+      return {};
     return {out, dqkv, lse};
   }
 
@@ -100,13 +106,18 @@ class Trial {
   Tensor numbers(const Shape& shape, uint64_t seed) const {
     std::vector<float> values(size_t(shape.size()));
     const RandomKey key = random_key(seed, "attention");
-    for (size_t i = 0; i < values.size(); ++i) values[i] = 2 * unit_float(philox(key, uint32_t(i), 0, 0, 0).word[0]) - 1;
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = 2 * unit_float(philox(key, uint32_t(i), 0, 0, 0).word[0]) - 1;
     return Tensor::of(std::span<const float>(values), shape).to(DType::bf16).to(stream_.device);
   }
   AttentionInputs inputs() const {
     const ConstView all = qkv_;
     const Segments s{begin_, length_, begin_.size(), 130};
-    return {.q = all.columns(0, width_), .k = all.columns(width_, width_ + kv_width_), .v = all.columns(width_ + kv_width_, all.cols()), .queries = s, .keys = s};
+    return {.q = all.columns(0, width_),
+            .k = all.columns(width_, width_ + kv_width_),
+            .v = all.columns(width_ + kv_width_, all.cols()),
+            .queries = s,
+            .keys = s};
   }
 
   AttentionConfig config_;
@@ -141,7 +152,8 @@ std::string objection(Device device, const AttentionConfig& shape) {
   const std::vector<Tensor> expected = trial.run(own_forward, own_backward), again = trial.run(forward, backward);
   for (size_t i = 0; i < seen.size(); ++i) {
     const double share = difference(seen[i], expected[i]);
-    if (!(share <= kAllowed)) return text("its ", i == 1 ? "gradients differ" : "results differ", " from ours by ", share, " of the largest");
+    if (!(share <= kAllowed))
+      return text("its ", i == 1 ? "gradients differ" : "results differ", " from ours by ", share, " of the largest");
     if (difference(seen[i], again[i]) != 0) return "its results change from run to run";
   }
   return {};
@@ -155,7 +167,8 @@ bool prefer_cudnn_attention(Device device, const AttentionConfig& shape) {
   prefer_own_attention();  // the trial asks both by name
   const std::string why = objection(device, shape);
   cudnn_chosen = why.empty();
-  Progress::say(cudnn_chosen ? std::string("attention: cuDNN's, where it can; ours for the rest") : "note: attention stays with our own kernels: cuDNN: " + why);
+  Progress::say(cudnn_chosen ? std::string("attention: cuDNN's, where it can; ours for the rest")
+                             : "note: attention stays with our own kernels: cuDNN: " + why);
   return cudnn_chosen;
 }
 

@@ -28,14 +28,16 @@ bool library_attention_backward(Stream&, const AttentionConfig&, const Attention
                                 ConstView lse, const AttentionGradients&);
 
 // The library's side (cudnn_attention.cpp; no_cudnn.cpp in builds without). False, and `why`: nothing was done.
-bool cudnn_attention_forward(Stream&, const AttentionConfig&, const AttentionInputs&, View out, View lse, std::string& why);
-bool cudnn_attention_backward(Stream&, const AttentionConfig&, const AttentionInputs&, ConstView dout, ConstView out, ConstView lse,
-                              const AttentionGradients&, std::string& why);
+bool cudnn_attention_forward(Stream&, const AttentionConfig&, const AttentionInputs&, View out, View lse,
+                             std::string& why);
+bool cudnn_attention_backward(Stream&, const AttentionConfig&, const AttentionInputs&, ConstView dout, ConstView out,
+                              ConstView lse, const AttentionGradients&, std::string& why);
 
 // Where rows lie, as the library wants it: lengths[s], and for each operand o (of stride[o] elements a row) the element
 // that sequence s begins with, offset[o * (capacity + 4) + s]; sequences from count on, up to capacity, are empty and
 // begin behind the last. One more offset ends each list.
 inline constexpr int kMostOperands = 9;
-void attention_layout(Stream&, const Segments&, int64_t capacity, std::span<const int64_t> strides, int32_t* lengths, int32_t* offset);
+void attention_layout(Stream&, const Segments&, int64_t capacity, std::span<const int64_t> strides, int32_t* lengths,
+                      int32_t* offset);
 
 }  // namespace cambium::gpu

@@ -41,21 +41,15 @@ __global__ void sum_partials_kernel(const float* partial, float* out, int64_t bl
 
 // out[d] (+)= sum_n term(n, d), W columns a thread if `vector`.
 template <int W, class Term>
-void sum_over_rows(LaunchSite site, int64_t N, int64_t D, bool vector, bool accumulate, float* out,
-                   const Term& term) {
+void sum_over_rows(LaunchSite site, int64_t N, int64_t D, bool vector, bool accumulate, float* out, const Term& term) {
   const int64_t blocks = ceil_div(N, kRowsPerBlock);
   Scratch<float> partial(site.stream, blocks * D);
   const Plane plane(blocks, vector ? D / W : D);
   CHECK(ceil_div(blocks, plane.block.y) <= plane.grid.y, "a sum over ", N, " rows: too many");
-  if (vector)
-    launch(partial_sums_kernel<W, Term>, plane.grid, plane.block, 0, site, term, partial.data(), N,
-           D);
-  else
-    launch(partial_sums_kernel<1, Term>, plane.grid, plane.block, 0, site, term, partial.data(), N,
-           D);
-  launch(accumulate ? sum_partials_kernel<true> : sum_partials_kernel<false>,
-         dim3(unsigned(ceil_div(D, 32))), dim3(32, kSlices), 0, site, partial.data(), out, blocks,
-         D);
+  if (vector) launch(partial_sums_kernel<W, Term>, plane.grid, plane.block, 0, site, term, partial.data(), N, D);
+  else launch(partial_sums_kernel<1, Term>, plane.grid, plane.block, 0, site, term, partial.data(), N, D);
+  launch(accumulate ? sum_partials_kernel<true> : sum_partials_kernel<false>, dim3(unsigned(ceil_div(D, 32))),
+         dim3(32, kSlices), 0, site, partial.data(), out, blocks, D);
 }
 
 }  // namespace cambium::gpu

@@ -9,8 +9,7 @@ namespace {
 
 template <bool kVector, int kWarps>
 __global__ void __launch_bounds__(32 * kWarps, 1)
-    cross_entropy_kernel(CrossEntropyConfig config, Rows<float> logits, const int32_t* label,
-                         float* loss, int V) {
+    cross_entropy_kernel(CrossEntropyConfig config, Rows<float> logits, const int32_t* label, float* loss, int V) {
   float* x = logits[blockIdx.x];
   const int target = label[blockIdx.x];
   const float at_target = x[target];
@@ -23,8 +22,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1)
     loss[blockIdx.x] = lse - (1 - s) * at_target - smoothed + z * lse * lse;
   }
   if (!config.gradient) return;
-  const float factor = scale * (1 + 2 * z * lse) / log_sum.sum, shared = scale * s / V,
-              pull = scale * (1 - s);
+  const float factor = scale * (1 + 2 * z * lse) / log_sum.sum, shared = scale * s / V, pull = scale * (1 - s);
   for_row_pieces<kVector>(x, V, [&](int d, float(&v)[kRowPiece]) {
 #pragma unroll
     for (int i = 0; i < kRowPiece; ++i) {
@@ -37,13 +35,11 @@ __global__ void __launch_bounds__(32 * kWarps, 1)
 
 }  // namespace
 
-void cross_entropy_rows(Stream& stream, const CrossEntropyConfig& config, View logits,
-                        ConstView label, View loss) {
+void cross_entropy_rows(Stream& stream, const CrossEntropyConfig& config, View logits, ConstView label, View loss) {
   if (logits.rows() == 0) return;
   for_logits(logits.cols(), rows_ready(logits), [&](auto vector, auto warps) {
-    launch(cross_entropy_kernel<vector, warps>, dim3(unsigned(logits.rows())), dim3(32 * warps), 0,
-           stream, config, rows_of<float>(logits), label.data<int32_t>(), loss.data<float>(),
-           int(logits.cols()));
+    launch(cross_entropy_kernel<vector, warps>, dim3(unsigned(logits.rows())), dim3(32 * warps), 0, stream, config,
+           rows_of<float>(logits), label.data<int32_t>(), loss.data<float>(), int(logits.cols()));
   });
 }
 

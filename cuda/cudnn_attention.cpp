@@ -20,7 +20,8 @@ class AttentionGraph {
         scale(graph.value(kScale)), lowest(graph.value(kLowest)) {}
 
   // [sequences, heads, longest, columns] where each sequence's rows lie; transposed: the last two the other way round.
-  CudnnTensor operand(CudnnAttentionTensor number, int64_t heads, int64_t columns, cudnnDataType_t type, bool transposed = false) {
+  CudnnTensor operand(CudnnAttentionTensor number, int64_t heads, int64_t columns, cudnnDataType_t type,
+                      bool transposed = false) {
     const int64_t row = n.stride[size_t(number - 1)];
     std::array<int64_t, 4> size{n.sequences, heads, n.longest, columns}, stride{n.longest * row, columns, row, 1};
     if (transposed) std::swap(size[2], size[3]), std::swap(stride[2], stride[3]);
@@ -37,7 +38,8 @@ class AttentionGraph {
 
   // scale q k^T
   CudnnTensor scaled(const CudnnTensor& q, const CudnnTensor& kt) {
-    return graph.pointwise(CUDNN_POINTWISE_MUL, graph.matmul(q, kt, scores(), {.rows = lengths, .columns = lengths}), scale);
+    return graph.pointwise(CUDNN_POINTWISE_MUL, graph.matmul(q, kt, scores(), {.rows = lengths, .columns = lengths}),
+                           scale);
   }
   // x where query and key exist and, if causal, the key is not behind the query; else the lowest number.
   CudnnTensor masked(CudnnTensor x) {
@@ -51,7 +53,8 @@ class AttentionGraph {
   // Scores [.., query, key] as [.., key, query].
   CudnnTensor transposed(const CudnnTensor& x) {
     const int64_t area = n.longest * n.longest;
-    return graph.reshape(x, graph.between({n.sequences, n.heads, n.longest, n.longest}, {n.heads * area, area, 1, n.longest}, kType));
+    return graph.reshape(
+        x, graph.between({n.sequences, n.heads, n.longest, n.longest}, {n.heads * area, area, 1, n.longest}, kType));
   }
 
   CudnnGraph graph;
@@ -89,32 +92,40 @@ CudnnPlan plan_attention_forward(const CudnnApi& api, const CudnnDescriptor& dev
 //
 // dq is the product's own result: with a float32 sum beside it the library would add by atomics, in any order, and
 // not say so.
-CudnnPlan plan_attention_backward(const CudnnApi& api, const CudnnDescriptor& device, const CudnnAttentionSizes& sizes) {
+CudnnPlan plan_attention_backward(const CudnnApi& api, const CudnnDescriptor& device,
+                                  const CudnnAttentionSizes& sizes) {
   AttentionGraph a(api, sizes);
   CudnnGraph& g = a.graph;
   const int64_t S = sizes.longest, H = sizes.heads, d = sizes.head_size;
-  const CudnnTensor q = a.operand(kQuery, H, d, kType), out = a.operand(kOut, H, d, kType), dout = a.operand(kOutGradient, H, d, kType);
-  const CudnnTensor kt = a.operand(kKey, sizes.kv_heads, d, kType, true), vt = a.operand(kValue, sizes.kv_heads, d, kType, true);
+  const CudnnTensor q = a.operand(kQuery, H, d, kType), out = a.operand(kOut, H, d, kType),
+                    dout = a.operand(kOutGradient, H, d, kType);
+  const CudnnTensor kt = a.operand(kKey, sizes.kv_heads, d, kType, true),
+                    vt = a.operand(kValue, sizes.kv_heads, d, kType, true);
   const CudnnTensor lse = a.operand(kLse, H, 1, CUDNN_DATA_FLOAT);
   const CudnnTensor dq = a.operand(kQueryGradient, H, d, kType);
-  const CudnnTensor dk = a.operand(kKeyGradient, sizes.kv_heads, d, kType), dv = a.operand(kValueGradient, sizes.kv_heads, d, kType);
+  const CudnnTensor dk = a.operand(kKeyGradient, sizes.kv_heads, d, kType),
+                    dv = a.operand(kValueGradient, sizes.kv_heads, d, kType);
 
   const CudnnTensor delta = g.memory(kRowSums, {sizes.sequences, H, S, 1}, {H * S, S, 1, 1}, CUDNN_DATA_FLOAT);
   g.reduce(CUDNN_REDUCE_TENSOR_ADD, g.pointwise(CUDNN_POINTWISE_MUL, dout, out), delta);
 
-  const CudnnTensor p = g.pointwise(CUDNN_POINTWISE_EXP, a.masked(g.pointwise(CUDNN_POINTWISE_SUB, a.scaled(q, kt), lse)));
+  const CudnnTensor p =
+      g.pointwise(CUDNN_POINTWISE_EXP, a.masked(g.pointwise(CUDNN_POINTWISE_SUB, a.scaled(q, kt), lse)));
   // A product whose result the query heads of a group share.
   const auto by_key = [&](const CudnnTensor& x, const CudnnTensor& y, const CudnnTensor& to) {
     const CudnnGraph::Extent extent{.rows = a.lengths, .inner = a.lengths};
     if (H == sizes.kv_heads) return void(g.matmul(a.transposed(x), y, to, extent));
-    g.reduce(CUDNN_REDUCE_TENSOR_ADD, g.matmul(a.transposed(x), y, g.between({sizes.sequences, H, S, d}, kType), extent), to);
+    g.reduce(CUDNN_REDUCE_TENSOR_ADD,
+             g.matmul(a.transposed(x), y, g.between({sizes.sequences, H, S, d}, kType), extent), to);
   };
   by_key(p, dout, dv);
   const CudnnTensor dp = g.matmul(dout, vt, a.scores(), {.rows = a.lengths, .columns = a.lengths});
-  const CudnnTensor ds = g.pointwise(CUDNN_POINTWISE_MUL, g.pointwise(CUDNN_POINTWISE_MUL, g.pointwise(CUDNN_POINTWISE_SUB, dp, delta), p), a.scale);
+  const CudnnTensor ds = g.pointwise(
+      CUDNN_POINTWISE_MUL, g.pointwise(CUDNN_POINTWISE_MUL, g.pointwise(CUDNN_POINTWISE_SUB, dp, delta), p), a.scale);
   by_key(ds, q, dk);
-  const CudnnTensor k = g.reshape(kt, g.between({sizes.sequences, sizes.kv_heads, S, d},
-                                                {kt.stride[0], kt.stride[1], kt.stride[3], kt.stride[2]}, kType, a.offsets(kKey)));
+  const CudnnTensor k =
+      g.reshape(kt, g.between({sizes.sequences, sizes.kv_heads, S, d},
+                              {kt.stride[0], kt.stride[1], kt.stride[3], kt.stride[2]}, kType, a.offsets(kKey)));
   g.matmul(ds, k, dq, {.rows = a.lengths, .inner = a.lengths});
   return g.plan(device, true);
 }
@@ -144,7 +155,8 @@ const CudnnPlan* CudnnAttention::find(Plans& plans, Make make, Device device, co
       const int64_t bytes = found->second->workspace();
       if (bytes > kMostWorkspace) {
         found->second.reset();
-        refusal_ = text("it wants ", bytes >> 20, " MiB of workspace for ", sizes.sequences, " sequences of ", sizes.longest, " tokens");
+        refusal_ = text("it wants ", bytes >> 20, " MiB of workspace for ", sizes.sequences, " sequences of ",
+                        sizes.longest, " tokens");
       }
     } catch (const CudnnRefusal& refusal) {
       refusal_ = refusal.what();
@@ -195,16 +207,24 @@ bool CudnnAttention::forward(Stream& stream, const AttentionConfig& c, const Att
   return true;
 }
 
-bool CudnnAttention::backward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, ConstView dout, ConstView out,
-                              ConstView lse, const AttentionGradients& g) {
+bool CudnnAttention::backward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, ConstView dout,
+                              ConstView out, ConstView lse, const AttentionGradients& g) {
   CudnnAttentionSizes sizes = capacity_of(c, in, out, lse);
-  sizes.stride[5] = dout.stride, sizes.stride[6] = g.dq.stride, sizes.stride[7] = g.dk.stride, sizes.stride[8] = g.dv.stride;
+  sizes.stride[5] = dout.stride, sizes.stride[6] = g.dq.stride, sizes.stride[7] = g.dk.stride,
+  sizes.stride[8] = g.dv.stride;
   const CudnnPlan* plan = find(backward_, plan_attention_backward, stream.device, sizes);
   if (!plan) return false;
   const Scratch<float> row_sums(stream, sizes.sequences * sizes.heads * sizes.longest);
   run(stream, *plan, c, in, sizes,
-      {{kQuery, in.q.pointer}, {kKey, in.k.pointer}, {kValue, in.v.pointer}, {kOut, out.pointer}, {kLse, lse.pointer},
-       {kOutGradient, dout.pointer}, {kQueryGradient, g.dq.pointer}, {kKeyGradient, g.dk.pointer}, {kValueGradient, g.dv.pointer},
+      {{kQuery, in.q.pointer},
+       {kKey, in.k.pointer},
+       {kValue, in.v.pointer},
+       {kOut, out.pointer},
+       {kLse, lse.pointer},
+       {kOutGradient, dout.pointer},
+       {kQueryGradient, g.dq.pointer},
+       {kKeyGradient, g.dk.pointer},
+       {kValueGradient, g.dv.pointer},
        {kRowSums, row_sums.data()}});
   return true;
 }
@@ -222,15 +242,16 @@ CudnnAttention* library(std::string& why) {
 
 bool knows_cudnn() { return true; }
 
-bool cudnn_attention_forward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, View out, View lse, std::string& why) {
+bool cudnn_attention_forward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, View out, View lse,
+                             std::string& why) {
   CudnnAttention* attention = library(why);
   if (attention && attention->forward(stream, c, in, out, lse)) return true;
   if (attention) why = attention->last_refusal();
   return false;
 }
 
-bool cudnn_attention_backward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, ConstView dout, ConstView out,
-                              ConstView lse, const AttentionGradients& g, std::string& why) {
+bool cudnn_attention_backward(Stream& stream, const AttentionConfig& c, const AttentionInputs& in, ConstView dout,
+                              ConstView out, ConstView lse, const AttentionGradients& g, std::string& why) {
   CudnnAttention* attention = library(why);
   if (attention && attention->backward(stream, c, in, dout, out, lse, g)) return true;
   if (attention) why = attention->last_refusal();

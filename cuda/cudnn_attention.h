@@ -22,8 +22,20 @@ struct CudnnAttentionSizes {
 
 // Numbers of the graphs' tensors; an operand's offsets have its number plus kOffset.
 enum CudnnAttentionTensor : int64_t {
-  kQuery = 1, kKey, kValue, kOut, kLse, kOutGradient, kQueryGradient, kKeyGradient, kValueGradient,
-  kOffset = 10, kLengths = 20, kScale, kLowest, kRowSums,
+  kQuery = 1,
+  kKey,
+  kValue,
+  kOut,
+  kLse,
+  kOutGradient,
+  kQueryGradient,
+  kKeyGradient,
+  kValueGradient,
+  kOffset = 10,
+  kLengths = 20,
+  kScale,
+  kLowest,
+  kRowSums,
 };
 
 CudnnPlan plan_attention_forward(const CudnnApi&, const CudnnDescriptor& device, const CudnnAttentionSizes&);
@@ -38,7 +50,8 @@ class CudnnAttention {
 
   // False: the library refuses (or wants more workspace than kMostWorkspace); nothing was done.
   bool forward(Stream&, const AttentionConfig&, const AttentionInputs&, View out, View lse);
-  bool backward(Stream&, const AttentionConfig&, const AttentionInputs&, ConstView dout, ConstView out, ConstView lse, const AttentionGradients&);
+  bool backward(Stream&, const AttentionConfig&, const AttentionInputs&, ConstView dout, ConstView out, ConstView lse,
+                const AttentionGradients&);
   std::string last_refusal() const;
 
   static constexpr int64_t kMostWorkspace = int64_t(1) << 30;
@@ -48,7 +61,8 @@ class CudnnAttention {
   using Plans = std::map<std::pair<int, CudnnAttentionSizes>, std::optional<CudnnPlan>>;
   // Null: refused, now or before.
   const CudnnPlan* find(Plans&, Make, Device, const CudnnAttentionSizes&);
-  void run(Stream&, const CudnnPlan&, const AttentionConfig&, const AttentionInputs&, const CudnnAttentionSizes&, CudnnPointers);
+  void run(Stream&, const CudnnPlan&, const AttentionConfig&, const AttentionInputs&, const CudnnAttentionSizes&,
+           CudnnPointers);
   cudnnHandle_t handle(Stream&);
 
   const CudnnApi& api_;

@@ -32,22 +32,28 @@ void CudnnDescriptor::check(cudnnStatus_t status, const char* call) const {
   CHECK(status == CUDNN_STATUS_SUCCESS, explain(*api_, status, call));
 }
 
-CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count, const void* values) {
+CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
+                                      const void* values) {
   check(api_->set_attribute(handle(), name, type, count, values), "cudnnBackendSetAttribute");
   return *this;
 }
 CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, cudnnDataType_t value) {
   return set(name, CUDNN_TYPE_DATA_TYPE, 1, &value);
 }
-CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, int64_t value) { return set(name, CUDNN_TYPE_INT64, 1, &value); }
-CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, bool value) { return set(name, CUDNN_TYPE_BOOLEAN, 1, &value); }
+CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, int64_t value) {
+  return set(name, CUDNN_TYPE_INT64, 1, &value);
+}
+CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, bool value) {
+  return set(name, CUDNN_TYPE_BOOLEAN, 1, &value);
+}
 CudnnDescriptor& CudnnDescriptor::set(cudnnBackendAttributeName_t name, const CudnnDescriptor& value) {
   const cudnnBackendDescriptor_t handle = value.handle();
   return set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &handle);
 }
 void CudnnDescriptor::finalize() { check(api_->finalize(handle()), "cudnnBackendFinalize"); }
 
-int64_t CudnnDescriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t most, void* values) const {
+int64_t CudnnDescriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t most,
+                             void* values) const {
   int64_t count = 0;
   check(api_->get_attribute(handle(), name, type, most, &count, values), "cudnnBackendGetAttribute");
   return count;
@@ -55,7 +61,8 @@ int64_t CudnnDescriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttri
 
 // ---- tensors ----
 
-CudnnTensor CudnnGraph::tensor(int64_t number, CudnnTensor form, bool is_virtual, bool by_value, const CudnnTensor& offset) {
+CudnnTensor CudnnGraph::tensor(int64_t number, CudnnTensor form, bool is_virtual, bool by_value,
+                               const CudnnTensor& offset) {
   constexpr int64_t kAlignment = 16;  // bytes
   CudnnDescriptor d(api_, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   d.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, number).set(CUDNN_ATTR_TENSOR_DATA_TYPE, form.type);
@@ -70,22 +77,26 @@ CudnnTensor CudnnGraph::tensor(int64_t number, CudnnTensor form, bool is_virtual
   return form;
 }
 
-CudnnTensor CudnnGraph::memory(int64_t number, std::array<int64_t, 4> size, std::array<int64_t, 4> stride, cudnnDataType_t type,
-                               const CudnnTensor& offset) {
+CudnnTensor CudnnGraph::memory(int64_t number, std::array<int64_t, 4> size, std::array<int64_t, 4> stride,
+                               cudnnDataType_t type, const CudnnTensor& offset) {
   return tensor(number, {size, stride, type, nullptr}, false, false, offset);
 }
 CudnnTensor CudnnGraph::value(int64_t number, cudnnDataType_t type) {
   return tensor(number, {{1, 1, 1, 1}, {1, 1, 1, 1}, type, nullptr}, false, true, {});
 }
-CudnnTensor CudnnGraph::between(std::array<int64_t, 4> size, cudnnDataType_t type) { return between(size, contiguous(size), type); }
-CudnnTensor CudnnGraph::between(std::array<int64_t, 4> size, std::array<int64_t, 4> stride, cudnnDataType_t type, const CudnnTensor& offset) {
+CudnnTensor CudnnGraph::between(std::array<int64_t, 4> size, cudnnDataType_t type) {
+  return between(size, contiguous(size), type);
+}
+CudnnTensor CudnnGraph::between(std::array<int64_t, 4> size, std::array<int64_t, 4> stride, cudnnDataType_t type,
+                                const CudnnTensor& offset) {
   return tensor(next_number_++, {size, stride, type, nullptr}, true, false, offset);
 }
 
 // ---- operations ----
 
-CudnnTensor CudnnGraph::operate(cudnnPointwiseMode_t mode, cudnnDataType_t math, const CudnnTensor& x, const CudnnTensor& b,
-                                const CudnnTensor& mask, CudnnTensor y, std::optional<int64_t> axis) {
+CudnnTensor CudnnGraph::operate(cudnnPointwiseMode_t mode, cudnnDataType_t math, const CudnnTensor& x,
+                                const CudnnTensor& b, const CudnnTensor& mask, CudnnTensor y,
+                                std::optional<int64_t> axis) {
   CudnnDescriptor what(api_, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   what.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, math);
   if (axis) what.set(CUDNN_ATTR_POINTWISE_AXIS, *axis);
@@ -99,7 +110,8 @@ CudnnTensor CudnnGraph::operate(cudnnPointwiseMode_t mode, cudnnDataType_t math,
   return y;
 }
 
-CudnnTensor CudnnGraph::pointwise(cudnnPointwiseMode_t mode, const CudnnTensor& x, const CudnnTensor& b, CudnnTensor y) {
+CudnnTensor CudnnGraph::pointwise(cudnnPointwiseMode_t mode, const CudnnTensor& x, const CudnnTensor& b,
+                                  CudnnTensor y) {
   return operate(mode, CUDNN_DATA_FLOAT, x, b, {}, y ? y : between(x.size));
 }
 CudnnTensor CudnnGraph::compare(cudnnPointwiseMode_t mode, const CudnnTensor& x, const CudnnTensor& b) {
@@ -114,7 +126,8 @@ CudnnTensor CudnnGraph::select(const CudnnTensor& mask, const CudnnTensor& x, co
 
 CudnnTensor CudnnGraph::reduce(cudnnReduceTensorOp_t op, const CudnnTensor& x, const CudnnTensor& y) {
   CudnnDescriptor what(api_, CUDNN_BACKEND_REDUCTION_DESCRIPTOR);
-  what.set(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &op).set(CUDNN_ATTR_REDUCTION_COMP_TYPE, CUDNN_DATA_FLOAT);
+  what.set(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &op)
+      .set(CUDNN_ATTR_REDUCTION_COMP_TYPE, CUDNN_DATA_FLOAT);
   what.finalize();
   CudnnDescriptor d(api_, CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
   d.set(CUDNN_ATTR_OPERATION_REDUCTION_DESC, what).set(CUDNN_ATTR_OPERATION_REDUCTION_XDESC, *x.descriptor);
@@ -125,7 +138,9 @@ CudnnTensor CudnnGraph::reduce(cudnnReduceTensorOp_t op, const CudnnTensor& x, c
 
 CudnnTensor CudnnGraph::reshape(const CudnnTensor& x, const CudnnTensor& y) {
   CudnnDescriptor d(api_, CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR);
-  d.set(CUDNN_ATTR_OPERATION_RESHAPE_XDESC, *x.descriptor).set(CUDNN_ATTR_OPERATION_RESHAPE_YDESC, *y.descriptor).finalize();
+  d.set(CUDNN_ATTR_OPERATION_RESHAPE_XDESC, *x.descriptor)
+      .set(CUDNN_ATTR_OPERATION_RESHAPE_YDESC, *y.descriptor)
+      .finalize();
   operations_.push_back(std::move(d));
   return y;
 }
@@ -152,7 +167,8 @@ CudnnTensor CudnnGraph::matmul(const CudnnTensor& a, const CudnnTensor& b, const
 std::vector<CudnnDescriptor> CudnnGraph::proposals(const CudnnDescriptor& graph, const CudnnDescriptor& device,
                                                    cudnnBackendHeurMode_t mode) const {
   CudnnDescriptor heuristic(api_, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph).set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+  heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
+      .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
   heuristic.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device).finalize();
   const int64_t count = heuristic.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
   std::vector<CudnnDescriptor> all;
@@ -161,7 +177,10 @@ std::vector<CudnnDescriptor> CudnnGraph::proposals(const CudnnDescriptor& graph,
     all.emplace_back(api_, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
     handles.push_back(all.back().handle());
   }
-  if (count) all.resize(size_t(heuristic.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, handles.data())), all[0]);
+  if (count)
+    all.resize(
+        size_t(heuristic.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, handles.data())),
+        all[0]);
   return all;
 }
 
@@ -170,7 +189,8 @@ bool CudnnGraph::repeats(const CudnnDescriptor& proposal) const {
   cudnnBackendDescriptor_t handle = engine.handle();
   proposal.get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &handle);
   cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
-  const int64_t count = engine.get(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, notes);
+  const int64_t count =
+      engine.get(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, notes);
   return std::find(notes, notes + count, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == notes + count;
 }
 
@@ -178,7 +198,8 @@ CudnnPlan CudnnGraph::plan(const CudnnDescriptor& device, bool deterministic) co
   std::vector<cudnnBackendDescriptor_t> handles;
   for (const CudnnDescriptor& d : operations_) handles.push_back(d.handle());
   CudnnDescriptor graph(api_, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, int64_t(handles.size()), handles.data()).finalize();
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, int64_t(handles.size()), handles.data())
+      .finalize();
   std::string last = "it proposes nothing";
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     for (const CudnnDescriptor& proposal : proposals(graph, device, mode)) try {
@@ -187,7 +208,9 @@ CudnnPlan CudnnGraph::plan(const CudnnDescriptor& device, bool deterministic) co
           continue;
         }
         CudnnDescriptor plan(api_, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-        plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal).set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device).finalize();
+        plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal)
+            .set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device)
+            .finalize();
         return CudnnPlan(api_, std::move(plan));
       } catch (const CudnnRefusal& refusal) {
         last = refusal.what();

@@ -71,9 +71,10 @@ class CudnnGraph {
   // number: 1 to 999. `offset`, int32 [batch + 1, 1, 1, 1]: where each batch entry's rows begin, in elements.
   CudnnTensor memory(int64_t number, std::array<int64_t, 4> size, std::array<int64_t, 4> stride, cudnnDataType_t,
                      const CudnnTensor& offset = {});
-  CudnnTensor value(int64_t number, cudnnDataType_t = CUDNN_DATA_FLOAT);  // one element, on the host
+  CudnnTensor value(int64_t number, cudnnDataType_t = CUDNN_DATA_FLOAT);                 // one element, on the host
   CudnnTensor between(std::array<int64_t, 4> size, cudnnDataType_t = CUDNN_DATA_FLOAT);  // contiguous
-  CudnnTensor between(std::array<int64_t, 4> size, std::array<int64_t, 4> stride, cudnnDataType_t, const CudnnTensor& offset = {});
+  CudnnTensor between(std::array<int64_t, 4> size, std::array<int64_t, 4> stride, cudnnDataType_t,
+                      const CudnnTensor& offset = {});
 
   // Results that are not given become tensors between operations.
   CudnnTensor pointwise(cudnnPointwiseMode_t, const CudnnTensor& x, const CudnnTensor& b = {}, CudnnTensor y = {});
@@ -96,7 +97,8 @@ class CudnnGraph {
   CudnnTensor tensor(int64_t number, CudnnTensor form, bool is_virtual, bool by_value, const CudnnTensor& offset);
   CudnnTensor operate(cudnnPointwiseMode_t, cudnnDataType_t math, const CudnnTensor& x, const CudnnTensor& b,
                       const CudnnTensor& mask, CudnnTensor y, std::optional<int64_t> axis = {});
-  std::vector<CudnnDescriptor> proposals(const CudnnDescriptor& graph, const CudnnDescriptor& device, cudnnBackendHeurMode_t) const;
+  std::vector<CudnnDescriptor> proposals(const CudnnDescriptor& graph, const CudnnDescriptor& device,
+                                         cudnnBackendHeurMode_t) const;
   bool repeats(const CudnnDescriptor& proposal) const;
 
   const CudnnApi& api_;

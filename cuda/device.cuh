@@ -14,8 +14,7 @@ namespace cambium::gpu {
 template <class F>
 decltype(auto) visit_gpu(DType t, F&& f) {
   if (t == DType::bf16) return f(Type<bfloat16>{});
-  CHECK(t == DType::f32, "a ", name_of(t),
-        " tensor on the GPU, where float32 or bfloat16 is needed");
+  CHECK(t == DType::f32, "a ", name_of(t), " tensor on the GPU, where float32 or bfloat16 is needed");
   return f(Type<float>{});
 }
 
@@ -145,17 +144,13 @@ __device__ void store_some(T* p, int64_t count, const float (&v)[W]) {
 // Either way, by a template argument: equal values, so equal bits after equal arithmetic.
 template <bool kVector, int W, class T>
 __device__ void load(const T* p, int64_t count, float (&v)[W]) {
-  if constexpr (kVector)
-    load(p, v);
-  else
-    load_some(p, count, v);
+  if constexpr (kVector) load(p, v);
+  else load_some(p, count, v);
 }
 template <bool kVector, int W, class T>
 __device__ void store(T* p, int64_t count, const float (&v)[W]) {
-  if constexpr (kVector)
-    store(p, v);
-  else
-    store_some(p, count, v);
+  if constexpr (kVector) store(p, v);
+  else store_some(p, count, v);
 }
 
 // ---- sums ----
@@ -212,8 +207,7 @@ struct Plane {
   Plane(int64_t rows, int64_t units) {
     while (block.x < 256 && block.x < units) block.x *= 2;
     block.y = 256 / block.x;
-    grid = dim3(unsigned(ceil_div(units, block.x)),
-                unsigned(std::min<int64_t>(ceil_div(rows, block.y), 65535)));
+    grid = dim3(unsigned(ceil_div(units, block.x)), unsigned(std::min<int64_t>(ceil_div(rows, block.y), 65535)));
   }
 };
 

@@ -20,10 +20,8 @@ template <int W, class Op>
 void for_each_element(LaunchSite site, int64_t rows, int64_t cols, bool vector, const Op& op) {
   if (rows == 0 || cols == 0) return;
   const Plane plane(rows, vector ? cols / W : cols);
-  if (vector)
-    launch(elementwise_kernel<W, Op>, plane.grid, plane.block, 0, site, op, rows, cols);
-  else
-    launch(elementwise_kernel<1, Op>, plane.grid, plane.block, 0, site, op, rows, cols);
+  if (vector) launch(elementwise_kernel<W, Op>, plane.grid, plane.block, 0, site, op, rows, cols);
+  else launch(elementwise_kernel<1, Op>, plane.grid, plane.block, 0, site, op, rows, cols);
 }
 
 }  // namespace cambium::gpu

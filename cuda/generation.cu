@@ -29,9 +29,7 @@ __device__ Rank rank_of(float x, int v, int column_bits) {
   const uint32_t ascending = bits >> 31 ? ~bits : bits | 0x80000000u;
   return Rank(~ascending) << column_bits | Rank(v);
 }
-__device__ int column_of(Rank r, int column_bits) {
-  return int(r & ((Rank(1) << column_bits) - 1));
-}
+__device__ int column_of(Rank r, int column_bits) { return int(r & ((Rank(1) << column_bits) - 1)); }
 
 // Shared memory of a descent. 64-bit atomics on shared memory are loops; two of 32 bits are not.
 struct Histogram {
@@ -81,8 +79,8 @@ __device__ void find_bin(Histogram& h, Weight goal) {
 // The first element in order, of those with rank <= last, after which the running sum of
 // weight(x[v]) exceeds `goal`; `last` if there is none.
 template <class WeightOf>
-__device__ Rank descend(Histogram& h, const float* x, int V, int column_bits, Rank last,
-                        Weight goal, const WeightOf& weight) {
+__device__ Rank descend(Histogram& h, const float* x, int V, int column_bits, Rank last, Weight goal,
+                        const WeightOf& weight) {
   Rank prefix = 0, decided = 0;  // the answer's digits so far, and which bits these are
   for (int bits = 32 + column_bits; bits > 0;) {
     const int shift = max(0, bits - kDigitBits), bins = 1 << (bits - shift);
@@ -123,8 +121,7 @@ struct MaskOp {
 };
 
 template <bool kVector, int kWarps>
-__global__ void __launch_bounds__(32 * kWarps)
-    log_softmax_kernel(Rows<const float> x, Rows<float> y, int V) {
+__global__ void __launch_bounds__(32 * kWarps) log_softmax_kernel(Rows<const float> x, Rows<float> y, int V) {
   const float* xr = x[blockIdx.x];
   const float lse = log_sum_exp<kVector, kWarps>(xr, V).log();
   for_row_pieces<kVector>(xr, V, [&](int d, float(&v)[kRowPiece]) {
@@ -140,9 +137,8 @@ struct One {
 
 // Chosen ranks in any order into chosen [R, k]; then each counts those before it, which is its
 // place.
-__global__ void __launch_bounds__(kThreads)
-    top_k_kernel(Rows<const float> logits, int V, int column_bits, int k, Rank* chosen,
-                 Rows<float> value, Rows<int32_t> index) {
+__global__ void __launch_bounds__(kThreads) top_k_kernel(Rows<const float> logits, int V, int column_bits, int k,
+                                                         Rank* chosen, Rows<float> value, Rows<int32_t> index) {
   Histogram& h = *dynamic_shared<Histogram>();
   __shared__ unsigned count;
   const float* x = logits[blockIdx.x];
@@ -167,8 +163,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // The sum of weights of all elements with rank <= last, in every thread.
 template <class WeightOf>
-__device__ Weight sum_up_to(Histogram& h, const float* x, int V, int column_bits, Rank last,
-                            const WeightOf& weight) {
+__device__ Weight sum_up_to(Histogram& h, const float* x, int V, int column_bits, Rank last, const WeightOf& weight) {
   __syncthreads();
   if (threadIdx.x == 0) h.low[0] = h.high[0] = 0;
   __syncthreads();
@@ -180,9 +175,8 @@ __device__ Weight sum_up_to(Histogram& h, const float* x, int V, int column_bits
   return h.weight(0);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    sample_kernel(SamplingConfig config, Rows<const float> logits, int V, int column_bits,
-                  const float* uniform, int32_t* token) {
+__global__ void __launch_bounds__(kThreads) sample_kernel(SamplingConfig config, Rows<const float> logits, int V,
+                                                          int column_bits, const float* uniform, int32_t* token) {
   Histogram& h = *dynamic_shared<Histogram>();
   const float* x = logits[blockIdx.x];
   const Rank first = descend(h, x, V, column_bits, kLast, 0, One());
@@ -192,8 +186,7 @@ __global__ void __launch_bounds__(kThreads)
     return p > 0 ? Weight(p * kOne) : Weight(0);
   };
   Rank last = kLast;
-  if (config.top_k > 0 && config.top_k < V)
-    last = descend(h, x, V, column_bits, last, Weight(config.top_k - 1), One());
+  if (config.top_k > 0 && config.top_k < V) last = descend(h, x, V, column_bits, last, Weight(config.top_k - 1), One());
   Weight total = sum_up_to(h, x, V, column_bits, last, probability);
   if (config.top_p < 1) {  // the smallest set whose sum is at least top_p of it
     const auto wanted = Weight(ceil(double(config.top_p) * double(total)));
@@ -203,8 +196,7 @@ __global__ void __launch_bounds__(kThreads)
   const auto goal = Weight(double(uniform[blockIdx.x]) * double(total));
   const Rank chosen = descend(h, x, V, column_bits, last, goal, probability);
   // kLast: no probability was a number.
-  if (threadIdx.x == 0)
-    token[blockIdx.x] = column_of(chosen == kLast ? first : chosen, column_bits);
+  if (threadIdx.x == 0) token[blockIdx.x] = column_of(chosen == kLast ? first : chosen, column_bits);
 }
 
 int bits_for_columns(int64_t V) {
@@ -222,8 +214,8 @@ void mask_logits(Stream& stream, ConstView row, ConstView column, View logits) {
 
 void log_softmax(Stream& stream, ConstView x, View y) {
   for_logits(x.cols(), rows_ready(x, y), [&](auto vector, auto warps) {
-    launch(log_softmax_kernel<vector, warps>, dim3(unsigned(x.rows())), dim3(32 * warps), 0, stream,
-           rows_of<float>(x), rows_of<float>(y), int(x.cols()));
+    launch(log_softmax_kernel<vector, warps>, dim3(unsigned(x.rows())), dim3(32 * warps), 0, stream, rows_of<float>(x),
+           rows_of<float>(y), int(x.cols()));
   });
 }
 
@@ -231,17 +223,14 @@ void top_k(Stream& stream, ConstView x, int k, View value, View index) {
   const int V = int(x.cols());
   CHECK(k >= 1 && k <= V, "top_k: ", k, " of ", V);
   Scratch<Rank> chosen(stream, x.rows() * k);
-  launch(top_k_kernel, dim3(unsigned(x.rows())), dim3(kThreads), sizeof(Histogram), stream,
-         rows_of<float>(x), V, bits_for_columns(V), k, chosen.data(), rows_of<float>(value),
-         rows_of<int32_t>(index));
+  launch(top_k_kernel, dim3(unsigned(x.rows())), dim3(kThreads), sizeof(Histogram), stream, rows_of<float>(x), V,
+         bits_for_columns(V), k, chosen.data(), rows_of<float>(value), rows_of<int32_t>(index));
 }
 
-void sample_tokens(Stream& stream, const SamplingConfig& config, ConstView logits,
-                   ConstView uniform, View token) {
+void sample_tokens(Stream& stream, const SamplingConfig& config, ConstView logits, ConstView uniform, View token) {
   const int V = int(logits.cols());
-  launch(sample_kernel, dim3(unsigned(logits.rows())), dim3(kThreads), sizeof(Histogram), stream,
-         config, rows_of<float>(logits), V, bits_for_columns(V), uniform.data<float>(),
-         token.data<int32_t>());
+  launch(sample_kernel, dim3(unsigned(logits.rows())), dim3(kThreads), sizeof(Histogram), stream, config,
+         rows_of<float>(logits), V, bits_for_columns(V), uniform.data<float>(), token.data<int32_t>());
 }
 
 }  // namespace cambium::gpu

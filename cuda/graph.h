@@ -1,7 +1,7 @@
 // Steps as CUDA graphs: what a step would launch one by one is recorded and launched as one.
 //
-// A step's arguments change (lengths, random keys, places in memory), so it is recorded each time; a graph is made ready
-// for launching once for each capacity (cuda/capacity.h) and then only gets the new arguments, which takes a
+// A step's arguments change (lengths, random keys, places in memory), so it is recorded each time; a graph is made
+// ready for launching once for each capacity (cuda/capacity.h) and then only gets the new arguments, which takes a
 // fraction of the time that the launches would. Recorded and launched one by one a step does the same, bit for bit.
 #pragma once
 
@@ -24,8 +24,9 @@ class StepGraphs {
   StepGraphs(const StepGraphs&) = delete;
   StepGraphs& operator=(const StepGraphs&) = delete;
 
-  // Runs `step`, whose work goes to the device's compute queue and which waits for none of it. The first step of a capacity
-  // is not recorded: libraries choose their algorithms then. Nothing is recorded while graphs are off, or on the CPU.
+  // Runs `step`, whose work goes to the device's compute queue and which waits for none of it. The first step of a
+  // capacity is not recorded: libraries choose their algorithms then. Nothing is recorded while graphs are off, or on
+  // the CPU.
   void run(int64_t sequences, int64_t rows, const std::function<void()>& step);
 
   struct Counts {

@@ -43,12 +43,11 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, La
   cudaSetDevice(site.stream.device.index);
   constexpr size_t kWithoutAsking = 48 << 10;
   if (shared_bytes > kWithoutAsking) {
-    const cudaError_t error = cudaFuncSetAttribute(
-        address, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
+    const cudaError_t error =
+        cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
     if (error != cudaSuccess) launch_failed(address, grid, block, shared_bytes, site.where, error);
   }
-  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(site.stream.handle)>>>(
-      arguments...);
+  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(site.stream.handle)>>>(arguments...);
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) launch_failed(address, grid, block, shared_bytes, site.where, error);
 }

@@ -17,10 +17,8 @@ __device__ void for_row_pieces(const float* x, int V, const Body& body) {
   for (int d = int(threadIdx.x) * kRowPiece; d < V; d += int(blockDim.x) * kRowPiece) {
     float v[kRowPiece];
     const bool whole = d + kRowPiece <= V;
-    if (kVector && whole)
-      load(x + d, v);
-    else
-      load_some(x + d, V - d, v);
+    if (kVector && whole) load(x + d, v);
+    else load_some(x + d, V - d, v);
 #pragma unroll
     for (int i = 0; i < kRowPiece; ++i)
       if (!whole && d + i >= V) v[i] = -INFINITY;
@@ -30,10 +28,8 @@ __device__ void for_row_pieces(const float* x, int V, const Body& body) {
 
 template <bool kVector>
 __device__ void store_row_piece(float* y, int V, int d, const float (&v)[kRowPiece]) {
-  if (kVector && d + kRowPiece <= V)
-    store(y + d, v);
-  else
-    store_some(y + d, V - d, v);
+  if (kVector && d + kRowPiece <= V) store(y + d, v);
+  else store_some(y + d, V - d, v);
 }
 
 // log sum exp as most + log sum, with sum = sum of exp(x - most): precise where the values are
@@ -85,15 +81,11 @@ bool rows_ready(const Views&... logits) {
 template <class Run>
 void for_logits(int64_t V, bool vector, const Run& run) {
   const auto with = [&](auto kVector) {
-    if (V <= 2048)
-      run(kVector, std::integral_constant<int, 4>());
-    else
-      run(kVector, std::integral_constant<int, 32>());
+    if (V <= 2048) run(kVector, std::integral_constant<int, 4>());
+    else run(kVector, std::integral_constant<int, 32>());
   };
-  if (vector)
-    with(std::true_type());
-  else
-    with(std::false_type());
+  if (vector) with(std::true_type());
+  else with(std::false_type());
 }
 
 }  // namespace cambium::gpu

@@ -28,8 +28,9 @@ struct List {
   int count = 0;
 };
 
-// Calls store(w, n, sum over k of wide(k, w) * narrow(k, n)) for a tile's values. wide and narrow give 0 outside of their
-// matrices. kWideAlongInner: neighbouring k of `wide` are neighbours in memory, else neighbouring w are; likewise narrow.
+// Calls store(w, n, sum over k of wide(k, w) * narrow(k, n)) for a tile's values. wide and narrow give 0 outside of
+// their matrices. kWideAlongInner: neighbouring k of `wide` are neighbours in memory, else neighbouring w are; likewise
+// narrow.
 template <bool kWideAlongInner, bool kNarrowAlongInner, class Wide, class Narrow, class Store>
 __device__ void multiply_tile(int64_t K, const Wide& wide, const Narrow& narrow, const Store& store) {
   alignas(16) __shared__ float w_tile[kInner][kWide + 4], n_tile[kInner][kNarrow + 4];
@@ -79,9 +80,9 @@ __device__ void multiply_tile(int64_t K, const Wide& wide, const Narrow& narrow,
 
 template <class T>
 struct Projection {
-  Rows<const T> x;       // the part's rows and columns
-  const float* factor;   // A [r, K], or B [K, r]
-  float* out;            // [rows, r]
+  Rows<const T> x;      // the part's rows and columns
+  const float* factor;  // A [r, K], or B [K, r]
+  float* out;           // [rows, r]
   int64_t rows, K;
   int r;
   float scale;
@@ -140,7 +141,8 @@ __global__ void __launch_bounds__(kThreads)
     }
     for (int i = 0; i < list.count; ++i) {
       const Expansion& p = list.item[i];
-      if (p.row_end <= row || p.row_begin >= row + kNarrow || p.column >= column + kWide || p.column + p.columns <= column)
+      if (p.row_end <= row || p.row_begin >= row + kNarrow || p.column >= column + kWide ||
+          p.column + p.columns <= column)
         continue;  // all threads alike
       const auto inside = [&](int64_t n, int64_t c) {
         return n >= p.row_begin && n < p.row_end && c >= p.column && c < p.column + p.columns;
@@ -174,8 +176,10 @@ void expand_all(LaunchSite site, const std::vector<Expansion>& all, ConstView y,
   do {  // once at least: z = y where there are no parts
     List<Expansion> list;
     for (size_t i = begin; i < std::min(all.size(), begin + kMostParts); ++i) list.item[list.count++] = all[i];
-    const dim3 grid(unsigned(ceil_div(z.cols(), kWide)), unsigned(std::min<int64_t>(ceil_div(z.rows(), kNarrow), 65535)));
-    launch(expand_kernel<T, kTransposed>, grid, dim3(kThreads), 0, site, list, rows_of<T>(y), rows_of<T>(z), z.rows(), z.cols());
+    const dim3 grid(unsigned(ceil_div(z.cols(), kWide)),
+                    unsigned(std::min<int64_t>(ceil_div(z.rows(), kNarrow), 65535)));
+    launch(expand_kernel<T, kTransposed>, grid, dim3(kThreads), 0, site, list, rows_of<T>(y), rows_of<T>(z), z.rows(),
+           z.cols());
     y = z;
     begin += kMostParts;
   } while (begin < all.size());
@@ -236,9 +240,11 @@ void factor_gradients(LaunchSite site, std::vector<FactorGradient<T>> all) {
       columns = std::max(columns, p.columns), rows = std::max(rows, p.rows), r = std::max<int64_t>(r, p.r);
       size = std::max(size, p.columns * p.r);
     }
-    const dim3 tiles(unsigned(ceil_div(columns, kWide)), unsigned(ceil_div(r, kNarrow)), unsigned(ceil_div(rows, kRowBlock) * list.count));
+    const dim3 tiles(unsigned(ceil_div(columns, kWide)), unsigned(ceil_div(r, kNarrow)),
+                     unsigned(ceil_div(rows, kRowBlock) * list.count));
     launch(factor_gradient_kernel<T, kTransposed>, tiles, dim3(kThreads), 0, site, list);
-    launch(add_row_blocks_kernel<T>, dim3(unsigned(ceil_div(size, 256)), unsigned(list.count)), dim3(256), 0, site, list);
+    launch(add_row_blocks_kernel<T>, dim3(unsigned(ceil_div(size, 256)), unsigned(list.count)), dim3(256), 0, site,
+           list);
   }
 }
 
@@ -254,8 +260,10 @@ void low_rank_forward(Stream& stream, ConstView x, std::span<const LowRankPart> 
     std::vector<Projection<T>> down;
     std::vector<Expansion> up;
     for (const LowRankPart& p : parts) {
-      down.push_back({rows_of_part<T>(x, p, 0), p.a.data<float>(), p.u.data<float>(), p.rows(), x.cols(), int(p.rank), p.scale});
-      up.push_back({p.u.data<float>(), p.b.data<float>(), p.row_begin, p.row_end, p.column_begin, p.columns(), int(p.rank)});
+      down.push_back(
+          {rows_of_part<T>(x, p, 0), p.a.data<float>(), p.u.data<float>(), p.rows(), x.cols(), int(p.rank), p.scale});
+      up.push_back(
+          {p.u.data<float>(), p.b.data<float>(), p.row_begin, p.row_end, p.column_begin, p.columns(), int(p.rank)});
     }
     project_all<T, true>(stream, down);
     expand_all<T, false>(stream, up, y, z);
@@ -277,10 +285,13 @@ void low_rank_backward(Stream& stream, ConstView x, std::span<const LowRankPart>
       const int64_t rows = p.rows(), columns = p.columns();
       const int r = int(p.rank);
       const auto& [da, db] = gradients[i];
-      if (db) to_db.push_back({rows_of_part<T>(dz, p, p.column_begin), p.u.data<float>(), nullptr, db.data<float>(), rows, columns, r});
+      if (db)
+        to_db.push_back(
+            {rows_of_part<T>(dz, p, p.column_begin), p.u.data<float>(), nullptr, db.data<float>(), rows, columns, r});
       if (da) to_da.push_back({rows_of_part<T>(x, p, 0), v, nullptr, da.data<float>(), rows, x.cols(), r});
       if (dx) to_dx.push_back({v, p.a.data<float>(), p.row_begin, p.row_end, 0, dx.cols(), r});
-      if (da || dx) to_v.push_back({rows_of_part<T>(dz, p, p.column_begin), p.b.data<float>(), v, rows, columns, r, p.scale});
+      if (da || dx)
+        to_v.push_back({rows_of_part<T>(dz, p, p.column_begin), p.b.data<float>(), v, rows, columns, r, p.scale});
       v += rows * r;
     }
     factor_gradients<T, false>(stream, to_db);

@@ -32,7 +32,9 @@ cudaDataType_t library_type(DType t) { return t == DType::bf16 ? CUDA_R_16BF : C
 enum class Epilogue : uint8_t { none, bias, bias_gradient };
 
 cublasLtEpilogue_t library_epilogue(Epilogue e) {
-  return e == Epilogue::bias ? CUBLASLT_EPILOGUE_BIAS : e == Epilogue::bias_gradient ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT;
+  return e == Epilogue::bias            ? CUBLASLT_EPILOGUE_BIAS
+         : e == Epilogue::bias_gradient ? CUBLASLT_EPILOGUE_BGRADB
+                                        : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
 // The library counts by columns: what it sees are the transposed matrices, c^T [N, M] = op(b)^T
@@ -66,8 +68,7 @@ int64_t magnitude(int64_t n) {
 
 // The same for every range of rows of a matrix.
 uint32_t alignment(ConstView v) {
-  const uint64_t bits =
-      reinterpret_cast<uintptr_t>(v.pointer) | uint64_t(v.stride * size_of(v.dtype())) | 16;
+  const uint64_t bits = reinterpret_cast<uintptr_t>(v.pointer) | uint64_t(v.stride * size_of(v.dtype())) | 16;
   return uint32_t(bits & -bits);
 }
 
@@ -77,8 +78,7 @@ struct Description {
   cublasLtMatrixLayoutOpaque_t a, b, c;
 
   explicit Description(const Product& p, const void* bias) {
-    check_library(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                  "cublasLtMatmulDescInit");
+    check_library(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescInit");
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, library_epilogue(p.epilogue));
@@ -94,11 +94,9 @@ struct Description {
     check_library(cublasLtMatmulDescSetAttribute(&operation, attribute, &value, sizeof(value)),
                   "cublasLtMatmulDescSetAttribute");
   }
-  static void layout(cublasLtMatrixLayoutOpaque_t& l, DType type, int64_t rows, int64_t cols,
-                     int64_t stride) {
-    check_library(
-        cublasLtMatrixLayoutInit(&l, library_type(type), uint64_t(rows), uint64_t(cols), stride),
-        "cublasLtMatrixLayoutInit");
+  static void layout(cublasLtMatrixLayoutOpaque_t& l, DType type, int64_t rows, int64_t cols, int64_t stride) {
+    check_library(cublasLtMatrixLayoutInit(&l, library_type(type), uint64_t(rows), uint64_t(cols), stride),
+                  "cublasLtMatrixLayoutInit");
   }
 };
 
@@ -170,9 +168,8 @@ std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, co
   cublasLtMatmulPreferenceOpaque_t preference;
   check_library(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-    check_library(
-        cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof(value)),
-        "cublasLtMatmulPreferenceSetAttribute");
+    check_library(cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof(value)),
+                  "cublasLtMatmulPreferenceSetAttribute");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(kWorkspace));
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE));
@@ -182,15 +179,15 @@ std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, co
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k.c_alignment);
   cublasLtMatmulHeuristicResult_t proposals[16];
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-      library, &d.operation, &d.b, &d.a, &d.c, &d.c, &preference, 16, proposals, &count);
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(library, &d.operation, &d.b, &d.a, &d.c, &d.c, &preference, 16, proposals, &count);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
   check_library(status, "cublasLtMatmulAlgoGetHeuristic");
   for (int i = 0; i < count; ++i) {
     int32_t pieces = 1;
     size_t written = 0;
-    cublasLtMatmulAlgoConfigGetAttribute(&proposals[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
-                                         &pieces, sizeof(pieces), &written);
+    cublasLtMatmulAlgoConfigGetAttribute(&proposals[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &pieces, sizeof(pieces),
+                                         &written);
     if (proposals[i].state == CUBLAS_STATUS_SUCCESS && pieces <= 1) return proposals[i].algo;
   }
   return std::nullopt;
@@ -211,7 +208,8 @@ void fill_zero(Stream& stream, View c) {
 }
 
 // The product of operands of one type, none of them empty. False: the library has no algorithm for it.
-bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilogue epilogue, const MatmulOptions& options, View c) {
+bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilogue epilogue,
+              const MatmulOptions& options, View c) {
   const Product p{.M = c.rows(),
                   .N = c.cols(),
                   .K = options.transpose_a ? a.rows() : a.cols(),
@@ -233,11 +231,10 @@ bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilog
   const float one = 1, kept = options.accumulate ? 1 : 0;
   void* out = const_cast<void*>(c.pointer);
   CUDA_CHECK(cudaSetDevice(stream.device.index));
-  check_library(
-      cublasLtMatmul(library.handle(stream.device), &d.operation, &one, b.pointer, &d.b, a.pointer,
-                     &d.a, &kept, out, &d.c, out, &d.c, &*algorithm, library.workspace(stream),
-                     kWorkspace, static_cast<cudaStream_t>(stream.handle)),
-      "cublasLtMatmul");
+  check_library(cublasLtMatmul(library.handle(stream.device), &d.operation, &one, b.pointer, &d.b, a.pointer, &d.a,
+                               &kept, out, &d.c, out, &d.c, &*algorithm, library.workspace(stream), kWorkspace,
+                               static_cast<cudaStream_t>(stream.handle)),
+                "cublasLtMatmul");
   return true;
 }
 
@@ -251,8 +248,7 @@ void multiply_and_round(Stream& stream, ConstView a, ConstView b, ConstView bias
 
 }  // namespace
 
-void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
-            View c) {
+void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options, View c) {
   const auto [M, N, K] = ProductSizes(a, b, bias, options, c);
   if (M == 0 || N == 0) return;
   if (K == 0) {  // an empty sum
@@ -265,13 +261,13 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   Tensor a_low, b_low;
   if (low) a = rounded(stream, a, a_low), b = rounded(stream, b, b_low);
   CHECK(a.dtype() == b.dtype() && a.dtype() != DType::f64 && c.dtype() != DType::f64,
-        "matmul on the GPU: ", name_of(a.dtype()), " times ", name_of(b.dtype()), " gives ",
-        name_of(c.dtype()));
+        "matmul on the GPU: ", name_of(a.dtype()), " times ", name_of(b.dtype()), " gives ", name_of(c.dtype()));
   // The library adds only bfloat16 biases to a bfloat16 result, which a bias that trains must not
   // be.
   const bool library_adds_bias = bias && c.dtype() == DType::f32;
   CHECK(multiply(stream, a, b, bias.pointer, library_adds_bias ? Epilogue::bias : Epilogue::none, options, c),
-        "cublasLt has no algorithm for a product with N = ", N, ", K = ", K, " in ", name_of(a.dtype()), " that adds up K in one piece");
+        "cublasLt has no algorithm for a product with N = ", N, ", K = ", K, " in ", name_of(a.dtype()),
+        " that adds up K in one piece");
   if (bias && !library_adds_bias) add_bias(stream, bias, c);
 }
 
@@ -280,7 +276,9 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
   ProductSizes(dy, x, {}, options, dweight);
   // Operands that are rounded first would give the sums of rounded values.
   const bool as_they_are = dy.dtype() == x.dtype() && in_bfloat16(dy, x, options) == (dy.dtype() == DType::bf16);
-  if (as_they_are && dy.size() > 0 && x.size() > 0 && multiply(stream, dy, x, dbias.pointer, Epilogue::bias_gradient, options, dweight)) return;
+  if (as_they_are && dy.size() > 0 && x.size() > 0 &&
+      multiply(stream, dy, x, dbias.pointer, Epilogue::bias_gradient, options, dweight))
+    return;
   column_sum(stream, dy, false, dbias);
   matmul(stream, dy, x, {}, options, dweight);
 }

@@ -11,12 +11,10 @@ struct ProductSizes {
 
   ProductSizes(ConstView a, ConstView b, ConstView bias, const MatmulOptions& o, ConstView c)
       : M(c.rows()), N(c.cols()), K(o.transpose_a ? a.rows() : a.cols()) {
-    CHECK((o.transpose_a ? a.cols() : a.rows()) == M &&
-              (o.transpose_b ? b.rows() : b.cols()) == N &&
+    CHECK((o.transpose_a ? a.cols() : a.rows()) == M && (o.transpose_b ? b.rows() : b.cols()) == N &&
               (o.transpose_b ? b.cols() : b.rows()) == K && (!bias || bias.size() == N),
-          "matmul: a [", a.rows(), ",", a.cols(), "]", o.transpose_a ? "^T" : "", ", b [", b.rows(),
-          ",", b.cols(), "]", o.transpose_b ? "^T" : "", ", bias [", bias.size(), "], c [", M, ",",
-          N, "]");
+          "matmul: a [", a.rows(), ",", a.cols(), "]", o.transpose_a ? "^T" : "", ", b [", b.rows(), ",", b.cols(), "]",
+          o.transpose_b ? "^T" : "", ", bias [", bias.size(), "], c [", M, ",", N, "]");
   }
 };
 

@@ -38,10 +38,8 @@ struct Batch {
     int low = 0, high = count - 1;
     while (low < high) {
       const int middle = (low + high + 1) / 2;
-      if (first[middle] <= block)
-        low = middle;
-      else
-        high = middle - 1;
+      if (first[middle] <= block) low = middle;
+      else high = middle - 1;
     }
     return low;
   }

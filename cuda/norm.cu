@@ -18,8 +18,8 @@ __device__ void for_my_pieces(int D, const Body& body) {
 }
 
 template <class T, bool kVector, int kWarps>
-__global__ void rms_norm_forward_kernel(Rows<const T> x, const float* weight, float epsilon,
-                                        Rows<T> y, float* rstd, int64_t N, int D) {
+__global__ void rms_norm_forward_kernel(Rows<const T> x, const float* weight, float epsilon, Rows<T> y, float* rstd,
+                                        int64_t N, int D) {
   constexpr int W = kPack<T>;
   const int64_t n = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
   if (n >= N) return;
@@ -43,9 +43,8 @@ __global__ void rms_norm_forward_kernel(Rows<const T> x, const float* weight, fl
 }
 
 template <class T, bool kVector, int kWarps>
-__global__ void rms_norm_backward_input_kernel(Rows<const T> dy, Rows<const T> x,
-                                               const float* weight, const float* rstd, Rows<T> dx,
-                                               int64_t N, int D) {
+__global__ void rms_norm_backward_input_kernel(Rows<const T> dy, Rows<const T> x, const float* weight,
+                                               const float* rstd, Rows<T> dx, int64_t N, int D) {
   constexpr int W = kPack<T>;
   const int64_t n = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
   if (n >= N) return;
@@ -72,9 +71,8 @@ __global__ void rms_norm_backward_input_kernel(Rows<const T> dy, Rows<const T> x
 }
 
 template <class T, bool kVector, int kWarps>
-__global__ void layer_norm_forward_kernel(Rows<const T> x, const float* weight, const float* bias,
-                                          float epsilon, Rows<T> y, float* mean, float* rstd,
-                                          int64_t N, int D) {
+__global__ void layer_norm_forward_kernel(Rows<const T> x, const float* weight, const float* bias, float epsilon,
+                                          Rows<T> y, float* mean, float* rstd, int64_t N, int D) {
   constexpr int W = kPack<T>;
   const int64_t n = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
   if (n >= N) return;
@@ -107,9 +105,8 @@ __global__ void layer_norm_forward_kernel(Rows<const T> x, const float* weight, 
 }
 
 template <class T, bool kVector, int kWarps>
-__global__ void layer_norm_backward_input_kernel(Rows<const T> dy, Rows<const T> x,
-                                                 const float* weight, const float* mean,
-                                                 const float* rstd, Rows<T> dx, int64_t N, int D) {
+__global__ void layer_norm_backward_input_kernel(Rows<const T> dy, Rows<const T> x, const float* weight,
+                                                 const float* mean, const float* rstd, Rows<T> dx, int64_t N, int D) {
   constexpr int W = kPack<T>;
   const int64_t n = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
   if (n >= N) return;
@@ -174,83 +171,69 @@ template <class T, class Run>
 void for_rows(int64_t N, int64_t D, bool vector, const Run& run) {
   const auto with = [&](auto kVector) {
     if (D <= 8 * 32 * kPack<T>)
-      run(kVector, std::integral_constant<int, 1>(), dim3(unsigned(ceil_div(N, kShortRows))),
-          dim3(32, kShortRows));
-    else
-      run(kVector, std::integral_constant<int, kLongRowWarps>(), dim3(unsigned(N)),
-          dim3(32 * kLongRowWarps));
+      run(kVector, std::integral_constant<int, 1>(), dim3(unsigned(ceil_div(N, kShortRows))), dim3(32, kShortRows));
+    else run(kVector, std::integral_constant<int, kLongRowWarps>(), dim3(unsigned(N)), dim3(32 * kLongRowWarps));
   };
-  if (vector)
-    with(std::true_type());
-  else
-    with(std::false_type());
+  if (vector) with(std::true_type());
+  else with(std::false_type());
 }
 
 }  // namespace
 
-void rms_norm_forward(Stream& stream, ConstView x, ConstView weight, float epsilon, View y,
-                      View rstd) {
+void rms_norm_forward(Stream& stream, ConstView x, ConstView weight, float epsilon, View y, View rstd) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
-    for_rows<T>(x.rows(), x.cols(), vector_ready(kPack<T>, x, weight, y),
-                [&](auto v, auto w, dim3 grid, dim3 block) {
-                  launch(rms_norm_forward_kernel<T, v, w>, grid, block, 0, stream, rows_of<T>(x),
-                         weight.data<float>(), epsilon, rows_of<T>(y), rstd.data<float>(), x.rows(),
-                         int(x.cols()));
-                });
+    for_rows<T>(x.rows(), x.cols(), vector_ready(kPack<T>, x, weight, y), [&](auto v, auto w, dim3 grid, dim3 block) {
+      launch(rms_norm_forward_kernel<T, v, w>, grid, block, 0, stream, rows_of<T>(x), weight.data<float>(), epsilon,
+             rows_of<T>(y), rstd.data<float>(), x.rows(), int(x.cols()));
+    });
   });
 }
 
-void rms_norm_backward_input(Stream& stream, ConstView dy, ConstView x, ConstView weight,
-                             ConstView rstd, View dx) {
+void rms_norm_backward_input(Stream& stream, ConstView dy, ConstView x, ConstView weight, ConstView rstd, View dx) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
     for_rows<T>(x.rows(), x.cols(), vector_ready(kPack<T>, dy, x, weight, dx),
                 [&](auto v, auto w, dim3 grid, dim3 block) {
-                  launch(rms_norm_backward_input_kernel<T, v, w>, grid, block, 0, stream,
-                         rows_of<T>(dy), rows_of<T>(x), weight.data<float>(), rstd.data<float>(),
-                         rows_of<T>(dx), x.rows(), int(x.cols()));
+                  launch(rms_norm_backward_input_kernel<T, v, w>, grid, block, 0, stream, rows_of<T>(dy), rows_of<T>(x),
+                         weight.data<float>(), rstd.data<float>(), rows_of<T>(dx), x.rows(), int(x.cols()));
                 });
   });
 }
 
-void rms_norm_backward_weight(Stream& stream, ConstView dy, ConstView x, ConstView rstd,
-                              View dweight) {
+void rms_norm_backward_weight(Stream& stream, ConstView dy, ConstView x, ConstView rstd, View dweight) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
-    sum_over_rows<kPack<T>>(stream, x.rows(), x.cols(), vector_ready(kPack<T>, dy, x), false,
-                            dweight.data<float>(),
+    sum_over_rows<kPack<T>>(stream, x.rows(), x.cols(), vector_ready(kPack<T>, dy, x), false, dweight.data<float>(),
                             RmsWeightTerm<T>{rows_of<T>(dy), rows_of<T>(x), rstd.data<float>()});
   });
 }
 
-void layer_norm_forward(Stream& stream, ConstView x, ConstView weight, ConstView bias,
-                        float epsilon, View y, View mean, View rstd) {
+void layer_norm_forward(Stream& stream, ConstView x, ConstView weight, ConstView bias, float epsilon, View y, View mean,
+                        View rstd) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
     for_rows<T>(x.rows(), x.cols(), vector_ready(kPack<T>, x, weight, bias, y),
                 [&](auto v, auto w, dim3 grid, dim3 block) {
                   launch(layer_norm_forward_kernel<T, v, w>, grid, block, 0, stream, rows_of<T>(x),
-                         weight.data<float>(), bias.data<float>(), epsilon, rows_of<T>(y),
-                         mean.data<float>(), rstd.data<float>(), x.rows(), int(x.cols()));
+                         weight.data<float>(), bias.data<float>(), epsilon, rows_of<T>(y), mean.data<float>(),
+                         rstd.data<float>(), x.rows(), int(x.cols()));
                 });
   });
 }
 
-void layer_norm_backward_input(Stream& stream, ConstView dy, ConstView x, ConstView weight,
-                               ConstView mean, ConstView rstd, View dx) {
+void layer_norm_backward_input(Stream& stream, ConstView dy, ConstView x, ConstView weight, ConstView mean,
+                               ConstView rstd, View dx) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
-    for_rows<T>(x.rows(), x.cols(), vector_ready(kPack<T>, dy, x, weight, dx),
-                [&](auto v, auto w, dim3 grid, dim3 block) {
-                  launch(layer_norm_backward_input_kernel<T, v, w>, grid, block, 0, stream,
-                         rows_of<T>(dy), rows_of<T>(x), weight.data<float>(), mean.data<float>(),
-                         rstd.data<float>(), rows_of<T>(dx), x.rows(), int(x.cols()));
-                });
+    for_rows<T>(
+        x.rows(), x.cols(), vector_ready(kPack<T>, dy, x, weight, dx), [&](auto v, auto w, dim3 grid, dim3 block) {
+          launch(layer_norm_backward_input_kernel<T, v, w>, grid, block, 0, stream, rows_of<T>(dy), rows_of<T>(x),
+                 weight.data<float>(), mean.data<float>(), rstd.data<float>(), rows_of<T>(dx), x.rows(), int(x.cols()));
+        });
   });
 }
 
-void layer_norm_backward_weight(Stream& stream, ConstView dy, ConstView x, ConstView mean,
-                                ConstView rstd, View dweight) {
+void layer_norm_backward_weight(Stream& stream, ConstView dy, ConstView x, ConstView mean, ConstView rstd,
+                                View dweight) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
-    sum_over_rows<kPack<T>>(
-        stream, x.rows(), x.cols(), vector_ready(kPack<T>, dy, x), false, dweight.data<float>(),
-        LayerWeightTerm<T>{rows_of<T>(dy), rows_of<T>(x), mean.data<float>(), rstd.data<float>()});
+    sum_over_rows<kPack<T>>(stream, x.rows(), x.cols(), vector_ready(kPack<T>, dy, x), false, dweight.data<float>(),
+                            LayerWeightTerm<T>{rows_of<T>(dy), rows_of<T>(x), mean.data<float>(), rstd.data<float>()});
   });
 }
 

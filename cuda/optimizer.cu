@@ -1,5 +1,6 @@
-// Optimizer updates, gradient norms and what these say of a step on the GPU, for a list of tensors at once. A block does one piece of one
-// tensor; sums over tensors go through the pieces' partial sums, which are added in a fixed order.
+// Optimizer updates, gradient norms and what these say of a step on the GPU, for a list of tensors at once. A block
+// does one piece of one tensor; sums over tensors go through the pieces' partial sums, which are added in a fixed
+// order.
 #include "core/kernels/optimizer.h"
 
 #include <cmath>
@@ -12,7 +13,7 @@ namespace cambium::gpu {
 namespace {
 
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
-constexpr int kWidth = 4;                                // elements that a thread takes at a time
+constexpr int kWidth = 4;                                   // elements that a thread takes at a time
 constexpr int64_t kPiece = int64_t(4) * kWidth * kThreads;  // elements of a block
 
 // Calls body(i) for the first of each kWidth elements of this thread in piece `piece` of `size` elements.
@@ -26,17 +27,13 @@ __device__ void for_my_elements(int64_t piece, int64_t size, const Body& body) {
 // Whole groups of aligned elements at once, others one by one.
 template <bool kVector>
 __device__ void load_group(const float* p, int64_t count, float (&v)[kWidth]) {
-  if (kVector && count >= kWidth)
-    load(p, v);
-  else
-    load_some(p, count, v);
+  if (kVector && count >= kWidth) load(p, v);
+  else load_some(p, count, v);
 }
 template <bool kVector, class T>
 __device__ void store_group(T* p, int64_t count, const float (&v)[kWidth]) {
-  if (kVector && count >= kWidth)
-    store(p, v);
-  else
-    store_some(p, count, v);
+  if (kVector && count >= kWidth) store(p, v);
+  else store_some(p, count, v);
 }
 
 template <class T>
@@ -68,8 +65,8 @@ struct AdamWOp {
 
   explicit AdamWOp(const AdamWStep& s)
       : b1(float(s.beta1)), b2(float(s.beta2)), keep1(float(1 - s.beta1)), keep2(float(1 - s.beta2)),
-        epsilon(float(s.epsilon)), shrink(float(1 - s.lr * s.decay)),
-        rate(float(s.lr / s.correction1)), root2(float(1 / std::sqrt(s.correction2))) {}
+        epsilon(float(s.epsilon)), shrink(float(1 - s.lr * s.decay)), rate(float(s.lr / s.correction1)),
+        root2(float(1 / std::sqrt(s.correction2))) {}
 
   template <bool kVector>
   __device__ void at(const Parameter& t, int64_t i, float scale, float (&p)[kWidth]) const {
@@ -92,8 +89,7 @@ struct AdamWOp {
 struct SgdOp {
   float lr, momentum, shrink;
 
-  explicit SgdOp(const SgdStep& s)
-      : lr(float(s.lr)), momentum(float(s.momentum)), shrink(float(1 - s.lr * s.decay)) {}
+  explicit SgdOp(const SgdStep& s) : lr(float(s.lr)), momentum(float(s.momentum)), shrink(float(1 - s.lr * s.decay)) {}
 
   template <bool kVector>
   __device__ void at(const Parameter& t, int64_t i, float scale, float (&p)[kWidth]) const {
@@ -109,8 +105,8 @@ struct SgdOp {
   }
 };
 
-// Op has `template <bool kVector> __device__ void at(const Parameter&, int64_t i, float scale, float (&p)[kWidth]) const`,
-// which updates the state of elements i ... i + kWidth - 1 and their values p from scale * gradient.
+// Op has `template <bool kVector> __device__ void at(const Parameter&, int64_t i, float scale, float (&p)[kWidth])
+// const`, which updates the state of elements i ... i + kWidth - 1 and their values p from scale * gradient.
 template <class Op, bool kVector>
 __global__ void __launch_bounds__(kThreads) update_kernel(Op op, Gate gate, Batch<Parameter> batch) {
   if (gate.shut()) return;
@@ -165,8 +161,7 @@ __global__ void __launch_bounds__(kThreads) square_pieces_kernel(Batch<Values> b
 }
 
 // One block a tensor.
-__global__ void __launch_bounds__(kThreads)
-    sum_pieces_kernel(Batch<Values> batch, const double* partial, double* out) {
+__global__ void __launch_bounds__(kThreads) sum_pieces_kernel(Batch<Values> batch, const double* partial, double* out) {
   double sum = 0;
   for (int i = batch.first[blockIdx.x] + int(threadIdx.x); i < batch.first[blockIdx.x + 1]; i += kThreads)
     sum += partial[i];
@@ -178,7 +173,8 @@ __global__ void __launch_bounds__(kThreads)
 
 // One block, whose first thread adds in order what all fetch.
 __global__ void __launch_bounds__(kThreads)
-    judge_kernel(double clip, const double* sums, int64_t count, const float* losses, int64_t parts, double* gate, double* report) {
+    judge_kernel(double clip, const double* sums, int64_t count, const float* losses, int64_t parts, double* gate,
+                 double* report) {
   __shared__ double fetched[kThreads];
   const auto finite = [](double v) { return fabs(v) < double(INFINITY); };
   double loss = 0, total = 0, first = -1;

@@ -47,17 +47,15 @@ struct RotaryOp {
 
 }  // namespace
 
-void rotary(Stream& stream, const RotaryConfig& config, ConstView x, ConstView position,
-            ConstView table, View y) {
+void rotary(Stream& stream, const RotaryConfig& config, ConstView x, ConstView position, ConstView table, View y) {
   const int half = int(table.cols() / 2);
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
     constexpr int W = kPack<T>;
     const bool vector = vector_ready(W, x, y, table) && half % W == 0 && config.head_size % W == 0;
     for_each_element<W>(
         stream, x.rows(), x.cols(), vector,
-        RotaryOp<T>{config.heads, config.head_size, half, config.inverse ? -1.f : 1.f,
-                    x.pointer == y.pointer, rows_of<T>(x), position.data<int32_t>(),
-                    rows_of<float>(table), rows_of<T>(y)});
+        RotaryOp<T>{config.heads, config.head_size, half, config.inverse ? -1.f : 1.f, x.pointer == y.pointer,
+                    rows_of<T>(x), position.data<int32_t>(), rows_of<float>(table), rows_of<T>(y)});
   });
 }
 

@@ -68,14 +68,12 @@ struct SumGroupOp {
 
 }  // namespace
 
-void gather_rows(Stream& stream, ConstView table, ConstView index, float scale, bool accumulate,
-                 View y) {
+void gather_rows(Stream& stream, ConstView table, ConstView index, float scale, bool accumulate, View y) {
   visit_gpu(table.dtype(), [&]<class A>(Type<A>) {
     visit_gpu(y.dtype(), [&]<class T>(Type<T>) {
       constexpr int W = std::max(kPack<A>, kPack<T>);
       for_each_element<W>(stream, y.rows(), y.cols(), vector_ready(W, table, y),
-                          GatherOp<A, T>{rows_of<A>(table), index.data<int32_t>(), scale,
-                                         accumulate, rows_of<T>(y)});
+                          GatherOp<A, T>{rows_of<A>(table), index.data<int32_t>(), scale, accumulate, rows_of<T>(y)});
     });
   });
 }
@@ -84,27 +82,20 @@ void scatter_rows(Stream& stream, ConstView x, ConstView index, View y) {
   CHECK(x.dtype() == y.dtype(), "scatter_rows: ", name_of(x.dtype()), " into ", name_of(y.dtype()));
   const auto run = [&]<class T>(Type<T>) {
     constexpr int W = kPack<T>;
-    const auto pointer = [](const ConstView& v) {
-      return static_cast<T*>(const_cast<void*>(v.pointer));
-    };
-    for_each_element<W>(
-        stream, x.rows(), x.cols(), vector_ready(W, x, y),
-        ScatterOp<T>{{pointer(x), x.stride}, index.data<int32_t>(), {pointer(y), y.stride}});
+    const auto pointer = [](const ConstView& v) { return static_cast<T*>(const_cast<void*>(v.pointer)); };
+    for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, x, y),
+                        ScatterOp<T>{{pointer(x), x.stride}, index.data<int32_t>(), {pointer(y), y.stride}});
   };
-  if (size_of(x.dtype()) == 2)
-    run(Type<uint16_t>());
-  else
-    run(Type<uint32_t>());
+  if (size_of(x.dtype()) == 2) run(Type<uint16_t>());
+  else run(Type<uint32_t>());
 }
 
-void sum_row_groups(Stream& stream, ConstView dy, const RowGroups& groups, float scale,
-                    View table) {
+void sum_row_groups(Stream& stream, ConstView dy, const RowGroups& groups, float scale, View table) {
   visit_gpu(dy.dtype(), [&]<class T>(Type<T>) {
     constexpr int W = kPack<T>;
-    for_each_element<W>(
-        stream, groups.count, dy.cols(), vector_ready(W, dy, table),
-        SumGroupOp<T>{rows_of<T>(dy), groups.row.data<int32_t>(), groups.begin.data<int32_t>(),
-                      groups.target.data<int32_t>(), scale, rows_of<float>(table)});
+    for_each_element<W>(stream, groups.count, dy.cols(), vector_ready(W, dy, table),
+                        SumGroupOp<T>{rows_of<T>(dy), groups.row.data<int32_t>(), groups.begin.data<int32_t>(),
+                                      groups.target.data<int32_t>(), scale, rows_of<float>(table)});
   });
 }
 

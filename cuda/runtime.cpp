@@ -17,8 +17,7 @@
 namespace cambium::gpu {
 namespace {
 
-constexpr int kOldest =
-    80;  // compute capability: bfloat16 arithmetic and asynchronous copies to shared memory
+constexpr int kOldest = 80;  // compute capability: bfloat16 arithmetic and asynchronous copies to shared memory
 
 // Each call sets its device: no thread relies on which one is current.
 void use(Device device) { CUDA_CHECK(cudaSetDevice(device.index)); }
@@ -46,12 +45,8 @@ std::string driver_advice(int driver, int runtime) {
 std::string explain(cudaError_t error) {
   std::string advice;
   switch (error) {
-    case cudaErrorMemoryAllocation:
-      advice = "lower --batch-size or the sequence length";
-      break;
-    case cudaErrorNoDevice:
-      advice = "no NVIDIA GPU is visible (CUDA_VISIBLE_DEVICES hides some)";
-      break;
+    case cudaErrorMemoryAllocation: advice = "lower --batch-size or the sequence length"; break;
+    case cudaErrorNoDevice: advice = "no NVIDIA GPU is visible (CUDA_VISIBLE_DEVICES hides some)"; break;
     case cudaErrorInsufficientDriver: {
       int driver = 0, runtime = 0;
       cudaDriverGetVersion(&driver);
@@ -61,26 +56,24 @@ std::string explain(cudaError_t error) {
     }
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
-      advice =
-          "this build has no code for the device: build with -DCMAKE_CUDA_ARCHITECTURES=native";
+      advice = "this build has no code for the device: build with -DCMAKE_CUDA_ARCHITECTURES=native";
       break;
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
       advice = "an earlier kernel failed; run with CUDA_LAUNCH_BLOCKING=1 to see which";
       break;
-    default:
-      break;
+    default: break;
   }
   return text(cudaGetErrorString(error), advice.empty() ? "" : ": ", advice);
 }
 
-void launch_failed(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                   const std::source_location& where, cudaError_t error) {
+void launch_failed(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::source_location& where,
+                   cudaError_t error) {
   const char* name = nullptr;
   if (cudaFuncGetName(&name, kernel) != cudaSuccess || !name) name = "kernel";
-  throw Error(text(demangled(name), " (", where.file_name(), ":", where.line(), ", grid ", grid.x,
-                   "x", grid.y, "x", grid.z, ", block ", block.x, "x", block.y, "x", block.z, ", ",
-                   shared_bytes, " bytes of shared memory): ", explain(error)));
+  throw Error(text(demangled(name), " (", where.file_name(), ":", where.line(), ", grid ", grid.x, "x", grid.y, "x",
+                   grid.z, ", block ", block.x, "x", block.y, "x", block.z, ", ", shared_bytes,
+                   " bytes of shared memory): ", explain(error)));
 }
 
 bool is_real() { return true; }
@@ -115,21 +108,19 @@ void check_device(Device device) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   check_input(error == cudaSuccess, "--device gpu: ", explain(error));
-  check_input(device.index >= 0 && device.index < count, "--device gpu:", int(device.index),
-              ": there ",
+  check_input(device.index >= 0 && device.index < count, "--device gpu:", int(device.index), ": there ",
               count == 1 ? "is 1 GPU, number 0" : text("are ", count, " GPUs, numbers from 0"));
   const DeviceProperties p = properties(device);
   check_input(p.major * 10 + p.minor >= kOldest, "--device gpu:", int(device.index), ": ", p.name,
-              " has compute capability ", p.major, ".", p.minor, ", at least ", kOldest / 10, ".",
-              kOldest % 10, " is needed (A100 and later)\nUse --device cpu, or another GPU");
+              " has compute capability ", p.major, ".", p.minor, ", at least ", kOldest / 10, ".", kOldest % 10,
+              " is needed (A100 and later)\nUse --device cpu, or another GPU");
   try_device(device, p);
 }
 
 DeviceProperties properties(Device device) {
   cudaDeviceProp p;
   CUDA_CHECK(cudaGetDeviceProperties(&p, device.index));
-  DeviceProperties result{
-      .name = p.name, .major = p.major, .minor = p.minor, .multiprocessors = p.multiProcessorCount};
+  DeviceProperties result{.name = p.name, .major = p.major, .minor = p.minor, .multiprocessors = p.multiProcessorCount};
   use(device);
   size_t free = 0, total = 0;
   CUDA_CHECK(cudaMemGetInfo(&free, &total));
@@ -154,8 +145,7 @@ void* allocate(Device device, size_t bytes) {
 
 void release(Device, void* block) {
   if (Recording* recording = Recording::current()) return recording->release_later(block);
-  cudaFree(
-      block);  // fails only at the end of the process, when the driver is gone before the buffers
+  cudaFree(block);  // fails only at the end of the process, when the driver is gone before the buffers
 }
 
 void* allocate_pinned(size_t bytes) {
@@ -209,9 +199,7 @@ Event::Event(Device device) : state_(std::make_unique<State>()) {
 }
 Event::~Event() { cudaEventDestroy(state_->handle); }
 void Event::record(Stream& s) { CUDA_CHECK(cudaEventRecord(state_->handle, handle_of(s))); }
-void Event::wait_in(Stream& s) const {
-  CUDA_CHECK(cudaStreamWaitEvent(handle_of(s), state_->handle, 0));
-}
+void Event::wait_in(Stream& s) const { CUDA_CHECK(cudaStreamWaitEvent(handle_of(s), state_->handle, 0)); }
 bool Event::reached() const {
   const cudaError_t error = cudaEventQuery(state_->handle);
   if (error == cudaErrorNotReady) return false;

@@ -96,8 +96,7 @@ void start(Fiber& f) {
   machine.free_stacks.pop_back();
   // What the switch pops: six registers, then fiber_main's address; a function starts 8 bytes
   // off 16.
-  auto top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(f.stack) + kStackBytes) &
-                                      ~uintptr_t(15));
+  auto top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(f.stack) + kStackBytes) & ~uintptr_t(15));
   std::fill(top - 8, top, nullptr);
   top[-2] = reinterpret_cast<void*>(fiber_main);
   f.stack_pointer = top - 8;
@@ -124,10 +123,9 @@ void resume(Fiber& f) {
 [[noreturn]] void fail(const char* what, const Fiber& waiting, const Fiber& missing) {
   forget_stacks();
   const auto& where = machine.site->where;
-  throw Error(text("simt: ", where.file_name(), ":", where.line(), ": block (", blockIdx.x, ",",
-                   blockIdx.y, ",", blockIdx.z, "): ", what, ": thread (", waiting.index.x, ",",
-                   waiting.index.y, ",", waiting.index.z, ") waits, thread (", missing.index.x, ",",
-                   missing.index.y, ",", missing.index.z,
+  throw Error(text("simt: ", where.file_name(), ":", where.line(), ": block (", blockIdx.x, ",", blockIdx.y, ",",
+                   blockIdx.z, "): ", what, ": thread (", waiting.index.x, ",", waiting.index.y, ",", waiting.index.z,
+                   ") waits, thread (", missing.index.x, ",", missing.index.y, ",", missing.index.z,
                    missing.done ? ") has ended" : ") waits elsewhere"));
 }
 
@@ -148,8 +146,7 @@ void run_block(dim3 block, std::mt19937& random) {
   const int threads = int(machine.fibers.size()), warps = (threads + kWarp - 1) / kWarp;
   for (int i = 0; i < threads; ++i)
     machine.fibers[size_t(i)] = {
-        .index = dim3(unsigned(i) % block.x, unsigned(i) / block.x % block.y,
-                      unsigned(i) / block.x / block.y),
+        .index = dim3(unsigned(i) % block.x, unsigned(i) / block.x % block.y, unsigned(i) / block.x / block.y),
         .lane = i % kWarp,
         .warp = i / kWarp};
   std::vector<int> warp_order(static_cast<size_t>(warps));
@@ -188,16 +185,13 @@ uint64_t* exchange() {
   return &machine.exchange[size_t((f.warp * 2 + int(f.exchanges++ % 2)) * kWarp)];
 }
 
-void run(dim3 grid, dim3 block, size_t shared_bytes, const LaunchSite& site,
-         const std::function<void()>& body) {
+void run(dim3 grid, dim3 block, size_t shared_bytes, const LaunchSite& site, const std::function<void()>& body) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   const unsigned threads = block.x * block.y * block.z;
   // The limits of compute capability 8.0.
-  CHECK(threads >= 1 && threads <= 1024 && grid.y <= 65535 && grid.z <= 65535 &&
-            shared_bytes <= 163 << 10,
-        "simt: ", site.where.file_name(), ":", site.where.line(), ": grid ", grid.x, "x", grid.y,
-        "x", grid.z, ", ", threads, " threads, ", shared_bytes,
-        " bytes of shared memory: more than a device takes");
+  CHECK(threads >= 1 && threads <= 1024 && grid.y <= 65535 && grid.z <= 65535 && shared_bytes <= 163 << 10,
+        "simt: ", site.where.file_name(), ":", site.where.line(), ": grid ", grid.x, "x", grid.y, "x", grid.z, ", ",
+        threads, " threads, ", shared_bytes, " bytes of shared memory: more than a device takes");
   std::lock_guard lock(machine_in_use);
   machine.body = &body;
   machine.site = &site;
@@ -227,15 +221,13 @@ bool is_real() { return false; }
 int device_count() { return 1; }
 
 void check_device(Device device) {
-  throw InputError(text(
-      "--device gpu:", int(device.index), ": this build has no GPU code\n"
-      "Build with the CUDA toolkit (12.4 or newer): cmake --preset gpu && cmake --build --preset "
-      "gpu"));
+  throw InputError(text("--device gpu:", int(device.index),
+                        ": this build has no GPU code\n"
+                        "Build with the CUDA toolkit (12.4 or newer): cmake --preset gpu && cmake --build --preset "
+                        "gpu"));
 }
 
-DeviceProperties properties(Device) {
-  return {.name = "host (simt)", .major = 8, .minor = 0, .multiprocessors = 1};
-}
+DeviceProperties properties(Device) { return {.name = "host (simt)", .major = 8, .minor = 0, .multiprocessors = 1}; }
 
 void* allocate(Device, size_t bytes) {
   void* block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);

@@ -50,8 +50,7 @@ namespace simt {
 
 // Runs body once for each thread of each block. Defined, with all that is behind it, in
 // cuda/simt.cpp.
-void run(dim3 grid, dim3 block, size_t shared_bytes, const LaunchSite&,
-         const std::function<void()>& body);
+void run(dim3 grid, dim3 block, size_t shared_bytes, const LaunchSite&, const std::function<void()>& body);
 
 enum class Barrier : uint8_t { none, warp, block };
 void wait(Barrier);
@@ -60,9 +59,7 @@ void* shared_memory();
 int lane();
 uint64_t* exchange();
 
-inline void check_mask(unsigned mask) {
-  CHECK(mask == ~0u, "simt: the mask ", mask, "; whole warps only");
-}
+inline void check_mask(unsigned mask) { CHECK(mask == ~0u, "simt: the mask ", mask, "; whole warps only"); }
 
 template <class T>
 T shuffle(unsigned mask, T value, int source) {
@@ -91,9 +88,7 @@ T* dynamic_shared() {
 }  // namespace cambium::gpu
 
 inline void __syncthreads() { cambium::gpu::simt::wait(cambium::gpu::simt::Barrier::block); }
-inline void __syncwarp(unsigned = ~0u) {
-  cambium::gpu::simt::wait(cambium::gpu::simt::Barrier::warp);
-}
+inline void __syncwarp(unsigned = ~0u) { cambium::gpu::simt::wait(cambium::gpu::simt::Barrier::warp); }
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source) {
   return cambium::gpu::simt::shuffle(mask, value, source);

@@ -24,8 +24,8 @@ Operand<T> operand(ConstView v, bool transposed, bool rounded) {
 }
 
 template <class A, class B, class C>
-__global__ void matmul_kernel(Operand<A> a, Operand<B> b, const float* bias, bool accumulate,
-                              Rows<C> c, int64_t M, int64_t N, int64_t K) {
+__global__ void matmul_kernel(Operand<A> a, Operand<B> b, const float* bias, bool accumulate, Rows<C> c, int64_t M,
+                              int64_t N, int64_t K) {
   const int64_t n = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (n >= N) return;
   for (int64_t m = blockIdx.y * blockDim.y + threadIdx.y; m < M; m += gridDim.y * blockDim.y) {
@@ -38,8 +38,7 @@ __global__ void matmul_kernel(Operand<A> a, Operand<B> b, const float* bias, boo
 
 }  // namespace
 
-void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
-            View c) {
+void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options, View c) {
   const auto [M, N, K] = ProductSizes(a, b, bias, options, c);
   if (M == 0 || N == 0) return;
   const bool low = in_bfloat16(a, b, options);
@@ -47,9 +46,8 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   visit_gpu(a.dtype(), [&]<class A>(Type<A>) {
     visit_gpu(b.dtype(), [&]<class B>(Type<B>) {
       visit_gpu(c.dtype(), [&]<class C>(Type<C>) {
-        launch(matmul_kernel<A, B, C>, plane.grid, plane.block, 0, stream,
-               operand<A>(a, options.transpose_a, low), operand<B>(b, options.transpose_b, low),
-               bias.data<float>(), options.accumulate, rows_of<C>(c), M, N, K);
+        launch(matmul_kernel<A, B, C>, plane.grid, plane.block, 0, stream, operand<A>(a, options.transpose_a, low),
+               operand<B>(b, options.transpose_b, low), bias.data<float>(), options.accumulate, rows_of<C>(c), M, N, K);
       });
     });
   });

@@ -160,8 +160,7 @@ __device__ void multiply_columns(const float (&p)[kP][4], const bfloat16* b, flo
 #pragma unroll
   for (int k = 0; k < kP; k += 2) {
     const unsigned left[4] = {pack_bfloat16(p[k][0], p[k][1]), pack_bfloat16(p[k][2], p[k][3]),
-                              pack_bfloat16(p[k + 1][0], p[k + 1][1]),
-                              pack_bfloat16(p[k + 1][2], p[k + 1][3])};
+                              pack_bfloat16(p[k + 1][0], p[k + 1][1]), pack_bfloat16(p[k + 1][2], p[k + 1][3])};
 #pragma unroll
     for (int n = 0; n < kN; n += 2) {
       unsigned right[4];

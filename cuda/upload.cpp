@@ -57,8 +57,8 @@ class Staging {
   size_t active_ = 0, used_ = 0;
 };
 
-// Blocks that are filled through the queue of copies. The allocator's blocks could not be: it hands them out in the order
-// of the compute queue, so a copy into one would have to wait for all that this queue was given.
+// Blocks that are filled through the queue of copies. The allocator's blocks could not be: it hands them out in the
+// order of the compute queue, so a copy into one would have to wait for all that this queue was given.
 class UploadPool {
  public:
   static constexpr size_t kLargest = 256 << 10;

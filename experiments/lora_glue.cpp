@@ -13,47 +13,78 @@ std::vector<TuningMethod> methods() {
   return all;
 }
 
-void as_hu_et_al(TrainOptions& t) { t.optimizer_options.weight_decay = 0.1, t.warmup = "6%", t.dropout = {0.1f, 0.1f, 0.1f, 0}; }
+void as_hu_et_al(TrainOptions& t) {
+  t.optimizer_options.weight_decay = 0.1, t.warmup = "6%", t.dropout = {0.1f, 0.1f, 0.1f, 0};
+}
 
-// Hu et al., section 5.2 and appendix D: rank 8 and alpha 8 on query and value. The other rows are quoted there from other papers, which
-// this program does not follow in detail.
+// Hu et al., section 5.2 and appendix D: rank 8 and alpha 8 on query and value. The other rows are quoted there from
+// other papers, which this program does not follow in detail.
 const std::vector<TuningMethod> kPaperMethods = {
     {.name = "zero-shot"},
-    {.name = "adapter", .tuner = "adapter", .options = {{"bottleneck", "64"}, {"kind", "pfeiffer"}}, .lr = 3e-4, .epochs = 10, .batch_size = 32, .adjust = as_hu_et_al},
-    {.name = "lora", .tuner = "lora", .options = {{"rank", "8"}, {"alpha", "8"}}, .lr = 5e-4, .epochs = 60, .batch_size = 16, .adjust = as_hu_et_al},
+    {.name = "adapter",
+     .tuner = "adapter",
+     .options = {{"bottleneck", "64"}, {"kind", "pfeiffer"}},
+     .lr = 3e-4,
+     .epochs = 10,
+     .batch_size = 32,
+     .adjust = as_hu_et_al},
+    {.name = "lora",
+     .tuner = "lora",
+     .options = {{"rank", "8"}, {"alpha", "8"}},
+     .lr = 5e-4,
+     .epochs = 60,
+     .batch_size = 16,
+     .adjust = as_hu_et_al},
     {.name = "full", .tuner = "full", .lr = 2e-5, .epochs = 10, .batch_size = 16, .adjust = as_hu_et_al},
 };
 
-TuningPreset preset(const std::string& name, const std::string& description, const std::string& model, std::vector<TuningMethod> rows) {
-  TuningPreset p{.name = name, .description = description, .model = model, .tasks = {"sst2"}, .methods = std::move(rows), .split = Split::dev};
+TuningPreset preset(const std::string& name, const std::string& description, const std::string& model,
+                    std::vector<TuningMethod> rows) {
+  TuningPreset p{.name = name,
+                 .description = description,
+                 .model = model,
+                 .tasks = {"sst2"},
+                 .methods = std::move(rows),
+                 .split = Split::dev};
   p.train.schedule = "linear", p.train.batch_size = 16;
   p.generation.batch_size = 32;
   return p;
 }
 
 TuningPreset smoke_preset() {
-  TuningPreset p = preset(kSmokePreset, "all seven methods on a tiny random model and made-up texts, in seconds: does everything work?", kSmokeEncoder, without_extra(methods()));
+  TuningPreset p = preset(
+      kSmokePreset, "all seven methods on a tiny random model and made-up texts, in seconds: does everything work?",
+      kSmokeEncoder, without_extra(methods()));
   p.tasks = {"synthetic"}, p.examples = 32, p.train.epochs = 1;
   return p;
 }
 
 TuningPreset quickstart_preset() {
-  TuningPreset p = preset("quickstart", "minilm-l6 on SST-2 (--data names its files), 2000 examples, 3 epochs, all of dev: minutes on 2 cores", "minilm-l6", methods());
+  TuningPreset p =
+      preset("quickstart",
+             "minilm-l6 on SST-2 (--data names its files), 2000 examples, 3 epochs, all of dev: minutes on 2 cores",
+             "minilm-l6", methods());
   p.examples = 2000;
   return p;
 }
 
 TuningPreset cpu_preset() {
-  TuningPreset p = preset("cpu", "minilm-l6 on SST-2 (--data), 10000 examples, 5 epochs, all methods: 1 to 2 hours on 2 cores", "minilm-l6", without_extra(methods()));
+  TuningPreset p =
+      preset("cpu", "minilm-l6 on SST-2 (--data), 10000 examples, 5 epochs, all methods: 1 to 2 hours on 2 cores",
+             "minilm-l6", without_extra(methods()));
   p.examples = 10000, p.train.epochs = 5, p.train.save_every = 500;
   return p;
 }
 
 TuningPreset paper_preset() {
-  TuningPreset p = preset("paper", "RoBERTa base on all of SST-2 (--data), 5 seeds, LoRA as the paper trains it: for a GPU", "FacebookAI/roberta-base", kPaperMethods);
+  TuningPreset p =
+      preset("paper", "RoBERTa base on all of SST-2 (--data), 5 seeds, LoRA as the paper trains it: for a GPU",
+             "FacebookAI/roberta-base", kPaperMethods);
   p.seeds = 5, p.train.save_every = 1000;
-  p.notes = {"Only LoRA is trained as in the paper; the other published rows come from other papers, and their settings here are ours. "
-             "The paper takes the best epoch of each run, this table the last."};
+  p.notes = {
+      "Only LoRA is trained as in the paper; the other published rows come from other papers, and their settings here "
+      "are ours. "
+      "The paper takes the best epoch of each run, this table the last."};
   return p;
 }
 
@@ -61,17 +92,23 @@ TuningPreset paper_preset() {
 
 int main(int argc, char** argv) {
   const std::string table2 = "Hu et al. 2022, Table 2";
-  return tuning_table_program(argc, argv, {
-      .name = "lora_glue",
-      .title = "Sentence classification (GLUE)",
-      .paper = "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022",
-      .about = "A frozen encoder learns to tell whether a sentence about a film is positive. Each row tunes it in another way, together with a classification head. "
-               "Zero-shot is the model as it is: label words at a mask where it has a head over the vocabulary, else a new head before any training, which is chance.",
-      .columns = {{"accuracy", "accuracy", 100, 1}},
-      .published_setting = "RoBERTa base, all of SST-2",
-      .published = {{"adapter", table2 + ", 0.9 M", {94.7}, "sst2"}, {"lora", table2, {95.1}, "sst2"}, {"full", table2, {94.8}, "sst2"}},
-      .claims = {{"lora", "adapter", table2, "sst2"}, {"lora", "full", table2, "sst2"}},
-      .presets = {smoke_preset(), quickstart_preset(), cpu_preset(), paper_preset()},
-      .other_tasks = {"sst2"},
-  });
+  return tuning_table_program(
+      argc, argv,
+      {
+          .name = "lora_glue",
+          .title = "Sentence classification (GLUE)",
+          .paper = "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022",
+          .about = "A frozen encoder learns to tell whether a sentence about a film is positive. Each row tunes it in "
+                   "another way, together with a classification head. "
+                   "Zero-shot is the model as it is: label words at a mask where it has a head over the vocabulary, "
+                   "else a new head before any training, which is chance.",
+          .columns = {{"accuracy", "accuracy", 100, 1}},
+          .published_setting = "RoBERTa base, all of SST-2",
+          .published = {{"adapter", table2 + ", 0.9 M", {94.7}, "sst2"},
+                        {"lora", table2, {95.1}, "sst2"},
+                        {"full", table2, {94.8}, "sst2"}},
+          .claims = {{"lora", "adapter", table2, "sst2"}, {"lora", "full", table2, "sst2"}},
+          .presets = {smoke_preset(), quickstart_preset(), cpu_preset(), paper_preset()},
+          .other_tasks = {"sst2"},
+      });
 }

@@ -6,43 +6,72 @@ using namespace cambium;
 
 namespace {
 
-// Li & Liang, Table 5 and the README of their code. They give no settings for fine-tuning on XSum: those of E2E are here.
+// Li & Liang, Table 5 and the README of their code. They give no settings for fine-tuning on XSum: those of E2E are
+// here.
 const std::vector<TuningMethod> kPaperMethods = {
     {.name = "zero-shot"},
-    {.name = "prefix", .tuner = "prefix", .options = {{"length", "200"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "800"}}, .lr = 5e-5, .epochs = 30, .batch_size = 14},
+    {.name = "prefix",
+     .tuner = "prefix",
+     .options = {{"length", "200"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "800"}},
+     .lr = 5e-5,
+     .epochs = 30,
+     .batch_size = 14},
     {.name = "full", .tuner = "full", .lr = 5e-5, .epochs = 5, .batch_size = 10},
 };
 
 TuningPreset smoke_preset() {
-  TuningPreset p{.name = kSmokePreset, .description = "all seven methods on a tiny random model, in seconds: does everything work?", .model = kSmokeSeq2seq,
-                 .tasks = {"scitldr"}, .methods = without_extra(all_methods()), .examples = 4, .inputs = 3};
+  TuningPreset p{.name = kSmokePreset,
+                 .description = "all seven methods on a tiny random model, in seconds: does everything work?",
+                 .model = kSmokeSeq2seq,
+                 .tasks = {"scitldr"},
+                 .methods = without_extra(all_methods()),
+                 .examples = 4,
+                 .inputs = 3};
   p.train.schedule = "linear", p.train.epochs = 1, p.train.batch_size = 2;
   p.generation = {.max_new_tokens = 8, .batch_size = 4};
   return p;
 }
 
 TuningPreset quickstart_preset() {
-  TuningPreset p{.name = "quickstart", .description = "flan-t5-small on SciTLDR, 160 examples, 3 epochs, 50 inputs: about half an hour on 2 slow cores", .model = "flan-t5-small",
-                 .tasks = {"scitldr"}, .methods = all_methods(), .examples = 160, .inputs = 50};
+  TuningPreset p{
+      .name = "quickstart",
+      .description = "flan-t5-small on SciTLDR, 160 examples, 3 epochs, 50 inputs: about half an hour on 2 slow cores",
+      .model = "flan-t5-small",
+      .tasks = {"scitldr"},
+      .methods = all_methods(),
+      .examples = 160,
+      .inputs = 50};
   p.train.schedule = "linear";
   p.generation = {.max_new_tokens = 48, .batch_size = 25};
   return p;
 }
 
 // The paper's way to decode XSum: beam 6, length penalty 0.8, at most 60 tokens.
-void decode_as_in_the_paper(TuningPreset& p) { p.generation = {.max_new_tokens = 60, .beams = 6, .length_penalty = 0.8f, .batch_size = 16}; }
+void decode_as_in_the_paper(TuningPreset& p) {
+  p.generation = {.max_new_tokens = 60, .beams = 6, .length_penalty = 0.8f, .batch_size = 16};
+}
 
 TuningPreset cpu_preset() {
-  TuningPreset p{.name = "cpu", .description = "flan-t5-small on SciTLDR, 800 examples, 3 epochs, beam 6, 200 inputs: hours on 2 cores", .model = "flan-t5-small",
-                 .tasks = {"scitldr"}, .methods = without_extra(all_methods()), .examples = 800, .inputs = 200};
+  TuningPreset p{
+      .name = "cpu",
+      .description = "flan-t5-small on SciTLDR, 800 examples, 3 epochs, beam 6, 200 inputs: hours on 2 cores",
+      .model = "flan-t5-small",
+      .tasks = {"scitldr"},
+      .methods = without_extra(all_methods()),
+      .examples = 800,
+      .inputs = 200};
   p.train.schedule = "linear", p.train.save_every = 100;
   decode_as_in_the_paper(p);
   return p;
 }
 
 TuningPreset paper_preset() {
-  TuningPreset p{.name = "paper", .description = "the paper's protocol, BART large on XSum (--data names its files), 3 seeds: for a GPU", .model = "facebook/bart-large",
-                 .tasks = {"xsum"}, .methods = kPaperMethods, .seeds = 3};
+  TuningPreset p{.name = "paper",
+                 .description = "the paper's protocol, BART large on XSum (--data names its files), 3 seeds: for a GPU",
+                 .model = "facebook/bart-large",
+                 .tasks = {"xsum"},
+                 .methods = kPaperMethods,
+                 .seeds = 3};
   p.train.schedule = "linear", p.train.save_every = 1000;
   decode_as_in_the_paper(p);
   p.notes = {"The paper says nothing of how it fine-tunes on XSum: full is trained as the paper does it on E2E."};
@@ -53,17 +82,20 @@ TuningPreset paper_preset() {
 
 int main(int argc, char** argv) {
   const std::string table2 = "Li & Liang 2021, Table 2";
-  return tuning_table_program(argc, argv, {
-      .name = "prefix_summarization",
-      .title = "Summaries of one sentence",
-      .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
-      .about = "A frozen sequence-to-sequence model learns to sum a text up in one sentence. Each row tunes it in another way; zero-shot is the model as it is. "
-               "Scores are F1 of ROUGE with stemming; of several references the best one counts.",
-      .columns = {{"rouge1", "ROUGE-1", 100, 2}, {"rouge2", "ROUGE-2", 100, 2}, {"rougeL", "ROUGE-L", 100, 2}},
-      .published_setting = "BART large, XSum",
-      .published = {{"prefix", table2 + ", 2 %", {43.80, 20.93, 36.05}}, {"full", table2, {45.14, 22.27, 37.25}}},
-      .claims = {{"full", "prefix", table2}},
-      .presets = {smoke_preset(), quickstart_preset(), cpu_preset(), paper_preset()},
-      .other_tasks = {"scitldr", "samsum", "xsum"},
-  });
+  return tuning_table_program(
+      argc, argv,
+      {
+          .name = "prefix_summarization",
+          .title = "Summaries of one sentence",
+          .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+          .about = "A frozen sequence-to-sequence model learns to sum a text up in one sentence. Each row tunes it in "
+                   "another way; zero-shot is the model as it is. "
+                   "Scores are F1 of ROUGE with stemming; of several references the best one counts.",
+          .columns = {{"rouge1", "ROUGE-1", 100, 2}, {"rouge2", "ROUGE-2", 100, 2}, {"rougeL", "ROUGE-L", 100, 2}},
+          .published_setting = "BART large, XSum",
+          .published = {{"prefix", table2 + ", 2 %", {43.80, 20.93, 36.05}}, {"full", table2, {45.14, 22.27, 37.25}}},
+          .claims = {{"full", "prefix", table2}},
+          .presets = {smoke_preset(), quickstart_preset(), cpu_preset(), paper_preset()},
+          .other_tasks = {"scitldr", "samsum", "xsum"},
+      });
 }

@@ -13,25 +13,56 @@ void as_hu_et_al(TrainOptions& t) {
 // Li & Liang, Table 5: learning rate, epochs, batch; an adapter of 3 % (GPT-2 medium: 108 wide). LoRA: Hu et al.
 const std::vector<TuningMethod> kPaperMethods = {
     {.name = "zero-shot"},
-    {.name = "prompt", .tuner = "prompt", .options = {{"length", "20"}, {"init", "text"}}, .lr = 5e-3, .epochs = 5, .batch_size = 10},
-    {.name = "prefix", .tuner = "prefix", .options = {{"length", "5"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "512"}}, .lr = 8e-5, .epochs = 5, .batch_size = 10},
-    {.name = "adapter", .tuner = "adapter", .options = {{"bottleneck", "108"}}, .lr = 5e-5, .epochs = 5, .batch_size = 5},
-    {.name = "lora", .tuner = "lora", .options = {{"rank", "4"}, {"alpha", "32"}, {"dropout", "0.1"}}, .lr = 2e-4, .epochs = 5, .batch_size = 8, .adjust = as_hu_et_al},
+    {.name = "prompt",
+     .tuner = "prompt",
+     .options = {{"length", "20"}, {"init", "text"}},
+     .lr = 5e-3,
+     .epochs = 5,
+     .batch_size = 10},
+    {.name = "prefix",
+     .tuner = "prefix",
+     .options = {{"length", "5"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "512"}},
+     .lr = 8e-5,
+     .epochs = 5,
+     .batch_size = 10},
+    {.name = "adapter",
+     .tuner = "adapter",
+     .options = {{"bottleneck", "108"}},
+     .lr = 5e-5,
+     .epochs = 5,
+     .batch_size = 5},
+    {.name = "lora",
+     .tuner = "lora",
+     .options = {{"rank", "4"}, {"alpha", "32"}, {"dropout", "0.1"}},
+     .lr = 2e-4,
+     .epochs = 5,
+     .batch_size = 8,
+     .adjust = as_hu_et_al},
     {.name = "top_layers", .tuner = "top_layers", .lr = 5e-5, .epochs = 5, .batch_size = 10},
     {.name = "full", .tuner = "full", .lr = 5e-5, .epochs = 5, .batch_size = 10},
 };
 
 TuningPreset smoke_preset() {
-  TuningPreset p{.name = kSmokePreset, .description = "all seven methods on a tiny random model, in seconds: does everything work?", .model = kSmokeDecoder,
-                 .tasks = {"e2e"}, .methods = without_extra(all_methods()), .examples = 16, .inputs = 6};
+  TuningPreset p{.name = kSmokePreset,
+                 .description = "all seven methods on a tiny random model, in seconds: does everything work?",
+                 .model = kSmokeDecoder,
+                 .tasks = {"e2e"},
+                 .methods = without_extra(all_methods()),
+                 .examples = 16,
+                 .inputs = 6};
   p.train.schedule = "linear", p.train.epochs = 1;
   p.generation = {.max_new_tokens = 12, .batch_size = 25};
   return p;
 }
 
 TuningPreset quickstart_preset() {
-  TuningPreset p{.name = "quickstart", .description = "smollm2-135m, 500 examples, 3 epochs, 100 inputs: minutes on 2 cores", .model = "smollm2-135m",
-                 .tasks = {"e2e"}, .methods = all_methods(), .examples = 500, .inputs = 100};
+  TuningPreset p{.name = "quickstart",
+                 .description = "smollm2-135m, 500 examples, 3 epochs, 100 inputs: minutes on 2 cores",
+                 .model = "smollm2-135m",
+                 .tasks = {"e2e"},
+                 .methods = all_methods(),
+                 .examples = 500,
+                 .inputs = 100};
   p.train.schedule = "linear";
   p.generation = {.max_new_tokens = 80, .batch_size = 50};
   return p;
@@ -44,45 +75,72 @@ void decode_as_in_the_paper(TuningPreset& p) {
 }
 
 TuningPreset cpu_preset() {
-  TuningPreset p{.name = "cpu", .description = "smollm2-135m, 2000 examples, 5 epochs, beam 5, all test inputs: 1 to 2 hours on 2 cores", .model = "smollm2-135m",
-                 .tasks = {"e2e"}, .methods = without_extra(all_methods()), .examples = 2000};
+  TuningPreset p{
+      .name = "cpu",
+      .description = "smollm2-135m, 2000 examples, 5 epochs, beam 5, all test inputs: 1 to 2 hours on 2 cores",
+      .model = "smollm2-135m",
+      .tasks = {"e2e"},
+      .methods = without_extra(all_methods()),
+      .examples = 2000};
   p.train.schedule = "linear", p.train.epochs = 5, p.train.save_every = 500;
   decode_as_in_the_paper(p);
   return p;
 }
 
 TuningPreset paper_preset() {
-  TuningPreset p{.name = "paper", .description = "the paper's protocol on GPT-2 medium (--model openai-community/gpt2-large: large), 3 seeds: for a GPU",
-                 .model = "openai-community/gpt2-medium", .tasks = {"e2e"}, .methods = kPaperMethods, .seeds = 3};
+  TuningPreset p{
+      .name = "paper",
+      .description =
+          "the paper's protocol on GPT-2 medium (--model openai-community/gpt2-large: large), 3 seeds: for a GPU",
+      .model = "openai-community/gpt2-medium",
+      .tasks = {"e2e"},
+      .methods = kPaperMethods,
+      .seeds = 3};
   p.train.schedule = "linear", p.train.save_every = 1000;
   decode_as_in_the_paper(p);
-  p.notes = {"All rows are decoded as Li & Liang do it; Hu et al. use beam 10, length penalty 0.9 and no repeated 4-grams for LoRA.",
-             "The loss is the mean over a batch's tokens; Li & Liang sum over the tokens of each sentence."};
+  p.notes = {
+      "All rows are decoded as Li & Liang do it; Hu et al. use beam 10, length penalty 0.9 and no repeated 4-grams for "
+      "LoRA.",
+      "The loss is the mean over a batch's tokens; Li & Liang sum over the tokens of each sentence."};
   return p;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string table1 = "Li & Liang 2021, Table 1", table4 = "Li & Liang 2021, Table 4", lora3 = "Hu et al. 2022, Table 3";
-  return tuning_table_program(argc, argv, {
-      .name = "prefix_table_to_text",
-      .title = "Table-to-text generation (E2E)",
-      .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
-      .about = "A frozen language model learns to describe a restaurant from its attributes. Each row tunes it in another way; zero-shot is the model as it is. "
-               "Scores are those of the E2E challenge's script.",
-      .columns = {{"bleu", "BLEU", 100, 2}, {"nist", "NIST", 1, 3}, {"meteor", "METEOR", 100, 2}, {"rouge_l", "ROUGE-L", 100, 2}, {"cider", "CIDEr", 1, 3},
-                  {.score = "cased_bleu", .title = "BLEU, cased", .scale = 100, .in_papers = false}},
-      .published_setting = "GPT-2 medium, all of E2E",
-      .published = {{"prompt", table4 + ", EMB-20", {61.9, 7.11, 39.3, 65.6, 1.85}},
-                    {"prefix", table1 + ", 0.1 %", {69.7, 8.81, 46.1, 71.4, 2.49}},
-                    {"adapter", table1 + ", 3 %", {68.9, 8.71, 46.1, 71.3, 2.47}},
-                    {"lora", lora3, {70.4, 8.85, 46.8, 71.8, 2.53}},
-                    {"top_layers", table1, {68.1, 8.59, 46.0, 70.8, 2.41}},
-                    {"full", table1, {68.2, 8.62, 46.2, 71.0, 2.47}}},
-      .claims = {{"prefix", "adapter", table1}, {"prefix", "full", table1}, {"prefix", "top_layers", table1}, {"prefix", "prompt", table4}, {"lora", "prefix", lora3}},
-      .notes = {"BLEU is the challenge's, of lower-cased words; BLEU, cased is sacrebleu's, which PyTorch projects print.",
-                "METEOR is version 1.5 with that part of its paraphrase table which concerns E2E (experiments/data/meteor/README.md)."},
-      .presets = {smoke_preset(), quickstart_preset(), cpu_preset(), paper_preset()},
-  });
+  const std::string table1 = "Li & Liang 2021, Table 1", table4 = "Li & Liang 2021, Table 4",
+                    lora3 = "Hu et al. 2022, Table 3";
+  return tuning_table_program(
+      argc, argv,
+      {
+          .name = "prefix_table_to_text",
+          .title = "Table-to-text generation (E2E)",
+          .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+          .about = "A frozen language model learns to describe a restaurant from its attributes. Each row tunes it in "
+                   "another way; zero-shot is the model as it is. "
+                   "Scores are those of the E2E challenge's script.",
+          .columns = {{"bleu", "BLEU", 100, 2},
+                      {"nist", "NIST", 1, 3},
+                      {"meteor", "METEOR", 100, 2},
+                      {"rouge_l", "ROUGE-L", 100, 2},
+                      {"cider", "CIDEr", 1, 3},
+                      {.score = "cased_bleu", .title = "BLEU, cased", .scale = 100, .in_papers = false}},
+          .published_setting = "GPT-2 medium, all of E2E",
+          .published = {{"prompt", table4 + ", EMB-20", {61.9, 7.11, 39.3, 65.6, 1.85}},
+                        {"prefix", table1 + ", 0.1 %", {69.7, 8.81, 46.1, 71.4, 2.49}},
+                        {"adapter", table1 + ", 3 %", {68.9, 8.71, 46.1, 71.3, 2.47}},
+                        {"lora", lora3, {70.4, 8.85, 46.8, 71.8, 2.53}},
+                        {"top_layers", table1, {68.1, 8.59, 46.0, 70.8, 2.41}},
+                        {"full", table1, {68.2, 8.62, 46.2, 71.0, 2.47}}},
+          .claims = {{"prefix", "adapter", table1},
+                     {"prefix", "full", table1},
+                     {"prefix", "top_layers", table1},
+                     {"prefix", "prompt", table4},
+                     {"lora", "prefix", lora3}},
+          .notes = {"BLEU is the challenge's, of lower-cased words; BLEU, cased is sacrebleu's, which PyTorch projects "
+                    "print.",
+                    "METEOR is version 1.5 with that part of its paraphrase table which concerns E2E "
+                    "(experiments/data/meteor/README.md)."},
+          .presets = {smoke_preset(), quickstart_preset(), cpu_preset(), paper_preset()},
+      });
 }

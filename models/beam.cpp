@@ -1,6 +1,6 @@
-// Beam search, with the rules of transformers' generate (early_stopping = false): finished texts compete by log probability /
-// length^penalty, only candidates among the best `beams` may finish, and an input is done when its best running text,
-// scored at its present length, cannot beat its worst finished one.
+// Beam search, with the rules of transformers' generate (early_stopping = false): finished texts compete by log
+// probability / length^penalty, only candidates among the best `beams` may finish, and an input is done when its best
+// running text, scored at its present length, cannot beat its worst finished one.
 #include <algorithm>
 #include <cmath>
 
@@ -38,7 +38,8 @@ class Search {
   const std::vector<Running>& running() const { return running_; }
   bool done() const { return done_; }
 
-  // Takes the best candidates (best first, twice as many as beams or more); returns the parents of the new running texts.
+  // Takes the best candidates (best first, twice as many as beams or more); returns the parents of the new running
+  // texts.
   std::vector<int64_t> advance(const std::vector<Candidate>& candidates) {
     const int64_t beams = options_.beams, length = running_.front().text.written() + 1;
     const bool last = length == options_.max_new_tokens;
@@ -74,7 +75,8 @@ class Search {
     const Hypothesis& parent = running_[size_t(c.parent)].text;
     Finished f{c.score / penalty(length), {parent.tokens.begin() + parent.given, parent.tokens.end()}};
     f.ids.push_back(c.token);
-    const auto place = std::find_if(finished_.begin(), finished_.end(), [&](const Finished& other) { return f.score > other.score; });
+    const auto place =
+        std::find_if(finished_.begin(), finished_.end(), [&](const Finished& other) { return f.score > other.score; });
     if (place == finished_.end()) return;
     finished_.insert(place, std::move(f));
     finished_.pop_back();
@@ -93,7 +95,8 @@ class Search {
 };
 
 // The best continuations of all running texts of an input, by score, then by text and token.
-std::vector<Candidate> best_candidates(const Search& search, const float* value, const int32_t* token, int64_t each, size_t wanted) {
+std::vector<Candidate> best_candidates(const Search& search, const float* value, const int32_t* token, int64_t each,
+                                       size_t wanted) {
   std::vector<Candidate> all;
   for (size_t b = 0; b < search.running().size(); ++b)
     for (int64_t k = 0; k < each; ++k) {
@@ -130,7 +133,8 @@ std::vector<std::vector<Generated>> beam_search(Decoding& decoding, const Genera
     const int64_t n = logits.rows(), each = std::min(kept, logits.cols());
     DISPATCH(log_softmax, stream)(stream, logits, logits);
     decoding.mask(hypotheses, logits);
-    Tensor value = Tensor::empty({n, each}, DType::f32, logits.device()), token = Tensor::empty({n, each}, DType::i32, logits.device());
+    Tensor value = Tensor::empty({n, each}, DType::f32, logits.device()),
+           token = Tensor::empty({n, each}, DType::i32, logits.device());
     DISPATCH(top_k, stream)(stream, logits, int(each), value, token);
     value = value.to(Device::cpu()), token = token.to(Device::cpu());
 
@@ -140,11 +144,13 @@ std::vector<std::vector<Generated>> beam_search(Decoding& decoding, const Genera
       Search& search = searches[size_t(i)];
       if (search.done()) continue;
       const int64_t rows = int64_t(search.running().size());
-      const auto candidates = best_candidates(search, value.data<float>() + row * each, token.data<int32_t>() + row * each, each, size_t(kept));
+      const auto candidates = best_candidates(search, value.data<float>() + row * each,
+                                              token.data<int32_t>() + row * each, each, size_t(kept));
       row += rows;
       const std::vector<int64_t> parents = search.advance(candidates);
       for (size_t b = 0; !search.done() && b < parents.size(); ++b)
-        if (parents[b] != int64_t(b)) from.push_back(int32_t(i * beams + parents[b])), to.push_back(int32_t(i * beams) + int32_t(b));
+        if (parents[b] != int64_t(b))
+          from.push_back(int32_t(i * beams + parents[b])), to.push_back(int32_t(i * beams) + int32_t(b));
     }
     decoding.cache().copy(from, to);
   }

@@ -14,14 +14,16 @@ Var Norm::operator()(const Pass& pass, const ModelConfig& config, const Var& x) 
 Var Dense::operator()(Pass& pass, const Site& site, Var x, const Layout& layout) const {
   const Projection projection{site, parts};
   x = pass.hooks().input(pass, projection, std::move(x), layout);
-  Var y = apply(Linear{}, x, pass.exact ? Var(pass(weight).value.to(accumulator(weight.value.dtype()))) : pass(weight), pass(bias));
+  Var y = apply(Linear{}, x, pass.exact ? Var(pass(weight).value.to(accumulator(weight.value.dtype()))) : pass(weight),
+                pass(bias));
   return pass.hooks().projected(pass, projection, x, std::move(y), layout);
 }
 
 namespace {
 
-Attend attend(const Pass& pass, const ModelConfig& config, const StackShape& shape, const Site& site, const OwnedSegments& queries,
-              const OwnedSegments& keys, const PrefixRows& prefix, const Tensor& identities) {
+Attend attend(const Pass& pass, const ModelConfig& config, const StackShape& shape, const Site& site,
+              const OwnedSegments& queries, const OwnedSegments& keys, const PrefixRows& prefix,
+              const Tensor& identities) {
   return {.config = {.heads = int(shape.heads),
                      .kv_heads = int(shape.kv_heads),
                      .head_size = int(shape.head_size),
@@ -50,7 +52,8 @@ Var SelfAttention::operator()(Pass& pass, const ModelConfig& config, const Stack
   if (cache) store(qkv, stack.cache_rows, *cache);
   const PrefixRows prefix = pass.hooks().prefix(pass, site, layout);
   const bool cached = cache && layout.continued;
-  Attend op = attend(pass, config, *stack.shape, site, stack.segments, cached ? stack.cache_segments : stack.segments, prefix, stack.identities);
+  Attend op = attend(pass, config, *stack.shape, site, stack.segments, cached ? stack.cache_segments : stack.segments,
+                     prefix, stack.identities);
   op.config.causal = stack.causal;
   op.bucket = stack.bucket;
   const Var attended = apply(op, qkv, cached ? Var(cache->rows) : Var(), prefix.key, prefix.value, stack.relative_bias);
@@ -68,11 +71,13 @@ Var CrossAttention::operator()(Pass& pass, const ModelConfig& config, const Stac
     if (cache) cache->rows = kv.value;
   }
   const PrefixRows prefix = pass.hooks().prefix(pass, site, layout);
-  const Attend op = attend(pass, config, *stack.shape, site, stack.segments, stack.memory_segments, prefix, stack.identities);
+  const Attend op =
+      attend(pass, config, *stack.shape, site, stack.segments, stack.memory_segments, prefix, stack.identities);
   return output(pass, site, apply(op, q, kv, prefix.key, prefix.value, Var()), layout);
 }
 
-Var FeedForward::operator()(Pass& pass, const ModelConfig& config, const Site& site, const Var& x, const Layout& layout) const {
+Var FeedForward::operator()(Pass& pass, const ModelConfig& config, const Site& site, const Var& x,
+                            const Layout& layout) const {
   Var a = up(pass, site, x, layout);
   a = config.gated ? apply(ActivateGated{config.activation}, a, Var()) : apply(Activate{config.activation}, a, Var());
   a = pass.hooks().hidden(pass, site, std::move(a), layout);
@@ -101,9 +106,8 @@ Var Layer::operator()(Pass& pass, const ModelConfig& config, const StackContext&
     sublayer(Place::cross_attention, cross_attention_norm, [&](const Site& site, const Var& read) {
       return (*cross_attention)(pass, config, stack, site, read, layout, caches ? &caches->cross : nullptr);
     });
-  sublayer(Place::feed_forward, feed_forward_norm, [&](const Site& site, const Var& read) {
-    return feed_forward(pass, config, site, read, layout);
-  });
+  sublayer(Place::feed_forward, feed_forward_norm,
+           [&](const Site& site, const Var& read) { return feed_forward(pass, config, site, read, layout); });
   return x;
 }
 

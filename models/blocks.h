@@ -21,8 +21,8 @@ struct Norm {
 // y = x W^T + b; several projections that read the same x are one product whose rows are its parts.
 struct Dense {
   Parameter weight, bias;
-  std::vector<Part> parts;    // what the rows are, for tuners
-  bool separate_names = true; // each part is a parameter of its own (query.weight), or all are one (weight)
+  std::vector<Part> parts;     // what the rows are, for tuners
+  bool separate_names = true;  // each part is a parameter of its own (query.weight), or all are one (weight)
 
   // Runs the hooks around the product. x [N, in], result [N, out].
   Var operator()(Pass&, const Site&, Var x, const Layout&) const;
@@ -59,7 +59,8 @@ struct StackContext {
 struct SelfAttention {
   Dense query_key_value, output;
 
-  Var operator()(Pass&, const ModelConfig&, const StackContext&, const Site&, const Var& x, const Layout&, CachedKeys*) const;
+  Var operator()(Pass&, const ModelConfig&, const StackContext&, const Site&, const Var& x, const Layout&,
+                 CachedKeys*) const;
   void visit(auto&& at) {
     if (query_key_value.separate_names) at("", query_key_value);
     else at("query_key_value", query_key_value);
@@ -70,7 +71,8 @@ struct SelfAttention {
 struct CrossAttention {
   Dense query, key_value, output;
 
-  Var operator()(Pass&, const ModelConfig&, const StackContext&, const Site&, const Var& x, const Layout&, CachedKeys*) const;
+  Var operator()(Pass&, const ModelConfig&, const StackContext&, const Site&, const Var& x, const Layout&,
+                 CachedKeys*) const;
   void visit(auto&& at) { at("query", query), at("", key_value), at("output", output); }
 };
 

@@ -15,14 +15,16 @@ DecoderCache::DecoderCache(const ModelConfig& config, std::span<const int32_t> c
     rows += c;
   }
   layers.resize(size_t(config.decoder.layers));
-  for (Layer::Caches& layer : layers) layer.self.rows = Tensor::empty({rows, 2 * config.decoder.kv_width()}, dtype, device);
+  for (Layer::Caches& layer : layers)
+    layer.self.rows = Tensor::empty({rows, 2 * config.decoder.kv_width()}, dtype, device);
 }
 
 Tensor DecoderCache::append(const Layout& layout, Device device) {
   std::vector<int32_t> rows(layout.rows.size());
   for (size_t s = 0; s < layout.begin.size(); ++s) {
     const size_t slot = size_t(active[s]);
-    CHECK(length[slot] + layout.length[s] <= capacity[slot], "the decoding cache has room for ", capacity[slot], " rows of a sequence");
+    CHECK(length[slot] + layout.length[s] <= capacity[slot], "the decoding cache has room for ", capacity[slot],
+          " rows of a sequence");
     for (int32_t i = 0; i < layout.length[s]; ++i) rows[size_t(layout.begin[s] + i)] = begin[slot] + length[slot]++;
   }
   return Tensor::of(rows, device);

@@ -40,15 +40,23 @@ void for_each_field(Config& c, const Field& field) {
   field("head_transform", c.head_transform), field("pooler", c.pooler), field("classes", c.classes);
   field("embedding_dropout", c.dropout.embedding), field("attention_dropout", c.dropout.attention);
   field("residual_dropout", c.dropout.residual), field("activation_dropout", c.dropout.activation);
-  field("bos", c.bos), field("pad", c.pad), field("decoder_start", c.decoder_start), field("mask", c.mask), field("eos", c.eos);
+  field("bos", c.bos), field("pad", c.pad), field("decoder_start", c.decoder_start), field("mask", c.mask),
+      field("eos", c.eos);
   field("forced_bos", c.forced_bos), field("forced_eos", c.forced_eos);
 }
 
 template <class E>
 std::string enum_name(E value);
-template <> std::string enum_name(NormKind v) { return v == NormKind::rms ? "rms" : "layer"; }
-template <> std::string enum_name(Activation v) { return std::string(name_of(v)); }
-template <> std::string enum_name(PositionKind v) {
+template <>
+std::string enum_name(NormKind v) {
+  return v == NormKind::rms ? "rms" : "layer";
+}
+template <>
+std::string enum_name(Activation v) {
+  return std::string(name_of(v));
+}
+template <>
+std::string enum_name(PositionKind v) {
   constexpr const char* names[] = {"none", "learned", "rotary", "relative"};
   return names[size_t(v)];
 }
@@ -57,15 +65,21 @@ template <class E>
 E enum_value(const std::string& name, const std::string& where) {
   for (int i = 0; i < 5; ++i) {
     const E value = E(i);
-    if constexpr (std::is_same_v<E, NormKind>) { if (i > 1) break; }
-    if constexpr (std::is_same_v<E, PositionKind>) { if (i > 3) break; }
+    if constexpr (std::is_same_v<E, NormKind>) {
+      if (i > 1) break;
+    }
+    if constexpr (std::is_same_v<E, PositionKind>) {
+      if (i > 3) break;
+    }
     if (enum_name(value) == name) return value;
   }
   throw InputError(text(where, ": \"", name, "\" is not known"));
 }
 
-template <class T> struct is_optional : std::false_type {};
-template <class T> struct is_optional<std::optional<T>> : std::true_type {};
+template <class T>
+struct is_optional : std::false_type {};
+template <class T>
+struct is_optional<std::optional<T>> : std::true_type {};
 
 }  // namespace
 
@@ -76,7 +90,8 @@ float ModelConfig::score_scale(const StackShape& stack, int64_t layer) const {
 
 void ModelConfig::check() const {
   const auto within = [](const char* name, int64_t value, int64_t least, int64_t most) {
-    check_input(value >= least && value <= most, "model configuration: ", name, " is ", value, "; it must be from ", least, " to ", most);
+    check_input(value >= least && value <= most, "model configuration: ", name, " is ", value, "; it must be from ",
+                least, " to ", most);
   };
   within("vocabulary", vocabulary, 1, 16'000'000);
   within("width", width, 1, 65536);
@@ -87,7 +102,8 @@ void ModelConfig::check() const {
     within("heads", stack->heads, 1, 1024);
     within("kv_heads", stack->kv_heads, 1, stack->heads);
     within("head_size", stack->head_size, 1, 256);
-    check_input(stack->heads % stack->kv_heads == 0, "model configuration: ", stack->heads, " heads cannot share ", stack->kv_heads, " key/value heads");
+    check_input(stack->heads % stack->kv_heads == 0, "model configuration: ", stack->heads, " heads cannot share ",
+                stack->kv_heads, " key/value heads");
     if (positions == PositionKind::rotary) within("rotary_size", rotary_size, 2, stack->head_size);
   }
   within("max_positions", max_positions, positions == PositionKind::learned ? 1 : 0, 16'777'216);
@@ -97,7 +113,8 @@ void ModelConfig::check() const {
   check_input(classes == 0 || is_encoder(), "model configuration: a classification head needs an encoder");
   check_input(encoder.layers + decoder.layers > 0, "model configuration: no layers");
   check_input(epsilon > 0 && epsilon < 1, "model configuration: epsilon is ", epsilon);
-  check_input(positions != PositionKind::rotary || (rotary_size % 2 == 0 && rotary_base > 0), "model configuration: rotary_size ", rotary_size, ", rotary_base ", rotary_base);
+  check_input(positions != PositionKind::rotary || (rotary_size % 2 == 0 && rotary_base > 0),
+              "model configuration: rotary_size ", rotary_size, ", rotary_base ", rotary_base);
   if (positions == PositionKind::relative) {
     within("relative_buckets", relative_buckets, 4, 4096);
     within("relative_distance", relative_distance, relative_buckets / 2 + 1, 65536);

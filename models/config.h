@@ -27,7 +27,7 @@ struct DropoutRates {
 struct StackShape {
   int64_t layers = 0;  // 0: no such stack
   int64_t heads = 0, kv_heads = 0, head_size = 0;
-  int64_t inner = 0;   // the feed-forward layers' width
+  int64_t inner = 0;  // the feed-forward layers' width
 
   int64_t query_width() const { return heads * head_size; }
   int64_t kv_width() const { return kv_heads * head_size; }
@@ -41,15 +41,15 @@ struct ModelConfig {
 
   NormKind norm = NormKind::layer;
   float epsilon = 1e-5f;
-  bool norm_first = true;        // x + f(norm(x)), else norm(x + f(x))
+  bool norm_first = true;  // x + f(norm(x)), else norm(x + f(x))
   bool embedding_norm = false;
-  bool final_norm = true;        // after the last layer of a stack
+  bool final_norm = true;  // after the last layer of a stack
 
   PositionKind positions = PositionKind::learned;
-  int64_t max_positions = 0;     // rows of the learned table; for rotary the longest sequence; 0: no limit
-  int64_t position_offset = 0;   // RoBERTa and BART: row of the first position
+  int64_t max_positions = 0;    // rows of the learned table; for rotary the longest sequence; 0: no limit
+  int64_t position_offset = 0;  // RoBERTa and BART: row of the first position
   double rotary_base = 10000;
-  int64_t rotary_size = 0;       // rotated channels of a head
+  int64_t rotary_size = 0;  // rotated channels of a head
   RotaryScaling rotary_scaling;
   int64_t relative_buckets = 0, relative_distance = 0;
   int64_t token_types = 0;
@@ -61,18 +61,19 @@ struct ModelConfig {
   float attention_scale = 0;     // of the scores; 0: 1 / sqrt(head_size)
   bool scale_by_layer = false;   // scores of layer i are divided by i + 1 too (a GPT-2 variant)
   float embedding_scale = 1, head_scale = 1;
-  bool fixed_pad = false;        // the pad token's embedding gets no gradient as an input (BERT, RoBERTa, BART)
+  bool fixed_pad = false;  // the pad token's embedding gets no gradient as an input (BERT, RoBERTa, BART)
 
-  bool language_head = true;     // logits over the vocabulary
-  bool tied_head = true;         // with the embedding's weight
+  bool language_head = true;  // logits over the vocabulary
+  bool tied_head = true;      // with the embedding's weight
   bool head_bias = false;
-  bool head_transform = false;   // BERT's dense + activation + norm before the head
+  bool head_transform = false;  // BERT's dense + activation + norm before the head
   bool pooler = false;
-  int64_t classes = 0;           // of a classification head; 0: none
+  int64_t classes = 0;  // of a classification head; 0: none
 
   DropoutRates dropout;
   std::optional<int32_t> bos, pad, decoder_start, mask;
-  std::optional<int32_t> forced_bos, forced_eos;  // what generation writes first, and last where a text gets too long (BART)
+  std::optional<int32_t> forced_bos,
+      forced_eos;  // what generation writes first, and last where a text gets too long (BART)
   std::vector<int32_t> eos;
 
   bool is_seq2seq() const { return encoder.layers > 0 && decoder.layers > 0; }

@@ -13,9 +13,9 @@ namespace cambium {
 
 // One text being written, in one slot of the cache.
 struct Hypothesis {
-  int64_t input = 0;              // number of its input
-  std::vector<int32_t> tokens;    // decoder's tokens: the input's (or the start token), then new ones
-  int64_t given = 0;              // how many of them were given
+  int64_t input = 0;            // number of its input
+  std::vector<int32_t> tokens;  // decoder's tokens: the input's (or the start token), then new ones
+  int64_t given = 0;            // how many of them were given
   double log_probability = 0;
 
   int64_t written() const { return int64_t(tokens.size()) - given; }
@@ -25,12 +25,13 @@ struct Hypothesis {
 class Decoding {
  public:
   // Slots for `beams` hypotheses of each input, `beams * i` ... the slots of input i.
-  Decoding(Model&, Hooks&, const GenerationOptions&, std::span<const std::vector<int32_t>> inputs, std::span<const int> tuner);
+  Decoding(Model&, Hooks&, const GenerationOptions&, std::span<const std::vector<int32_t>> inputs,
+           std::span<const int> tuner);
 
   // The first hypothesis of each input, without new tokens.
   std::vector<Hypothesis> start() const;
-  // Logits [n, vocabulary] behind the last token of each hypothesis; slot[i] is where hypothesis i lives. The first call reads
-  // all tokens, later ones the last.
+  // Logits [n, vocabulary] behind the last token of each hypothesis; slot[i] is where hypothesis i lives. The first
+  // call reads all tokens, later ones the last.
   Tensor logits(const std::vector<const Hypothesis*>& hypotheses, const std::vector<int32_t>& slot);
   // Sets to -inf what options forbid behind each hypothesis, and all but the token that the configuration forces.
   void mask(const std::vector<const Hypothesis*>& hypotheses, const Tensor& logits) const;
@@ -52,12 +53,13 @@ class Decoding {
   std::unique_ptr<DecoderCache> cache_;
   bool started_ = false;
   gpu::StepGraphs graphs_;
-  Model::Memory memory_;                          // of sequence-to-sequence models
+  Model::Memory memory_;                               // of sequence-to-sequence models
   std::vector<int32_t> memory_begin_, memory_length_;  // of each input
 };
 
 // Ways to write: continue hypotheses until they end, and hand over what each input got.
-std::vector<std::vector<Generated>> write_one_by_one(Decoding&, const GenerationOptions&, int64_t inputs, int64_t first_input);
+std::vector<std::vector<Generated>> write_one_by_one(Decoding&, const GenerationOptions&, int64_t inputs,
+                                                     int64_t first_input);
 std::vector<std::vector<Generated>> beam_search(Decoding&, const GenerationOptions&, int64_t inputs);
 
 }  // namespace cambium

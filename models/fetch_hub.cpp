@@ -61,27 +61,17 @@ void read_header(std::string_view line, Answer& answer) {
   std::string_view value = trim(line.substr(colon + 1));
   const auto unquoted = [&] {
     if (value.starts_with("W/")) value.remove_prefix(2);
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
-      value = value.substr(1, value.size() - 2);
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
     return std::string(value);
   };
-  const auto number = [&] {
-    return int64_t(std::strtoll(std::string(value).c_str(), nullptr, 10));
-  };
-  if (name == "x-linked-etag")
-    answer.tag = unquoted();
-  else if (name == "etag" && answer.tag.empty())
-    answer.tag = unquoted();
-  else if (name == "x-linked-size")
-    answer.size = number(), answer.linked = true;
-  else if (name == "content-length" && !answer.linked)
-    answer.size = number();
-  else if (name == "x-repo-commit")
-    answer.commit = value;
-  else if (name == "location")
-    answer.location = value;
-  else if (name == "content-range")
-    answer.range = value;
+  const auto number = [&] { return int64_t(std::strtoll(std::string(value).c_str(), nullptr, 10)); };
+  if (name == "x-linked-etag") answer.tag = unquoted();
+  else if (name == "etag" && answer.tag.empty()) answer.tag = unquoted();
+  else if (name == "x-linked-size") answer.size = number(), answer.linked = true;
+  else if (name == "content-length" && !answer.linked) answer.size = number();
+  else if (name == "x-repo-commit") answer.commit = value;
+  else if (name == "location") answer.location = value;
+  else if (name == "content-range") answer.range = value;
 }
 
 size_t take_header(char* line, size_t size, size_t count, void* answer) {
@@ -136,8 +126,7 @@ class Http {
     CHECK(global == CURLE_OK && curl_, "libcurl cannot be used");
     const char* const token = std::getenv("HF_TOKEN");
     if (token && *token)
-      headers_.reset(
-          curl_slist_append(nullptr, (std::string("Authorization: Bearer ") + token).c_str()));
+      headers_.reset(curl_slist_append(nullptr, (std::string("Authorization: Bearer ") + token).c_str()));
   }
 
   // What the server says about a file. Where it leads elsewhere, and says what is there, that is
@@ -157,8 +146,7 @@ class Http {
       curl_easy_getinfo(curl_.get(), CURLINFO_REDIRECT_URL, &next);
       if (!next || (url.starts_with("https:") && !std::string_view(next).starts_with("https:")))
         return CURLE_UNSUPPORTED_PROTOCOL;
-      own_server =
-          own_server && answer.location.starts_with('/') && !answer.location.starts_with("//");
+      own_server = own_server && answer.location.starts_with('/') && !answer.location.starts_with("//");
       url = std::string(next);
     }
     return CURLE_TOO_MANY_REDIRECTS;
@@ -190,9 +178,7 @@ class Http {
  private:
   void prepare(const std::string& url, bool with_token) {
     curl_easy_reset(curl_.get());
-    const auto set = [&](CURLoption option, auto value) {
-      curl_easy_setopt(curl_.get(), option, value);
-    };
+    const auto set = [&](CURLoption option, auto value) { curl_easy_setopt(curl_.get(), option, value); };
     set(CURLOPT_URL, url.c_str());
     set(CURLOPT_USERAGENT, "cambium");
     if (with_token) set(CURLOPT_HTTPHEADER, headers_.get());  // libcurl keeps it from other hosts
@@ -219,13 +205,12 @@ class Http {
 
 class HubModel {
  public:
-  HubModel(const std::string& name, double patience)
-      : name_(name), place_(name), patience_(patience) {
+  HubModel(const std::string& name, double patience) : name_(name), place_(name), patience_(patience) {
     const char* const endpoint = std::getenv("HF_ENDPOINT");
     endpoint_ = endpoint && *endpoint ? endpoint : "https://huggingface.co";
     while (endpoint_.ends_with('/')) endpoint_.pop_back();
-    check_input(endpoint_.starts_with("https://") || endpoint_.starts_with("http://"),
-                "HF_ENDPOINT is \"", endpoint_, "\"; expected http://... or https://...");
+    check_input(endpoint_.starts_with("https://") || endpoint_.starts_with("http://"), "HF_ENDPOINT is \"", endpoint_,
+                "\"; expected http://... or https://...");
   }
 
   std::string fetch() {
@@ -235,13 +220,11 @@ class HubModel {
     }
     make_directories(files());
     make_directories(parts());
-    check_input(get("config.json"), name_, ": the hub at ", endpoint_,
-                " has no such model: no config.json");
+    check_input(get("config.json"), name_, ": the hub at ", endpoint_, " has no such model: no config.json");
     parse_json_file(files() + "/config.json");
-    for (const char* file :
-         {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
-          "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt",
-          "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"})
+    for (const char* file : {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                             "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt",
+                             "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"})
       get(file);
     if (!get("model.safetensors")) get_shards();
     for (const std::string& file : list_directory(files()))
@@ -270,8 +253,7 @@ class HubModel {
       for (const auto& [tensor, _] : map.items()) shards.insert(get_string(map, tensor));
     });
     for (const std::string& shard : shards) {
-      const bool plain = shard.find('/') == shard.npos && shard.ends_with(".safetensors") &&
-                         !shard.starts_with('.');
+      const bool plain = shard.find('/') == shard.npos && shard.ends_with(".safetensors") && !shard.starts_with('.');
       check_input(plain, name_, ": ", index, " names the shard \"", shard.substr(0, 100),
                   "\", which is no plain file name");
       check_input(get(shard), name_, ": the shard ", shard, " is not there");
@@ -282,13 +264,11 @@ class HubModel {
   bool get(const std::string& file) {
     const Answer answer = ask(file);
     if (answer.status == 404) return false;
-    if (!answer.commit.empty())
-      revision_ = answer.commit;  // all files of one state of the repository
+    if (!answer.commit.empty()) revision_ = answer.commit;  // all files of one state of the repository
     check_input(answer.size <= kLargestFile, file, ": of ", answer.size, " bytes");
     wanted_.insert(file);
     const std::string path = files() + "/" + file, version = parts() + "/" + file + ".version";
-    const bool same = file_exists(version) && !answer.tag.empty() &&
-                      read_text_file(version, 10000) == answer.version();
+    const bool same = file_exists(version) && !answer.tag.empty() && read_text_file(version, 10000) == answer.version();
     if (same && file_exists(path)) return true;
     remove_path(path);
     if (!same) remove_path(parts() + "/" + file);
@@ -304,16 +284,13 @@ class HubModel {
     for (int attempt = 1;; ++attempt) {
       const CURLcode result = http_.ask(url(file), answer);
       if (result == CURLE_OK && answer.status < 500 && answer.status != 429) break;
-      const std::string reason =
-          result ? curl_easy_strerror(result) : text("HTTP status ", answer.status);
-      check_input(attempt < kQuestions, name_, ": ", endpoint_, " cannot be reached: ", reason,
-                  "\n", by_hand());
+      const std::string reason = result ? curl_easy_strerror(result) : text("HTTP status ", answer.status);
+      check_input(attempt < kQuestions, name_, ": ", endpoint_, " cannot be reached: ", reason, "\n", by_hand());
       wait(attempt);
     }
-    check_input(
-        answer.status != 401 && answer.status != 403, name_, ": the hub refuses (HTTP status ",
-        answer.status, "): the model does not exist, or is private or gated\n",
-        "then accept its licence on the hub, and set the variable HF_TOKEN to your access token");
+    check_input(answer.status != 401 && answer.status != 403, name_, ": the hub refuses (HTTP status ", answer.status,
+                "): the model does not exist, or is private or gated\n",
+                "then accept its licence on the hub, and set the variable HF_TOKEN to your access token");
     const bool good = answer.status / 100 == 2 || answer.status / 100 == 3 || answer.status == 404;
     check_input(good, name_, ": ", file, ": HTTP status ", answer.status);
     return answer;
@@ -345,13 +322,12 @@ class HubModel {
       CHECK(to.error == 0, path, ": cannot be written: ", system_reason(to.error));
       if (to.at > have) attempt = 1;  // it goes on
       have = to.at;
-      if (result == CURLE_OK && status / 100 == 2 && (answer.size < 0 || have == answer.size))
-        break;
+      if (result == CURLE_OK && status / 100 == 2 && (answer.size < 0 || have == answer.size)) break;
       const std::string reason = to.too_long     ? "it is longer than announced"
                                  : status >= 400 ? text("HTTP status ", status)
                                                  : curl_easy_strerror(result);
-      CHECK(attempt < kAttempts && !to.too_long, name_, ": ", file, ": the download stopped after ",
-            have, " of ", answer.size, " bytes: ", reason, "\nrun it again to go on");
+      CHECK(attempt < kAttempts && !to.too_long, name_, ": ", file, ": the download stopped after ", have, " of ",
+            answer.size, " bytes: ", reason, "\nrun it again to go on");
       wait(attempt);
     }
     const bool written = ::ftruncate(fd.get(), have) == 0 && ::fsync(fd.get()) == 0;

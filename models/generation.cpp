@@ -11,8 +11,8 @@
 
 namespace cambium {
 
-Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options, std::span<const std::vector<int32_t>> inputs,
-                   std::span<const int> tuner)
+Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options,
+                   std::span<const std::vector<int32_t>> inputs, std::span<const int> tuner)
     : model_(model), options_(options), tuner_(tuner.begin(), tuner.end()),
       eos_(options.eos.value_or(model.config().eos)), pass_(hooks), graphs_(model.device()) {
   const ModelConfig& config = model.config();
@@ -65,7 +65,8 @@ Tensor Decoding::step(const std::vector<const Hypothesis*>& hypotheses) {
   const std::vector<int64_t> index(ids.size(), 0);
   Layout layout = started_ ? Layout(ids, index, tuner, past) : Layout(ids, index, tuner);
   if (!begin.empty())
-    memory_.segments = {Tensor::of(begin, device), Tensor::of(length, device), *std::max_element(length.begin(), length.end())};
+    memory_.segments = {Tensor::of(begin, device), Tensor::of(length, device),
+                        *std::max_element(length.begin(), length.end())};
   const Var hidden = model_.decode(pass_, layout, begin.empty() ? nullptr : &memory_, cache_.get());
 
   std::vector<int32_t> last;
@@ -77,10 +78,12 @@ Tensor Decoding::step(const std::vector<const Hypothesis*>& hypotheses) {
 namespace {
 
 // Last tokens of forbidden sequences whose other tokens stand at the end.
-void add_forbidden(const std::vector<int32_t>& tokens, const std::vector<std::vector<int32_t>>& forbidden, std::vector<int32_t>& banned) {
+void add_forbidden(const std::vector<int32_t>& tokens, const std::vector<std::vector<int32_t>>& forbidden,
+                   std::vector<int32_t>& banned) {
   for (const std::vector<int32_t>& word : forbidden) {
     const size_t before = word.size() - 1;
-    if (before <= tokens.size() && std::equal(word.begin(), word.end() - 1, tokens.end() - int64_t(before))) banned.push_back(word.back());
+    if (before <= tokens.size() && std::equal(word.begin(), word.end() - 1, tokens.end() - int64_t(before)))
+      banned.push_back(word.back());
   }
 }
 
@@ -107,7 +110,8 @@ void Decoding::mask(const std::vector<const Hypothesis*>& hypotheses, const Tens
   }
   if (!row.empty()) {
     Stream& stream = logits.stream();
-    DISPATCH(mask_logits, stream)(stream, Tensor::of(row, logits.device()), Tensor::of(column, logits.device()), logits);
+    DISPATCH(mask_logits, stream)
+    (stream, Tensor::of(row, logits.device()), Tensor::of(column, logits.device()), logits);
   }
   if (model_.config().is_seq2seq()) force(hypotheses, logits);
 }
@@ -119,7 +123,9 @@ void Decoding::force(const std::vector<const Hypothesis*>& hypotheses, const Ten
   std::vector<float> values;
   for (size_t r = 0; r < hypotheses.size(); ++r) {
     const int64_t written = hypotheses[r]->written();
-    const auto forced = written + 1 == options_.max_new_tokens ? config.forced_eos : written == 0 ? config.forced_bos : std::nullopt;
+    const auto forced = written + 1 == options_.max_new_tokens ? config.forced_eos
+                        : written == 0                         ? config.forced_bos
+                                                               : std::nullopt;
     if (!forced) continue;
     row.push_back(int32_t(r));
     values.resize(values.size() + size_t(logits.cols()), -std::numeric_limits<float>::infinity());
@@ -131,7 +137,8 @@ void Decoding::force(const std::vector<const Hypothesis*>& hypotheses, const Ten
   DISPATCH(scatter_rows, stream)(stream, rows, Tensor::of(row, logits.device()), logits);
 }
 
-std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const GenerationOptions& options, int64_t inputs, int64_t first_input) {
+std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const GenerationOptions& options,
+                                                     int64_t inputs, int64_t first_input) {
   std::vector<std::vector<Generated>> results(static_cast<size_t>(inputs));
   std::vector<Hypothesis> running = decoding.start();
   std::vector<int32_t> slot(running.size());
@@ -148,7 +155,9 @@ std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const G
     if (options.sample) {
       std::vector<float> uniform;
       for (const Hypothesis& h : running)
-        uniform.push_back(unit_float(philox(random_key(options.seed, "sample", uint64_t(first_input + h.input)), uint32_t(h.written()), 0, 0, 0).word[0]));
+        uniform.push_back(unit_float(
+            philox(random_key(options.seed, "sample", uint64_t(first_input + h.input)), uint32_t(h.written()), 0, 0, 0)
+                .word[0]));
       const SamplingConfig config{float(options.temperature), float(options.top_p), int(options.top_k)};
       DISPATCH(sample_tokens, stream)(stream, config, logits, Tensor::of(uniform, logits.device()), token);
     } else {
@@ -181,33 +190,46 @@ std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const G
 
 namespace {
 
-void check_options(const Model& model, const Hooks& hooks, const std::vector<std::vector<int32_t>>& inputs, const GenerationOptions& o) {
+void check_options(const Model& model, const Hooks& hooks, const std::vector<std::vector<int32_t>>& inputs,
+                   const GenerationOptions& o) {
   const ModelConfig& config = model.config();
-  check_input(bool(model.head) && config.decoder.layers, "this model has no decoder with an LM head: it cannot generate");
-  check_input(o.max_new_tokens >= 1 && o.min_new_tokens >= 0 && o.batch_size >= 1, "--max-new-tokens and --batch-size must be at least 1");
-  check_input(o.min_new_tokens <= o.max_new_tokens, "--min-new-tokens ", o.min_new_tokens, " exceeds --max-new-tokens ", o.max_new_tokens);
-  check_input(o.beams >= 1 && o.results >= 1 && o.results <= o.beams, "--num-results ", o.results, " needs as many beams; there are ", o.beams);
+  check_input(bool(model.head) && config.decoder.layers,
+              "this model has no decoder with an LM head: it cannot generate");
+  check_input(o.max_new_tokens >= 1 && o.min_new_tokens >= 0 && o.batch_size >= 1,
+              "--max-new-tokens and --batch-size must be at least 1");
+  check_input(o.min_new_tokens <= o.max_new_tokens, "--min-new-tokens ", o.min_new_tokens, " exceeds --max-new-tokens ",
+              o.max_new_tokens);
+  check_input(o.beams >= 1 && o.results >= 1 && o.results <= o.beams, "--num-results ", o.results,
+              " needs as many beams; there are ", o.beams);
   check_input(!o.sample || o.beams == 1, "--beam ", o.beams, " and sampling exclude each other");
-  check_input(o.temperature > 0 && o.top_p > 0 && o.top_p <= 1 && o.top_k >= 0, "sampling needs a temperature above 0, top-p in (0, 1] and top-k of at least 0");
-  check_input((1 + int64_t(std::max<size_t>(1, config.eos.size()))) * o.beams <= config.vocabulary, "--beam ", o.beams, " exceeds what a vocabulary of ", config.vocabulary, " offers");
+  check_input(o.temperature > 0 && o.top_p > 0 && o.top_p <= 1 && o.top_k >= 0,
+              "sampling needs a temperature above 0, top-p in (0, 1] and top-k of at least 0");
+  check_input((1 + int64_t(std::max<size_t>(1, config.eos.size()))) * o.beams <= config.vocabulary, "--beam ", o.beams,
+              " exceeds what a vocabulary of ", config.vocabulary, " offers");
   std::vector<std::vector<int32_t>> lists = o.forbidden;
   for (const auto& word : lists) check_input(!word.empty(), "--forbid: an empty sequence of tokens");
   lists.push_back(o.eos.value_or(std::vector<int32_t>()));
   for (const auto& list : lists)
-    for (const int32_t id : list) check_input(id >= 0 && id < config.vocabulary, "token ", id, " is outside the vocabulary of ", config.vocabulary);
+    for (const int32_t id : list)
+      check_input(id >= 0 && id < config.vocabulary, "token ", id, " is outside the vocabulary of ", config.vocabulary);
   for (size_t i = 0; i < inputs.size(); ++i) {
     check_input(!inputs[i].empty(), "input ", i, " has no tokens");
-    for (const int32_t id : inputs[i]) check_input(id >= 0 && id < config.vocabulary, "input ", i, ": id ", id, " is outside the vocabulary of ", config.vocabulary);
-    const int64_t longest = (config.is_seq2seq() ? 1 : int64_t(inputs[i].size())) + o.max_new_tokens - 1 + hooks.position_shift(StackKind::decoder);
+    for (const int32_t id : inputs[i])
+      check_input(id >= 0 && id < config.vocabulary, "input ", i, ": id ", id, " is outside the vocabulary of ",
+                  config.vocabulary);
+    const int64_t longest = (config.is_seq2seq() ? 1 : int64_t(inputs[i].size())) + o.max_new_tokens - 1 +
+                            hooks.position_shift(StackKind::decoder);
     const int64_t read = config.is_seq2seq() ? int64_t(inputs[i].size()) + hooks.position_shift(StackKind::encoder) : 0;
-    check_input(!config.max_positions || std::max(longest, read) <= config.max_positions, "input ", i, " has ", inputs[i].size(), " tokens; with ",
-                o.max_new_tokens, " new ones that is more than the model's ", config.max_positions, " positions");
+    check_input(!config.max_positions || std::max(longest, read) <= config.max_positions, "input ", i, " has ",
+                inputs[i].size(), " tokens; with ", o.max_new_tokens, " new ones that is more than the model's ",
+                config.max_positions, " positions");
   }
 }
 
 }  // namespace
 
-std::vector<std::vector<Generated>> generate(Model& model, Hooks& hooks, const std::vector<std::vector<int32_t>>& inputs,
+std::vector<std::vector<Generated>> generate(Model& model, Hooks& hooks,
+                                             const std::vector<std::vector<int32_t>>& inputs,
                                              const GenerationOptions& options, const std::vector<int>& tuner,
                                              const std::function<void(int64_t)>& progress) {
   check_options(model, hooks, inputs, options);
@@ -215,7 +237,8 @@ std::vector<std::vector<Generated>> generate(Model& model, Hooks& hooks, const s
   std::vector<std::vector<Generated>> all;
   for (size_t begin = 0; begin < inputs.size(); begin += size_t(options.batch_size)) {
     const size_t count = std::min(size_t(options.batch_size), inputs.size() - begin);
-    Decoding decoding(model, hooks, options, std::span(inputs).subspan(begin, count), std::span(tuners).subspan(begin, count));
+    Decoding decoding(model, hooks, options, std::span(inputs).subspan(begin, count),
+                      std::span(tuners).subspan(begin, count));
     auto results = options.beams > 1 ? beam_search(decoding, options, int64_t(count))
                                      : write_one_by_one(decoding, options, int64_t(count), int64_t(begin));
     for (auto& r : results) all.push_back(std::move(r));

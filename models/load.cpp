@@ -69,13 +69,15 @@ Tensor unpermuted(const Tensor& x, int64_t heads) {
 // A Hugging Face directory or a GGUF file.
 class ForeignSource : public ModelSource {
  public:
-  ForeignSource(std::string path, ModelConfig config, std::unique_ptr<WeightFile> weights, const std::vector<NameRule>& rules)
+  ForeignSource(std::string path, ModelConfig config, std::unique_ptr<WeightFile> weights,
+                const std::vector<NameRule>& rules)
       : ModelSource(std::move(path), std::move(config)), weights_(std::move(weights)) {
     std::vector<std::string> extra, missing, misshaped;
     std::map<std::string, bool> used;
     for (const NameRule& rule : rules) {
       const std::vector<std::string> names = spellings(config_.family, rule.foreign);
-      const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights_->has(n); });
+      const auto found =
+          std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights_->has(n); });
       if (found == names.end() && rule.optional) continue;
       if (found == names.end()) missing.push_back(rule.foreign);
       else places_[rule.ours] = {rule, *found, {}}, used[*found] = true;
@@ -89,12 +91,14 @@ class ForeignSource : public ModelSource {
         place.shape = s.shape;
         const Shape there = without_leading_ones(weights_->shape(place.name));
         const bool turned = place.rule.relayout == Relayout::transpose;
-        const Shape needed = without_leading_ones(turned && s.shape.rank() == 2 ? Shape{s.shape[1], s.shape[0]} : s.shape);
+        const Shape needed =
+            without_leading_ones(turned && s.shape.rank() == 2 ? Shape{s.shape[1], s.shape[0]} : s.shape);
         if (!(there == needed)) misshaped.push_back(text(place.name, " ", there, " instead of ", needed));
       }
-    check_input(extra.empty() && missing.empty() && misshaped.empty(), path_, ": the weights do not fit the configuration (",
-                config_.family, "): ", extra.size(), " names too many", first_of(extra), "\n", missing.size(), " missing", first_of(missing), "\n",
-                misshaped.size(), " of another shape", first_of(misshaped));
+    check_input(extra.empty() && missing.empty() && misshaped.empty(), path_,
+                ": the weights do not fit the configuration (", config_.family, "): ", extra.size(), " names too many",
+                first_of(extra), "\n", missing.size(), " missing", first_of(missing), "\n", misshaped.size(),
+                " of another shape", first_of(misshaped));
   }
 
   Tensor read(const std::string& name) const override {
@@ -106,7 +110,8 @@ class ForeignSource : public ModelSource {
     return t.reshape(place.shape);
   }
   std::string foreign_name(const std::string& name) const override {
-    const auto found = std::find_if(huggingface_.begin(), huggingface_.end(), [&](const NameRule& r) { return r.ours == name; });
+    const auto found =
+        std::find_if(huggingface_.begin(), huggingface_.end(), [&](const NameRule& r) { return r.ours == name; });
     return found == huggingface_.end() || found->relayout != Relayout::same ? "" : found->foreign;
   }
   std::vector<std::string> files() const override { return {weights_->path()}; }
@@ -141,20 +146,24 @@ class Hdf5Source : public ModelSource {
     config_ = config_from_json(file_.attribute<std::string>("/", "model_config"), path);
     huggingface_ = huggingface_names(config_);
     std::vector<std::string> missing, misshaped;
-    std::vector<std::string> extra = file_.is_group("/parameters") ? file_.datasets("/parameters") : std::vector<std::string>();
+    std::vector<std::string> extra =
+        file_.is_group("/parameters") ? file_.datasets("/parameters") : std::vector<std::string>();
     for (const ShapeOf& s : shapes_of(config_)) {
       const std::string place = dataset_of(s.name);
       std::erase(extra, place);
       if (!file_.is_dataset(place)) missing.push_back(s.name);
-      else if (!(file_.shape(place) == s.shape)) misshaped.push_back(text(s.name, " ", file_.shape(place), " instead of ", s.shape));
+      else if (!(file_.shape(place) == s.shape))
+        misshaped.push_back(text(s.name, " ", file_.shape(place), " instead of ", s.shape));
     }
-    check_input(extra.empty() && missing.empty() && misshaped.empty(), path, ": the weights do not fit the configuration: ", extra.size(),
-                " names too many", first_of(extra), "\n", missing.size(), " missing", first_of(missing), "\n", misshaped.size(), " of another shape",
+    check_input(extra.empty() && missing.empty() && misshaped.empty(), path,
+                ": the weights do not fit the configuration: ", extra.size(), " names too many", first_of(extra), "\n",
+                missing.size(), " missing", first_of(missing), "\n", misshaped.size(), " of another shape",
                 first_of(misshaped));
   }
   Tensor read(const std::string& name) const override { return file_.read(dataset_of(name)).to(DType::f32); }
   std::string foreign_name(const std::string& name) const override {
-    const auto found = std::find_if(huggingface_.begin(), huggingface_.end(), [&](const NameRule& r) { return r.ours == name; });
+    const auto found =
+        std::find_if(huggingface_.begin(), huggingface_.end(), [&](const NameRule& r) { return r.ours == name; });
     return found == huggingface_.end() || found->relayout != Relayout::same ? "" : found->foreign;
   }
   std::vector<std::string> files() const override { return {path_}; }
@@ -189,7 +198,8 @@ std::string ModelSource::hash() const {
     identity.update(real ? real : file);
     std::free(real);
     if (::stat(file.c_str(), &info) == 0)
-      identity.update(text("|", info.st_size, "|", info.st_mtim.tv_sec, "|", info.st_mtim.tv_nsec, "|", info.st_ino, "|"));
+      identity.update(
+          text("|", info.st_size, "|", info.st_mtim.tv_sec, "|", info.st_mtim.tv_nsec, "|", info.st_ino, "|"));
   }
   const char *home = std::getenv("CAMBIUM_HOME"), *user = std::getenv("HOME");
   const std::string folder = text(home ? home : user ? text(user, "/.cache/cambium") : text("/tmp"), "/hashes");

@@ -38,8 +38,8 @@ class ModelSource {
   ModelConfig config_;
 };
 
-// The model with all its numbers. Strict: names that the file has too many, lacks, or has in another shape are listed, in
-// that order, and nothing is loaded. `weights`: the type of products' matrices.
+// The model with all its numbers. Strict: names that the file has too many, lacks, or has in another shape are listed,
+// in that order, and nothing is loaded. `weights`: the type of products' matrices.
 std::unique_ptr<Model> load_model(const ModelSource&, DType weights, Device = Device::cpu());
 
 // Lists of names in errors are cut to the first three unless this is set.

@@ -58,7 +58,8 @@ std::unique_ptr<Classifier> Model::make_classifier() const {
 }
 
 std::vector<std::string> Model::add_classifier(int64_t classes, uint64_t seed) {
-  check_input(config_.is_encoder(), "a classification head needs an encoder; with other models label words tell the class");
+  check_input(config_.is_encoder(),
+              "a classification head needs an encoder; with other models label words tell the class");
   check_input(!classifier, "this model has a classification head already");
   std::vector<std::string> added{"classifier."};
   config_.classes = classes;
@@ -77,7 +78,8 @@ std::vector<std::string> Model::add_classifier(int64_t classes, uint64_t seed) {
 }
 
 std::vector<std::string> Model::add_language_head(uint64_t seed) {
-  check_input(config_.family == "bert" || config_.family == "roberta", "a head over the vocabulary can be added to BERT and RoBERTa alone");
+  check_input(config_.family == "bert" || config_.family == "roberta",
+              "a head over the vocabulary can be added to BERT and RoBERTa alone");
   check_input(!head, "this model has a head over the vocabulary already");
   config_.language_head = config_.head_transform = config_.head_bias = config_.tied_head = true;
   head = make_head();
@@ -86,7 +88,8 @@ std::vector<std::string> Model::add_language_head(uint64_t seed) {
 }
 
 Tensor Model::allocate(const Shape& shape, DType dtype) const {
-  if (storage_ == Storage::none) return Tensor::wrap(nullptr, shape, dtype, std::shared_ptr<const void>(this, [](const void*) {}));
+  if (storage_ == Storage::none)
+    return Tensor::wrap(nullptr, shape, dtype, std::shared_ptr<const void>(this, [](const void*) {}));
   return Tensor::empty(shape, dtype, device_);
 }
 
@@ -137,8 +140,9 @@ Stack Model::make_stack(const StackShape& shape, bool cross) const {
       layer.cross_attention->output = dense(q, make_parts({{"output", c.width}}), c.output_bias);
     }
     layer.feed_forward_norm = norm();
-    layer.feed_forward.up = dense(c.width, c.gated ? make_parts({{"gate", shape.inner}, {"up", shape.inner}}) : make_parts({{"up", shape.inner}}),
-                                  c.feed_forward_bias);
+    layer.feed_forward.up = dense(
+        c.width, c.gated ? make_parts({{"gate", shape.inner}, {"up", shape.inner}}) : make_parts({{"up", shape.inner}}),
+        c.feed_forward_bias);
     layer.feed_forward.down = dense(shape.inner, make_parts({{"down", c.width}}), c.feed_forward_bias);
     stack.layers.push_back(std::move(layer));
   }
@@ -155,7 +159,9 @@ void Model::randomize(uint64_t seed, float deviation) { randomize_parts({""}, se
 
 void Model::randomize_parts(const std::vector<std::string>& prefixes, uint64_t seed, float deviation) {
   for (const NamedParameter& p : parameters()) {
-    if (std::none_of(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) { return p.name.starts_with(prefix); })) continue;
+    if (std::none_of(prefixes.begin(), prefixes.end(),
+                     [&](const std::string& prefix) { return p.name.starts_with(prefix); }))
+      continue;
     const Tensor value = p.value();
     const bool is_norm = p.name.find("norm") != std::string::npos, is_bias = p.name.ends_with(".bias");
     const float offset = is_norm && !is_bias ? 1.f : 0.f, scale = is_norm || is_bias ? 0.f : deviation;
@@ -165,7 +171,8 @@ void Model::randomize_parts(const std::vector<std::string>& prefixes, uint64_t s
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < numbers.size(); i += 2) {  // Box-Muller: two normal numbers from two uniform ones
       const RandomWords w = philox(key, uint32_t(i / 2), uint32_t(i >> 33), 0, 0);
-      const float radius = scale * std::sqrt(-2 * std::log(unit_float(w.word[0]))), angle = 6.2831853f * unit_float(w.word[1]);
+      const float radius = scale * std::sqrt(-2 * std::log(unit_float(w.word[0]))),
+                  angle = 6.2831853f * unit_float(w.word[1]);
       x[i] = offset + radius * std::cos(angle);
       if (i + 1 < numbers.size()) x[i + 1] = offset + radius * std::sin(angle);
     }
@@ -185,7 +192,8 @@ void Model::pack_frozen(const std::function<bool(const Parameter&)>& trains) {
                        &layer.feed_forward.down})
         pack(d->weight);
       if (layer.cross_attention)
-        for (Dense* d : {&layer.cross_attention->query, &layer.cross_attention->key_value, &layer.cross_attention->output})
+        for (Dense* d :
+             {&layer.cross_attention->query, &layer.cross_attention->key_value, &layer.cross_attention->output})
           pack(d->weight);
     }
   }
@@ -196,17 +204,20 @@ Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
   const DType type = pass.exact ? accumulator(activation_type()) : activation_type();
   std::vector<int32_t> ids;
   for (const Layout::Row& r : layout.rows) ids.push_back(r.id);
-  const auto map = std::make_shared<RowMap>(std::move(ids), config_.vocabulary, device_, config_.fixed_pad ? config_.pad.value_or(-1) : -1);
+  const auto map = std::make_shared<RowMap>(std::move(ids), config_.vocabulary, device_,
+                                            config_.fixed_pad ? config_.pad.value_or(-1) : -1);
   Var x = apply(TakeRows{map, config_.embedding_scale, type, true}, pass(embedding.weight), Var());
   pass.hooks().embedded(pass, kind, x, layout);
   if (stack.position.weight) {
     std::vector<int32_t> rows;
-    for (const Layout::Row& r : layout.rows) rows.push_back(r.position < 0 ? -1 : r.position + int32_t(config_.position_offset));
+    for (const Layout::Row& r : layout.rows)
+      rows.push_back(r.position < 0 ? -1 : r.position + int32_t(config_.position_offset));
     const auto places = std::make_shared<RowMap>(std::move(rows), stack.position.weight.value.rows(), device_);
     x = apply(TakeRows{places, 1, type, true}, pass(stack.position.weight), x);
   }
   if (stack.token_type.weight) {
-    const auto types = std::make_shared<RowMap>(std::vector<int32_t>(size_t(layout.size()), 0), config_.token_types, device_);
+    const auto types =
+        std::make_shared<RowMap>(std::vector<int32_t>(size_t(layout.size()), 0), config_.token_types, device_);
     x = apply(TakeRows{types, 1, type, true}, pass(stack.token_type.weight), x);
   }
   if (config_.embedding_norm) x = stack.embedding_norm(pass, config_, x);
@@ -216,14 +227,18 @@ Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
 }
 
 StackContext Model::context(Pass& pass, const Stack& stack, StackKind kind, const Layout& layout, DecoderCache* cache) {
-  StackContext context{.kind = kind, .shape = kind == StackKind::encoder ? &config_.encoder : &config_.decoder, .causal = kind == StackKind::decoder, .segments = layout.segments(device_),
+  StackContext context{.kind = kind,
+                       .shape = kind == StackKind::encoder ? &config_.encoder : &config_.decoder,
+                       .causal = kind == StackKind::decoder,
+                       .segments = layout.segments(device_),
                        .positions = layout.positions(device_)};
   const DropoutRates& rates = pass.dropout();
   if (rates.attention > 0) context.identities = layout.identities(device_);
   if (config_.positions == PositionKind::rotary) {
     int32_t last = 0;
     for (const Layout::Row& r : layout.rows) last = std::max(last, r.position);
-    if (rotary_.rows() <= last) rotary_ = rotary_table(config_, (last / 256 + 1) * 256, accumulator(activation_type()), device_);
+    if (rotary_.rows() <= last)
+      rotary_ = rotary_table(config_, (last / 256 + 1) * 256, accumulator(activation_type()), device_);
     context.rotary = rotary_;
   }
   if (config_.positions == PositionKind::relative) {

@@ -93,7 +93,7 @@ class Model {
   Var class_loss(Pass&, const Batch&, const Tensor& label, const CrossEntropyConfig&);
 
   struct Loss {
-    Var sum;             // scale * (sum over scored tokens), [1]
+    Var sum;  // scale * (sum over scored tokens), [1]
     int64_t scored = 0;
   };
   // The loss of a batch whose sequences carry labels. scale: usually 1 / scored tokens of the whole batch.
@@ -101,7 +101,8 @@ class Model {
   // Logits [R, tokens] of some tokens of the vocabulary alone, and the loss of choosing among them; label int32 [R]
   // counts in `tokens`.
   Tensor choice_logits(Pass&, const Var& hidden, const std::vector<int32_t>& tokens);
-  Var choice_loss(Pass&, const Var& hidden, const std::vector<int32_t>& tokens, const Tensor& label, const CrossEntropyConfig&);
+  Var choice_loss(Pass&, const Var& hidden, const std::vector<int32_t>& tokens, const Tensor& label,
+                  const CrossEntropyConfig&);
   // Tokens of a batch that carry a label the model can score.
   int64_t scored_tokens(const Batch&) const;
   // Throws InputError, naming sequence and position, unless all ids and labels are in range and lengths fit.
@@ -119,7 +120,8 @@ class Model {
   std::vector<int32_t> decoder_inputs(const Sequence&) const;
 
   void visit(auto&& at) {
-    at("embedding", embedding), at("encoder", encoder), at("decoder", decoder), at("head", head), at("pooler", pooler), at("classifier", classifier);
+    at("embedding", embedding), at("encoder", encoder), at("decoder", decoder), at("head", head), at("pooler", pooler),
+        at("classifier", classifier);
   }
 
   Embedding embedding;
@@ -152,7 +154,7 @@ class Model {
   DType weights_;
   Device device_;
   Storage storage_;
-  Tensor rotary_;              // cosines and sines, made for as many positions as were needed
+  Tensor rotary_;  // cosines and sines, made for as many positions as were needed
   std::optional<Tensor> bucket_[2];
 };
 

@@ -40,12 +40,13 @@ void Model::check(const Batch& batch) const {
     const Sequence& q = batch[s];
     check_input(!q.ids.empty(), "sequence ", s, " is empty");
     for (size_t t = 0; t < q.ids.size(); ++t)
-      check_input(in_vocabulary(q.ids[t]), "sequence ", s, ", token ", t, ": id ", q.ids[t], " is outside the vocabulary of ", config_.vocabulary);
+      check_input(in_vocabulary(q.ids[t]), "sequence ", s, ", token ", t, ": id ", q.ids[t],
+                  " is outside the vocabulary of ", config_.vocabulary);
     for (size_t t = 0; t < q.labels.size(); ++t)
-      check_input(q.labels[t] == kNotScored || in_vocabulary(q.labels[t]), "sequence ", s, ", target ", t, ": id ", q.labels[t],
-                  " is neither -100 nor inside the vocabulary of ", config_.vocabulary);
-    check_input(config_.is_seq2seq() || q.labels.empty() || q.labels.size() == q.ids.size(), "sequence ", s, " has ", q.ids.size(),
-                " tokens and ", q.labels.size(), " targets; they must be aligned");
+      check_input(q.labels[t] == kNotScored || in_vocabulary(q.labels[t]), "sequence ", s, ", target ", t, ": id ",
+                  q.labels[t], " is neither -100 nor inside the vocabulary of ", config_.vocabulary);
+    check_input(config_.is_seq2seq() || q.labels.empty() || q.labels.size() == q.ids.size(), "sequence ", s, " has ",
+                q.ids.size(), " tokens and ", q.labels.size(), " targets; they must be aligned");
     const int64_t longest = int64_t(config_.is_seq2seq() ? std::max(q.ids.size(), q.labels.size()) : q.ids.size());
     check_input(config_.max_positions == 0 || longest <= config_.max_positions, "sequence ", s, " has ", longest,
                 " tokens; the model has ", config_.max_positions, " positions");
@@ -56,8 +57,9 @@ void Model::check_positions(const Batch& batch, const Hooks& hooks) const {
   if (config_.max_positions == 0) return;
   const auto fits = [&](const Sequence& s, StackKind kind, size_t tokens) {
     const int64_t shift = hooks.position_shift(kind);
-    check_input(int64_t(tokens) + shift <= config_.max_positions, "sequence ", s.index, " has ", tokens, " tokens, and ", shift,
-                " places are taken in front of them; the model has ", config_.max_positions, " positions");
+    check_input(int64_t(tokens) + shift <= config_.max_positions, "sequence ", s.index, " has ", tokens,
+                " tokens, and ", shift, " places are taken in front of them; the model has ", config_.max_positions,
+                " positions");
   };
   for (const Sequence& s : batch) {
     if (config_.encoder.layers) fits(s, StackKind::encoder, s.ids.size());
@@ -106,13 +108,16 @@ Var Model::class_rows(Pass& pass, const Batch& batch) {
   const Var hidden = encode(pass, layout);
   // Dropout's random numbers count sequences: each is one row here.
   const Layout rows(std::vector<std::vector<int32_t>>(batch.size(), {0}), index, tuner);
-  const auto drop = [&](Var x, const char* place) { return pass.drop_and_add(pass.dropout().residual, place, std::move(x), Var(), rows); };
+  const auto drop = [&](Var x, const char* place) {
+    return pass.drop_and_add(pass.dropout().residual, place, std::move(x), Var(), rows);
+  };
   Var x;
   if (pooler) {
     x = pool(pass, hidden, layout);
   } else {
     x = drop(first_rows(hidden, layout), "classifier.input");
-    x = apply(Activate{Activation::tanh}, apply(Linear{}, x, pass(classifier->dense.weight), pass(classifier->dense.bias)), Var());
+    x = apply(Activate{Activation::tanh},
+              apply(Linear{}, x, pass(classifier->dense.weight), pass(classifier->dense.bias)), Var());
   }
   return drop(std::move(x), "classifier");
 }

@@ -7,7 +7,9 @@ namespace cambium {
 std::string_view name_of(StackKind stack) { return stack == StackKind::encoder ? "encoder" : "decoder"; }
 
 std::string_view name_of(Place place) {
-  return place == Place::self_attention ? "self_attention" : place == Place::cross_attention ? "cross_attention" : "feed_forward";
+  return place == Place::self_attention    ? "self_attention"
+         : place == Place::cross_attention ? "cross_attention"
+                                           : "feed_forward";
 }
 
 std::string path_of(const Site& site) {
@@ -32,7 +34,8 @@ DropoutConfig Pass::dropout_at(float probability, const std::string& place) cons
   return {probability, random_key(seed_, "dropout." + place, step_)};
 }
 
-Var Pass::drop_and_add(float probability, const std::string& place, Var x, const Var& residual, const Layout& layout) const {
+Var Pass::drop_and_add(float probability, const std::string& place, Var x, const Var& residual,
+                       const Layout& layout) const {
   if (probability > 0)
     return apply(DropoutAdd{dropout_at(probability, place), layout.identities(x.value.device())}, x, residual);
   return residual ? apply(Add{}, residual, x) : x;

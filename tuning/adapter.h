@@ -7,8 +7,8 @@
 namespace cambium {
 
 // houlsby: h + up(gelu(down(h))) behind every sublayer (Houlsby et al. 2019, section 2.1); pfeiffer: the same with ReLU
-// behind feed-forward layers only (Pfeiffer et al. 2021); parallel: h + 4 up(relu(down(x))) beside feed-forward layers, x
-// their input (He et al. 2022, section 4.6). Down: N(0, 0.01), up: 0, biases 0: at first nothing changes.
+// behind feed-forward layers only (Pfeiffer et al. 2021); parallel: h + 4 up(relu(down(x))) beside feed-forward layers,
+// x their input (He et al. 2022, section 4.6). Down: N(0, 0.01), up: 0, biases 0: at first nothing changes.
 class Adapter : public Tuner {
  public:
   struct Options {

@@ -6,11 +6,12 @@ namespace cambium {
 
 namespace {
 
-// Rows of tables change only where their token, position, bucket or label word occurs; in the other tensors some scalars
-// may never see a gradient (a ReLU that is dark since pre-training), but most do.
+// Rows of tables change only where their token, position, bucket or label word occurs; in the other tensors some
+// scalars may never see a gradient (a ReLU that is dark since pre-training), but most do.
 double base_live_share(std::string_view name) {
   const auto has = [&](const char* part) { return name.find(part) != name.npos; };
-  const bool table = name.starts_with("embedding.") || name == "head.weight" || name == "head.bias" || has("position.") || has("relative_bias.") || has("token_type.");
+  const bool table = name.starts_with("embedding.") || name == "head.weight" || name == "head.bias" ||
+                     has("position.") || has("relative_bias.") || has("token_type.");
   return table ? 0 : 0.05;
 }
 
@@ -19,16 +20,16 @@ double base_live_share(std::string_view name) {
 Full::Full(std::vector<std::string> only, const TunerContext& context) : only_(std::move(only)) {
   const std::vector<NamedParameter> all = context.model.parameters();
   for (const std::string& beginning : only_)
-    check_input(std::any_of(all.begin(), all.end(), [&](const NamedParameter& p) { return p.name.starts_with(beginning); }), "full: only=", beginning,
-                ": no parameter has a name that begins so");
+    check_input(
+        std::any_of(all.begin(), all.end(), [&](const NamedParameter& p) { return p.name.starts_with(beginning); }),
+        "full: only=", beginning, ": no parameter has a name that begins so");
 }
 
-OptionMap Full::options() const {
-  return {{"only", listed(only_, ",")}};
-}
+OptionMap Full::options() const { return {{"only", listed(only_, ",")}}; }
 
 bool Full::trains(std::string_view name) const {
-  return only_.empty() || std::any_of(only_.begin(), only_.end(), [&](const std::string& beginning) { return name.starts_with(beginning); });
+  return only_.empty() || std::any_of(only_.begin(), only_.end(),
+                                      [&](const std::string& beginning) { return name.starts_with(beginning); });
 }
 
 double Full::live_share(std::string_view name) const { return base_live_share(name); }

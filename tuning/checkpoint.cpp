@@ -42,7 +42,8 @@ void save_golden(Hdf5Writer& file, const Golden& golden) {
 
 std::vector<int32_t> read_ids(const Hdf5File& file, const std::string& path) {
   const Tensor t = file.read(path);
-  check_input(t.dtype() == DType::i32 && t.shape().rank() == 1 && t.size() <= 64, file.path(), ": ", path, " is no short list of ids");
+  check_input(t.dtype() == DType::i32 && t.shape().rank() == 1 && t.size() <= 64, file.path(), ": ", path,
+              " is no short list of ids");
   return {t.span<int32_t>().begin(), t.span<int32_t>().end()};
 }
 
@@ -92,7 +93,8 @@ double golden_difference(Model& model, Tuner& tuner, const Golden& golden) {
   const std::vector<Tensor> now = exact_logits(model, tuner, golden.sequences);
   double worst = 0;
   for (size_t i = 0; i < now.size(); ++i) {
-    check_input(now[i].shape() == golden.logits[i].shape(), "golden logits ", i, ": ", golden.logits[i].shape(), " stored, ", now[i].shape(), " computed");
+    check_input(now[i].shape() == golden.logits[i].shape(), "golden logits ", i, ": ", golden.logits[i].shape(),
+                " stored, ", now[i].shape(), " computed");
     for (int64_t k = 0; k < now[i].size(); ++k) {
       const double difference = std::abs(double(now[i].data<float>()[k]) - double(golden.logits[i].data<float>()[k]));
       if (std::isnan(difference)) return difference;
@@ -106,7 +108,8 @@ void save_checkpoint(const std::string& path, Tuner& tuner, const TrainedSet& tr
                      const TrainingState& state, const BaseIdentity& base, const Golden& golden) {
   Hdf5Writer file(path);
   for (const char* group : {"/tuner", "/base", "/state"}) file.group(group);
-  for (const TrainedSet::Entry& e : trained.entries()) file.write(path_in(e.of_base ? "/base" : "/tuner", e.name), on_cpu(e.value));
+  for (const TrainedSet::Entry& e : trained.entries())
+    file.write(path_in(e.of_base ? "/base" : "/tuner", e.name), on_cpu(e.value));
   if (optimizer) {
     file.group("/optimizer");  // SGD has nothing in it
     for (const auto& [name, tensor] : optimizer->state()) file.write(path_in("/optimizer", name), on_cpu(tensor));
@@ -138,9 +141,11 @@ CheckpointInfo read_checkpoint_info(const std::string& path) {
   const Hdf5File file(path);
   const auto word = [&](const char* group, const char* name) { return file.attribute<std::string>(group, name); };
   CheckpointInfo info{.path = path};
-  check_input(file.has_attribute("/", "format_version") && file.has_attribute("/", "method"), path, " is an HDF5 file, but no checkpoint of a tuner");
+  check_input(file.has_attribute("/", "format_version") && file.has_attribute("/", "method"), path,
+              " is an HDF5 file, but no checkpoint of a tuner");
   info.format_version = file.attribute<int64_t>("/", "format_version");
-  check_input(info.format_version == kCheckpointVersion, path, ": format version ", info.format_version, "; this program reads ", kCheckpointVersion);
+  check_input(info.format_version == kCheckpointVersion, path, ": format version ", info.format_version,
+              "; this program reads ", kCheckpointVersion);
   info.software_version = word("/", "software_version");
   info.method = word("/", "method");
   for (const std::string& option : file.attribute<std::vector<std::string>>("/", "options")) {
@@ -182,9 +187,10 @@ Golden read_golden(const std::string& path) {
 std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const BaseIdentity& base, bool any_base) {
   const CheckpointInfo info = read_checkpoint_info(path);
   check_input(any_base || info.base.hash.empty() || base.hash.empty() || info.base.hash == base.hash, path,
-              " was trained on another base (", info.base.source, ", hash ", info.base.hash.substr(0, 12), "; this one has ",
-              base.hash.substr(0, 12), "). --force-base uses it all the same");
-  if (const auto head = info.trained_base.find("classifier.output.weight"); head != info.trained_base.end() && !model.classifier)
+              " was trained on another base (", info.base.source, ", hash ", info.base.hash.substr(0, 12),
+              "; this one has ", base.hash.substr(0, 12), "). --force-base uses it all the same");
+  if (const auto head = info.trained_base.find("classifier.output.weight");
+      head != info.trained_base.end() && !model.classifier)
     model.add_classifier(head->second.rank() == 2 ? head->second[0] : 0, 0);
   auto tuner = make_tuner(info.method, info.options, {.model = model, .seed = info.state.seed, .initialize = false});
   const Hdf5File file(path);
@@ -193,20 +199,23 @@ std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const B
   for (const NamedParameter& p : tuner->parameters())
     if (!left.erase(p.name)) missing.push_back(p.name);
   for (const auto& [name, _] : left) extra.push_back(name);
-  check_input(extra.empty() && missing.empty(), path, ": ", extra.size(), " parameters too many", extra.empty() ? "" : " (" + extra.front() + " ...)",
-              ", ", missing.size(), " missing", missing.empty() ? "" : " (" + missing.front() + " ...)");
+  check_input(extra.empty() && missing.empty(), path, ": ", extra.size(), " parameters too many",
+              extra.empty() ? "" : " (" + extra.front() + " ...)", ", ", missing.size(), " missing",
+              missing.empty() ? "" : " (" + missing.front() + " ...)");
   for (const NamedParameter& p : tuner->parameters()) restore(file, path_in("/tuner", p.name), p.value());
 
   std::map<std::string, Shape> base_left = info.trained_base;
   for (const NamedParameter& p : model.parameters())
     if (base_left.erase(p.name)) restore(file, path_in("/base", p.name), p.value());
-  check_input(base_left.empty(), path, ": the model has no parameter ", base_left.empty() ? "" : base_left.begin()->first);
+  check_input(base_left.empty(), path, ": the model has no parameter ",
+              base_left.empty() ? "" : base_left.begin()->first);
   return tuner;
 }
 
 void load_training_state(const std::string& path, const TrainedSet& trained, Optimizer& optimizer) {
   const Hdf5File file(path);
-  for (const TrainedSet::Entry& e : trained.entries()) restore(file, path_in(e.of_base ? "/base" : "/tuner", e.name), e.value);
+  for (const TrainedSet::Entry& e : trained.entries())
+    restore(file, path_in(e.of_base ? "/base" : "/tuner", e.name), e.value);
   for (const auto& [name, tensor] : optimizer.state()) restore(file, path_in("/optimizer", name), tensor);
   trained.refresh_working();
 }

@@ -21,10 +21,10 @@ inline constexpr int64_t kCheckpointVersion = 1;
 
 // What identifies the base that a tuner belongs to.
 struct BaseIdentity {
-  std::string source;   // the model argument it was made with
-  std::string hash;     // models/load.h; empty: unknown (random weights)
-  std::string config;   // to_json(ModelConfig)
-  std::string dtype;    // of the frozen base: "f32" or "bf16"
+  std::string source;  // the model argument it was made with
+  std::string hash;    // models/load.h; empty: unknown (random weights)
+  std::string config;  // to_json(ModelConfig)
+  std::string dtype;   // of the frozen base: "f32" or "bf16"
 };
 
 struct TrainingState {
@@ -45,8 +45,8 @@ Golden compute_golden(Model&, Tuner&, const std::vector<Sequence>& examples);
 // The largest difference between stored and computed logits.
 double golden_difference(Model&, Tuner&, const Golden&);
 
-void save_checkpoint(const std::string& path, Tuner&, const TrainedSet&, const Optimizer*, const TrainingState&, const BaseIdentity&,
-                     const Golden&);
+void save_checkpoint(const std::string& path, Tuner&, const TrainedSet&, const Optimizer*, const TrainingState&,
+                     const BaseIdentity&, const Golden&);
 
 // What a file says of itself; reading it needs no model.
 struct CheckpointInfo {
@@ -64,7 +64,8 @@ CheckpointInfo read_checkpoint_info(const std::string& path);
 Golden read_golden(const std::string& path);
 
 // Makes the tuner that a checkpoint holds, on `model`, with its parameters; trained base parameters are written into
-// the model, which gets a classification head where the checkpoint has one. Throws InputError where names, shapes or the base's hash (unless `any_base`) do not fit.
+// the model, which gets a classification head where the checkpoint has one. Throws InputError where names, shapes or
+// the base's hash (unless `any_base`) do not fit.
 std::unique_ptr<Tuner> load_tuner(const std::string& path, Model&, const BaseIdentity& base, bool any_base);
 // Copies optimizer state and float32 masters into what `trained` and `optimizer` hold.
 void load_training_state(const std::string& path, const TrainedSet&, Optimizer&);

@@ -7,8 +7,10 @@ namespace cambium {
 void Classification::check(const Model& model, const Batch& batch) const {
   Batch inputs = batch;
   for (size_t s = 0; s < batch.size(); ++s) {
-    check_input(batch[s].labels.size() == 1 && batch[s].labels[0] >= 0 && batch[s].labels[0] < classes(), "sequence ", s,
-                batch[s].labels.size() == 1 ? text(": class ", batch[s].labels[0]) : text(" has ", batch[s].labels.size(), " labels"),
+    check_input(batch[s].labels.size() == 1 && batch[s].labels[0] >= 0 && batch[s].labels[0] < classes(), "sequence ",
+                s,
+                batch[s].labels.size() == 1 ? text(": class ", batch[s].labels[0])
+                                            : text(" has ", batch[s].labels.size(), " labels"),
                 "; one class from 0 to ", classes() - 1, " is needed");
     inputs[s].labels.clear();
   }
@@ -23,15 +25,18 @@ Tensor Classification::labels(const Model& model, const Batch& batch) const {
 
 // Label words --------------------------------------------------------------------------------------
 
-LabelWords::LabelWords(std::vector<int32_t> words, std::optional<int32_t> mask, const Model& model) : words_(std::move(words)), mask_(mask) {
+LabelWords::LabelWords(std::vector<int32_t> words, std::optional<int32_t> mask, const Model& model)
+    : words_(std::move(words)), mask_(mask) {
   check_input(words_.size() >= 2, "label words: ", words_.size(), " words; a choice needs two");
   check_input(bool(model.head), "label words: this model has no head over the vocabulary");
   check_input(!model.config().is_encoder() || mask_, "label words: an encoder needs a mask token to put the words at");
   std::vector<int32_t> sorted = words_;
   std::sort(sorted.begin(), sorted.end());
-  check_input(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "label words: two classes have the same token");
-  check_input(sorted.front() >= 0 && sorted.back() < model.config().vocabulary, "label words: token ", sorted.front() < 0 ? sorted.front() : sorted.back(),
-              " is outside the vocabulary of ", model.config().vocabulary);
+  check_input(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(),
+              "label words: two classes have the same token");
+  check_input(sorted.front() >= 0 && sorted.back() < model.config().vocabulary, "label words: token ",
+              sorted.front() < 0 ? sorted.front() : sorted.back(), " is outside the vocabulary of ",
+              model.config().vocabulary);
 }
 
 std::string LabelWords::description() const {
@@ -45,7 +50,8 @@ void LabelWords::check(const Model& model, const Batch& batch) const {
   if (!model.config().is_encoder()) return;
   for (size_t s = 0; s < batch.size(); ++s) {
     const auto count = std::count(batch[s].ids.begin(), batch[s].ids.end(), *mask_);
-    check_input(count == 1, "sequence ", s, " has the mask token ", *mask_, " ", count, " times; label words need it once");
+    check_input(count == 1, "sequence ", s, " has the mask token ", *mask_, " ", count,
+                " times; label words need it once");
   }
 }
 
@@ -68,7 +74,8 @@ Var LabelWords::rows(Model& model, Pass& pass, const Batch& batch) const {
 }
 
 Model::Loss LabelWords::loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {
-  return {model.choice_loss(pass, rows(model, pass, batch), words_, labels(model, batch), config), int64_t(batch.size())};
+  return {model.choice_loss(pass, rows(model, pass, batch), words_, labels(model, batch), config),
+          int64_t(batch.size())};
 }
 
 Tensor LabelWords::scores(Model& model, Pass& pass, const Batch& batch) const {
@@ -80,10 +87,12 @@ Tensor LabelWords::scores(Model& model, Pass& pass, const Batch& batch) const {
 ClassificationHead::ClassificationHead(Model& model, int64_t classes, uint64_t seed) : classes_(classes) {
   check_input(classes >= 2, "classification head: ", classes, " classes; a choice needs two");
   if (!model.classifier) own_ = model.add_classifier(classes, seed);
-  check_input(model.config().classes == classes, "this model's classification head has ", model.config().classes, " classes, the task ", classes);
+  check_input(model.config().classes == classes, "this model's classification head has ", model.config().classes,
+              " classes, the task ", classes);
 }
 
-Model::Loss ClassificationHead::loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {
+Model::Loss ClassificationHead::loss(Model& model, Pass& pass, const Batch& batch,
+                                     const CrossEntropyConfig& config) const {
   return {model.class_loss(pass, batch, labels(model, batch), config), int64_t(batch.size())};
 }
 

@@ -1,5 +1,5 @@
-// Objectives that choose one of a few classes: by the logits of label words at a position, or by a head of its own. An example's
-// only label is the number of its class.
+// Objectives that choose one of a few classes: by the logits of label words at a position, or by a head of its own. An
+// example's only label is the number of its class.
 #pragma once
 
 #include "tuning/objective.h"
@@ -19,9 +19,9 @@ class Classification : public Objective {
   Tensor labels(const Model&, const Batch&) const;  // int32 [sequences] on the model's device
 };
 
-// The classes' words (a verbaliser) compete where the model would write one: at the mask token of an encoder, behind the last
-// token of a decoder, at the first step of a sequence-to-sequence model's decoder. The loss is the cross entropy over
-// these words alone.
+// The classes' words (a verbaliser) compete where the model would write one: at the mask token of an encoder, behind
+// the last token of a decoder, at the first step of a sequence-to-sequence model's decoder. The loss is the cross
+// entropy over these words alone.
 class LabelWords : public Classification {
  public:
   // words[c]: the token of class c; all different. mask: of encoders, each example has it once.
@@ -40,7 +40,8 @@ class LabelWords : public Classification {
   std::optional<int32_t> mask_;
 };
 
-// A head on the first token, which trains with every tuner. A model that has none gets one with random numbers from the seed.
+// A head on the first token, which trains with every tuner. A model that has none gets one with random numbers from the
+// seed.
 class ClassificationHead : public Classification {
  public:
   ClassificationHead(Model&, int64_t classes, uint64_t seed);

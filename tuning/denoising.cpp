@@ -16,7 +16,9 @@ std::string settings(const Framing& f) {
   return list + "]";
 }
 
-bool begins_word(const WordStarts& starts, int32_t id) { return starts.empty() || size_t(id) >= starts.size() || starts[size_t(id)]; }
+bool begins_word(const WordStarts& starts, int32_t id) {
+  return starts.empty() || size_t(id) >= starts.size() || starts[size_t(id)];
+}
 
 // Rounds halves to the even neighbour, as the papers' programs do.
 int64_t rounded(double x) { return int64_t(std::nearbyint(x)); }
@@ -48,14 +50,16 @@ std::vector<int32_t> Framing::around(const std::vector<int32_t>& ids) const {
 MaskedLm::MaskedLm(Options options) : options_(std::move(options)) {
   const Options& o = options_;
   check_input(o.rate > 0 && o.rate <= 1, "masked lm: a rate of ", o.rate, "; it must be above 0 and at most 1");
-  check_input(o.masked >= 0 && o.random >= 0 && o.masked + o.random <= 1, "masked lm: shares ", o.masked, " and ", o.random, " do not add up to at most 1");
-  check_input(o.vocabulary > 0 && o.mask >= 0 && o.mask < o.vocabulary, "masked lm: the mask token ", o.mask, " is outside the vocabulary of ", o.vocabulary);
+  check_input(o.masked >= 0 && o.random >= 0 && o.masked + o.random <= 1, "masked lm: shares ", o.masked, " and ",
+              o.random, " do not add up to at most 1");
+  check_input(o.vocabulary > 0 && o.mask >= 0 && o.mask < o.vocabulary, "masked lm: the mask token ", o.mask,
+              " is outside the vocabulary of ", o.vocabulary);
   check_input(!o.whole_words || !o.starts.empty(), "masked lm: whole words need to know which tokens begin a word");
 }
 
 std::string MaskedLm::description() const {
-  return text("masked lm, rate ", options_.rate, ", ", options_.masked, " masked, ", options_.random, " random, mask ", options_.mask,
-              options_.whole_words ? ", whole words" : "", settings(options_.framing));
+  return text("masked lm, rate ", options_.rate, ", ", options_.masked, " masked, ", options_.random, " random, mask ",
+              options_.mask, options_.whole_words ? ", whole words" : "", settings(options_.framing));
 }
 
 Sequence MaskedLm::view(const Sequence& example, RandomKey key) const {
@@ -67,7 +71,8 @@ Sequence MaskedLm::view(const Sequence& example, RandomKey key) const {
   for (size_t t = 0; t < s.ids.size(); ++t) {
     if (std::find(o.never.begin(), o.never.end(), s.ids[t]) != o.never.end()) continue;
     ++candidates;
-    const bool follows = o.whole_words && !words.empty() && words.back().back() + 1 == t && !begins_word(o.starts, s.ids[t]);
+    const bool follows =
+        o.whole_words && !words.empty() && words.back().back() + 1 == t && !begins_word(o.starts, s.ids[t]);
     if (follows) words.back().push_back(t);
     else words.push_back({t});
   }
@@ -124,22 +129,24 @@ int64_t span_corruption_text(int64_t inputs, double density, double mean_length,
 
 SpanCorruption::SpanCorruption(Options options) : options_(std::move(options)) {
   const Options& o = options_;
-  check_input(o.density > 0 && o.density < 1, "span corruption: a noise density of ", o.density, "; it must be between 0 and 1");
+  check_input(o.density > 0 && o.density < 1, "span corruption: a noise density of ", o.density,
+              "; it must be between 0 and 1");
   check_input(o.mean_length >= 1, "span corruption: a mean length of ", o.mean_length, "; it must be at least 1");
-  check_input(o.sentinels >= 1 && o.first_sentinel >= o.sentinels - 1, "span corruption: ", o.sentinels, " sentinels down from ", o.first_sentinel);
+  check_input(o.sentinels >= 1 && o.first_sentinel >= o.sentinels - 1, "span corruption: ", o.sentinels,
+              " sentinels down from ", o.first_sentinel);
 }
 
 std::string SpanCorruption::description() const {
-  return text("span corruption, density ", options_.density, ", mean length ", options_.mean_length, ", ", options_.sentinels,
-              " sentinels from ", options_.first_sentinel, settings(options_.framing));
+  return text("span corruption, density ", options_.density, ", mean length ", options_.mean_length, ", ",
+              options_.sentinels, " sentinels from ", options_.first_sentinel, settings(options_.framing));
 }
 
 Sequence SpanCorruption::view(const Sequence& example, RandomKey key) const {
   const Options& o = options_;
   check_input(!example.ids.empty(), "example ", example.index, " is empty");
   for (size_t t = 0; t < example.ids.size(); ++t)
-    check_input(example.ids[t] > o.first_sentinel || example.ids[t] <= o.first_sentinel - o.sentinels, "example ", example.index, ", token ", t,
-                ": ", example.ids[t], " is a sentinel; texts must not hold any");
+    check_input(example.ids[t] > o.first_sentinel || example.ids[t] <= o.first_sentinel - o.sentinels, "example ",
+                example.index, ", token ", t, ": ", example.ids[t], " is a sentinel; texts must not hold any");
   Draws draws(key, example.index);
   const std::vector<bool> noise = span_noise(int64_t(example.ids.size()), o.density, o.mean_length, draws);
   // Both sides are the text with the other side's spans replaced by sentinels, counted on each side.
@@ -150,7 +157,8 @@ Sequence SpanCorruption::view(const Sequence& example, RandomKey key) const {
       if (noise[t] != hidden) ids.push_back(example.ids[t]);
       else if (t == 0 || noise[t - 1] != hidden) ids.push_back(o.first_sentinel - int32_t(spans++));
     }
-    check_input(spans <= o.sentinels, "example ", example.index, " has ", spans, " spans; there are ", o.sentinels, " sentinels. Use shorter texts or longer spans");
+    check_input(spans <= o.sentinels, "example ", example.index, " has ", spans, " spans; there are ", o.sentinels,
+                " sentinels. Use shorter texts or longer spans");
     return o.framing.around(ids);
   };
   Sequence s = example;
@@ -181,8 +189,10 @@ Sequence PrefixLm::view(const Sequence& example, RandomKey key) const {
 
 BartDenoising::BartDenoising(Options options) : options_(std::move(options)) {
   const Options& o = options_;
-  check_input(o.rate >= 0 && o.rate <= 1 && o.permuted >= 0 && o.permuted <= 1, "denoising: shares ", o.rate, " and ", o.permuted, " must be from 0 to 1");
-  check_input(o.poisson > 0 && o.poisson < 100, "denoising: a mean length of ", o.poisson, "; it must be above 0 and below 100");
+  check_input(o.rate >= 0 && o.rate <= 1 && o.permuted >= 0 && o.permuted <= 1, "denoising: shares ", o.rate, " and ",
+              o.permuted, " must be from 0 to 1");
+  check_input(o.poisson > 0 && o.poisson < 100, "denoising: a mean length of ", o.poisson,
+              "; it must be above 0 and below 100");
   double p = std::exp(-o.poisson), sum = 0;
   for (int64_t k = 0; k < 512 && sum < 1 - 1e-9; ++k) {
     cumulative_.push_back(sum += p);
@@ -191,8 +201,8 @@ BartDenoising::BartDenoising(Options options) : options_(std::move(options)) {
 }
 
 std::string BartDenoising::description() const {
-  return text("bart denoising, rate ", options_.rate, ", spans of ", options_.poisson, ", ", options_.permuted, " of the sentences permuted, mask ",
-              options_.mask, settings(options_.framing));
+  return text("bart denoising, rate ", options_.rate, ", spans of ", options_.poisson, ", ", options_.permuted,
+              " of the sentences permuted, mask ", options_.mask, settings(options_.framing));
 }
 
 int64_t BartDenoising::span_length(Draws& draws) const {
@@ -219,7 +229,8 @@ std::vector<int32_t> BartDenoising::permuted(const std::vector<int32_t>& ids, Dr
   draws.shuffle(targets);
   for (size_t i = 0; i < moved.size(); ++i) order[moved[i]] = targets[i];
   std::vector<int32_t> result;
-  for (const size_t s : order) result.insert(result.end(), ids.begin() + int64_t(begin[s]), ids.begin() + int64_t(begin[s + 1]));
+  for (const size_t s : order)
+    result.insert(result.end(), ids.begin() + int64_t(begin[s]), ids.begin() + int64_t(begin[s + 1]));
   return result;
 }
 

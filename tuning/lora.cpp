@@ -20,7 +20,8 @@ Lora::Lora(const Options& options, const TunerContext& context) : options_(optio
   for_each_product(context.model, [&](const Site& site, Dense& product) { adapt(site, product, context); });
   for (const std::string& target : options_.targets) {
     const bool found = std::any_of(adapted_.begin(), adapted_.end(), [&](const auto& entry) {
-      return std::any_of(entry.second.begin(), entry.second.end(), [&](const Adapted& a) { return a.name.ends_with("." + target); });
+      return std::any_of(entry.second.begin(), entry.second.end(),
+                         [&](const Adapted& a) { return a.name.ends_with("." + target); });
     });
     check_input(found, "lora: targets=", target, " matches nothing in this model; it has query, key, value, output, ",
                 context.model.config().gated ? "gate, up, down" : "up, down", " and ", kFused);
@@ -46,7 +47,10 @@ void Lora::adapt(const Site& site, Dense& product, const TunerContext& context) 
 }
 
 OptionMap Lora::options() const {
-  return {{"rank", std::to_string(options_.rank)}, {"alpha", print_number(options_.alpha)}, {"dropout", print_number(options_.dropout)}, {"targets", listed(options_.targets, ",")}};
+  return {{"rank", std::to_string(options_.rank)},
+          {"alpha", print_number(options_.alpha)},
+          {"dropout", print_number(options_.dropout)},
+          {"targets", listed(options_.targets, ",")}};
 }
 
 std::vector<NamedParameter> Lora::parameters() {
@@ -68,7 +72,8 @@ Var Lora::projected(Pass& pass, const Projection& projection, const Var& x, Var 
   const size_t together = dropout > 0 ? 1 : LowRank::kMost;
   for (size_t begin = 0; begin < list.size(); begin += together) {
     const std::span<const Adapted> group = std::span(list).subspan(begin, std::min(together, list.size() - begin));
-    y = add_group(pass, group, dropout > 0 ? pass.drop_and_add(dropout, group[0].name, x, Var(), layout) : x, std::move(y));
+    y = add_group(pass, group, dropout > 0 ? pass.drop_and_add(dropout, group[0].name, x, Var(), layout) : x,
+                  std::move(y));
   }
   return y;
 }
@@ -77,7 +82,10 @@ Var Lora::add_group(const Pass& pass, std::span<const Adapted> group, const Var&
   LowRank op;
   Var a[LowRank::kMost], b[LowRank::kMost];
   for (size_t i = 0; i < group.size(); ++i) {
-    op.parts[i] = {.scale = float(effective_scale()), .rank = options_.rank, .column_begin = group[i].begin, .column_end = group[i].end};
+    op.parts[i] = {.scale = float(effective_scale()),
+                   .rank = options_.rank,
+                   .column_begin = group[i].begin,
+                   .column_end = group[i].end};
     a[i] = pass(group[i].a), b[i] = pass(group[i].b);
   }
   return apply(op, x, y, a[0], b[0], a[1], b[1], a[2], b[2]);

@@ -29,7 +29,8 @@ std::unique_ptr<Tuner> make_prefix(OptionReader& o, const TunerContext& context)
   options.hidden = o.integer("hidden", options.hidden, 1, kLongest);
   options.sites = split(o.word("sites", "all"));
   for (const std::string& s : options.sites)
-    check_input(s == "all" || s == "encoder" || s == "decoder" || s == "cross", "prefix: sites=", s, " is none of all, encoder, decoder, cross");
+    check_input(s == "all" || s == "encoder" || s == "decoder" || s == "cross", "prefix: sites=", s,
+                " is none of all, encoder, decoder, cross");
   options.words = o.word("words", "");
   o.finish();
   return std::make_unique<Prefix>(options, context);

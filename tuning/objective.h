@@ -1,5 +1,5 @@
-// Objectives: what is asked of a model. An objective makes of an example what the model sees and what it should answer, and
-// computes the loss of its answers; models and tuners know nothing of it.
+// Objectives: what is asked of a model. An objective makes of an example what the model sees and what it should answer,
+// and computes the loss of its answers; models and tuners know nothing of it.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,8 @@
 
 namespace cambium {
 
-// Random numbers of one example, one after the other: a function of (key, example, place), whatever was drawn elsewhere.
+// Random numbers of one example, one after the other: a function of (key, example, place), whatever was drawn
+// elsewhere.
 class Draws {
  public:
   Draws(RandomKey key, int64_t example) : key_(key), example_(uint64_t(example)) {}
@@ -20,7 +21,7 @@ class Draws {
     if (place_ % 4 == 0) words_ = philox(key_, uint32_t(example_), uint32_t(example_ >> 32), uint32_t(place_ / 4), 0);
     return words_.word[place_++ % 4];
   }
-  double unit() { return (double(word()) + 0.5) / 4294967296.0; }               // in (0, 1)
+  double unit() { return (double(word()) + 0.5) / 4294967296.0; }                     // in (0, 1)
   int64_t below(int64_t n) { return int64_t(uint64_t(word()) * uint64_t(n) >> 32); }  // 0 ... n - 1; n < 2^32
   template <class T>
   void shuffle(std::vector<T>& list) {
@@ -50,7 +51,9 @@ class Objective {
     return model.loss(pass, batch, config);
   }
   // Whether the loss depends on a base parameter: what it does not read never trains.
-  virtual bool reads(std::string_view name) const { return !name.starts_with("pooler.") && !name.starts_with("classifier."); }
+  virtual bool reads(std::string_view name) const {
+    return !name.starts_with("pooler.") && !name.starts_with("classifier.");
+  }
   // Base parameters that train with every tuner, because they are new.
   virtual bool trains(std::string_view /*name*/) const { return false; }
 };

@@ -17,7 +17,8 @@ View flat(const Tensor& t) { return t ? View(t.reshape({t.size()})) : View(); }
 
 std::vector<OptimizerTensor> list(const std::vector<Trained>& trained, const std::vector<Tensor>& gradients,
                                   const std::vector<Tensor>& first, const std::vector<Tensor>& second) {
-  CHECK(gradients.size() == trained.size(), "optimizer: ", gradients.size(), " gradients for ", trained.size(), " tensors");
+  CHECK(gradients.size() == trained.size(), "optimizer: ", gradients.size(), " gradients for ", trained.size(),
+        " tensors");
   std::vector<OptimizerTensor> tensors;
   for (size_t i = 0; i < trained.size(); ++i)
     if (gradients[i])
@@ -26,7 +27,8 @@ std::vector<OptimizerTensor> list(const std::vector<Trained>& trained, const std
   return tensors;
 }
 
-std::vector<std::pair<std::string, Tensor>> named(const std::vector<Trained>& trained, const std::vector<Tensor>& state, const char* suffix) {
+std::vector<std::pair<std::string, Tensor>> named(const std::vector<Trained>& trained, const std::vector<Tensor>& state,
+                                                  const char* suffix) {
   std::vector<std::pair<std::string, Tensor>> all;
   for (size_t i = 0; i < state.size(); ++i) all.emplace_back(trained[i].name + suffix, state[i]);
   return all;
@@ -41,7 +43,10 @@ AdamWOptimizer::AdamWOptimizer(const OptimizerOptions& options, std::vector<Trai
 
 void AdamWOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
-  const AdamWStep step{.lr = lr, .beta1 = options_.beta1, .beta2 = options_.beta2, .epsilon = options_.epsilon,
+  const AdamWStep step{.lr = lr,
+                       .beta1 = options_.beta1,
+                       .beta2 = options_.beta2,
+                       .epsilon = options_.epsilon,
                        .decay = options_.weight_decay,
                        .correction1 = 1 - std::pow(options_.beta1, double(steps)),
                        .correction2 = 1 - std::pow(options_.beta2, double(steps)),
@@ -67,7 +72,9 @@ void SgdOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>
   DISPATCH(sgd, stream_of(trained_))(stream_of(trained_), step, list(trained_, gradients, momentum_, {}));
 }
 
-std::vector<std::pair<std::string, Tensor>> SgdOptimizer::state() const { return named(trained_, momentum_, ".momentum"); }
+std::vector<std::pair<std::string, Tensor>> SgdOptimizer::state() const {
+  return named(trained_, momentum_, ".momentum");
+}
 
 AdafactorOptimizer::AdafactorOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
     : Optimizer(std::move(trained)), options_(options) {
@@ -82,9 +89,14 @@ AdafactorOptimizer::AdafactorOptimizer(const OptimizerOptions& options, std::vec
 void AdafactorOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
   const double t = double(options_.initial_step + steps);
-  const AdafactorStep step{.lr = lr, .beta2 = 1 - std::pow(t, -options_.decay_rate), .epsilon1 = options_.epsilon1,
-                           .epsilon2 = options_.epsilon2, .clip = options_.clip, .decay = options_.weight_decay,
-                           .scale_by_parameter = options_.scale_by_parameter, .decay_times_lr = options_.decay_times_lr,
+  const AdafactorStep step{.lr = lr,
+                           .beta2 = 1 - std::pow(t, -options_.decay_rate),
+                           .epsilon1 = options_.epsilon1,
+                           .epsilon2 = options_.epsilon2,
+                           .clip = options_.clip,
+                           .decay = options_.weight_decay,
+                           .scale_by_parameter = options_.scale_by_parameter,
+                           .decay_times_lr = options_.decay_times_lr,
                            .gate = gate};
   std::vector<AdafactorTensor> tensors;
   for (size_t i = 0; i < trained_.size(); ++i)
@@ -102,7 +114,8 @@ std::vector<std::pair<std::string, Tensor>> AdafactorOptimizer::state() const {
   return all;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const OptimizerOptions& options, std::vector<Trained> trained) {
+std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const OptimizerOptions& options,
+                                          std::vector<Trained> trained) {
   CHECK(!trained.empty(), "optimizer: nothing trains");
   if (name == "adamw") return std::make_unique<AdamWOptimizer>(options, std::move(trained));
   if (name == "sgd") return std::make_unique<SgdOptimizer>(options, std::move(trained));
@@ -122,7 +135,8 @@ double schedule_factor(Schedule schedule, int64_t step, int64_t warmup, int64_t 
   if (done < warmup) return double(done) / double(warmup);
   if (schedule == Schedule::constant) return 1;
   const double progress = double(done - warmup) / double(std::max<int64_t>(1, total - warmup));
-  return schedule == Schedule::linear ? std::max(0.0, 1 - progress) : 0.5 * (1 + std::cos(M_PI * std::min(1.0, progress)));
+  return schedule == Schedule::linear ? std::max(0.0, 1 - progress)
+                                      : 0.5 * (1 + std::cos(M_PI * std::min(1.0, progress)));
 }
 
 }  // namespace cambium

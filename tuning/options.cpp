@@ -12,7 +12,8 @@ namespace {
 void fill(const Parameter& p, uint64_t seed, const std::string& name, const std::function<double(RandomWords)>& value) {
   const RandomKey key = random_key(seed, name);
   Tensor host = Tensor::empty(p.value.shape(), DType::f64);
-  for (int64_t i = 0; i < host.size(); ++i) host.data<double>()[i] = value(philox(key, uint32_t(i), uint32_t(i >> 32), 0, 0));
+  for (int64_t i = 0; i < host.size(); ++i)
+    host.data<double>()[i] = value(philox(key, uint32_t(i), uint32_t(i >> 32), 0, 0));
   p.value.copy_from(host.to(p.value.dtype()).to(p.value.device()));
 }
 
@@ -44,8 +45,8 @@ int64_t OptionReader::integer(const std::string& name, int64_t fallback, int64_t
   const std::string value = word(name, std::to_string(fallback));
   int64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_, ": ", name,
-              "=", value, " is not a whole number from ", least, " to ", most);
+  check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_,
+              ": ", name, "=", value, " is not a whole number from ", least, " to ", most);
   return number;
 }
 
@@ -53,15 +54,16 @@ double OptionReader::number(const std::string& name, double fallback, double lea
   const std::string value = word(name, print_number(fallback));
   double number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_, ": ", name,
-              "=", value, " is not a number from ", print_number(least), " to ", print_number(most));
+  check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_,
+              ": ", name, "=", value, " is not a number from ", print_number(least), " to ", print_number(most));
   return number;
 }
 
-std::string OptionReader::choice(const std::string& name, const std::string& fallback, const std::vector<std::string>& allowed) {
+std::string OptionReader::choice(const std::string& name, const std::string& fallback,
+                                 const std::vector<std::string>& allowed) {
   const std::string value = word(name, fallback);
-  check_input(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), method_, ": ", name, "=", value, " is none of ",
-              listed(allowed));
+  check_input(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), method_, ": ", name, "=", value,
+              " is none of ", listed(allowed));
   return value;
 }
 
@@ -80,7 +82,8 @@ void fill_uniform(const Parameter& p, uint64_t seed, const std::string& name, do
 
 void fill_normal(const Parameter& p, uint64_t seed, const std::string& name, double deviation) {
   fill(p, seed, name, [=](RandomWords w) {
-    return deviation * std::sqrt(-2 * std::log(double(unit_float(w.word[0])))) * std::cos(2 * M_PI * double(unit_float(w.word[1])));
+    return deviation * std::sqrt(-2 * std::log(double(unit_float(w.word[0])))) *
+           std::cos(2 * M_PI * double(unit_float(w.word[1])));
   });
 }
 

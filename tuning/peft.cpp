@@ -27,8 +27,10 @@ struct PeftFiles {
 void refuse(const PeftFiles& files, std::initializer_list<const char*> fields) {
   for (const char* field : fields) {
     const json* value = find_field(files.config, field);
-    check_input(!value || *value == json(false) || *value == json("none") || *value == json(0) || (value->is_structured() && value->empty()),
-                kConfig, ": ", field, " = ", value ? brief(*value) : "", " cannot be computed here; the tuner was not loaded");
+    check_input(!value || *value == json(false) || *value == json("none") || *value == json(0) ||
+                    (value->is_structured() && value->empty()),
+                kConfig, ": ", field, " = ", value ? brief(*value) : "",
+                " cannot be computed here; the tuner was not loaded");
   }
 }
 
@@ -61,7 +63,8 @@ std::string lora_name(const std::string& tensor, const std::map<std::string, std
   constexpr std::string_view kModel = "base_model.model.";
   for (const auto& [end, side] : {std::pair{".lora_A.weight", ".lora_a"}, {".lora_B.weight", ".lora_b"}}) {
     if (!tensor.starts_with(kModel) || !tensor.ends_with(end)) continue;
-    const std::string module = tensor.substr(kModel.size(), tensor.size() - kModel.size() - std::string_view(end).size());
+    const std::string module =
+        tensor.substr(kModel.size(), tensor.size() - kModel.size() - std::string_view(end).size());
     const auto found = modules.find(module);
     check_input(found != modules.end() && found->second.find(".layers.") != std::string::npos, kWeights, ": ", module,
                 " is no product of a layer of this model");
@@ -77,13 +80,15 @@ struct LoraFields {
   explicit LoraFields(const json& config)
       : rank(get_int(config, "r", 1, 65536)), alpha(get_number(config, "lora_alpha", 1e-6, 1e6)),
         dropout(find_number(config, "lora_dropout", 0, 0.999).value_or(0)) {
-    if (find_bool(config, "use_rslora").value_or(false)) alpha *= std::sqrt(double(rank));  // its scale is alpha / sqrt(rank)
+    if (find_bool(config, "use_rslora").value_or(false))
+      alpha *= std::sqrt(double(rank));  // its scale is alpha / sqrt(rank)
   }
 };
 
 std::unique_ptr<Tuner> load_lora(const PeftFiles& files, Model& model) {
-  refuse(files, {"use_dora", "use_qalora", "use_bdlora", "bias", "lora_bias", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication",
-                   "trainable_token_indices", "target_parameters", "alora_invocation_tokens", "arrow_config"});
+  refuse(files, {"use_dora", "use_qalora", "use_bdlora", "bias", "lora_bias", "modules_to_save", "rank_pattern",
+                 "alpha_pattern", "layer_replication", "trainable_token_indices", "target_parameters",
+                 "alora_invocation_tokens", "arrow_config"});
   const LoraFields f = reading(kConfig, [&] { return LoraFields(files.config); });
 
   const auto modules = module_names(model.config());
@@ -96,7 +101,11 @@ std::unique_ptr<Tuner> load_lora(const PeftFiles& files, Model& model) {
     targets.insert(module.substr(module.rfind('.') + 1));
   }
   check_input(!targets.empty(), kWeights, " holds no tensors");
-  auto tuner = make_tuner("lora", {{"rank", std::to_string(f.rank)}, {"alpha", print_number(f.alpha)}, {"targets", listed(targets, ",")}, {"dropout", print_number(f.dropout)}},
+  auto tuner = make_tuner("lora",
+                          {{"rank", std::to_string(f.rank)},
+                           {"alpha", print_number(f.alpha)},
+                           {"targets", listed(targets, ",")},
+                           {"dropout", print_number(f.dropout)}},
                           {.model = model, .initialize = false});
   for (const auto& [name, tensor] : place) {
     const std::string other = name.substr(0, name.size() - 1) + (name.ends_with("a") ? "b" : "a");
@@ -122,12 +131,15 @@ int64_t virtual_tokens(const PeftFiles& files) {
 std::unique_ptr<Tuner> load_prompt(const PeftFiles& files, Model& model) {
   refuse(files, {"modules_to_save"});
   const int64_t length = virtual_tokens(files);
-  const int64_t copies = reading(kConfig, [&] { return find_int(files.config, "num_transformer_submodules", 1, 2).value_or(1); });
+  const int64_t copies =
+      reading(kConfig, [&] { return find_int(files.config, "num_transformer_submodules", 1, 2).value_or(1); });
   const Tensor rows = embeddings(files);
   // Of an encoder and decoder PEFT stores twice as many as it uses.
-  check_input(rows.rows() == length * copies, kWeights, ": prompt_embeddings is ", rows.shape(), ", needed are ", length * copies, " rows");
+  check_input(rows.rows() == length * copies, kWeights, ": prompt_embeddings is ", rows.shape(), ", needed are ",
+              length * copies, " rows");
   const std::string where = model.config().encoder.layers ? "encoder" : "decoder";
-  auto tuner = make_tuner("prompt", {{"length", std::to_string(length)}, {"init", "random"}, {"where", where}}, {.model = model, .initialize = false});
+  auto tuner = make_tuner("prompt", {{"length", std::to_string(length)}, {"init", "random"}, {"where", where}},
+                          {.model = model, .initialize = false});
   set(parameter_of(*tuner, where + ".prompt"), rows.rows(0, length), text(kWeights, ": prompt_embeddings"));
   return tuner;
 }
@@ -135,11 +147,14 @@ std::unique_ptr<Tuner> load_prompt(const PeftFiles& files, Model& model) {
 std::unique_ptr<Tuner> load_prefix(const PeftFiles& files, Model& model) {
   refuse(files, {"modules_to_save"});
   const ModelConfig& config = model.config();
-  check_input(!config.encoder.layers, kConfig, ": PEFT's prefixes of models with an encoder share and skip layers; only those of decoders can be read");
+  check_input(!config.encoder.layers, kConfig,
+              ": PEFT's prefixes of models with an encoder share and skip layers; only those of decoders can be read");
   const int64_t P = virtual_tokens(files), blocks = config.decoder.layers * 2, width = config.decoder.kv_width();
   const Tensor rows = embeddings(files).to(DType::f32);
-  check_input((rows.shape() == Shape{P, blocks * width}), kWeights, ": prompt_embeddings is ", rows.shape(), ", needed is ", Shape{P, blocks * width});
-  auto tuner = make_tuner("prefix", {{"length", std::to_string(P)}, {"init", "random"}, {"sites", "decoder"}}, {.model = model, .initialize = false});
+  check_input((rows.shape() == Shape{P, blocks * width}), kWeights, ": prompt_embeddings is ", rows.shape(),
+              ", needed is ", Shape{P, blocks * width});
+  auto tuner = make_tuner("prefix", {{"length", std::to_string(P)}, {"init", "random"}, {"sites", "decoder"}},
+                          {.model = model, .initialize = false});
   Parameter& p = parameter_of(*tuner, "decoder.prefix");
   Tensor turned = Tensor::empty(p.value.shape(), DType::f32);  // [layers, 2, P, kv_heads, head_size]
   for (int64_t b = 0; b < blocks; ++b)
@@ -151,7 +166,9 @@ std::unique_ptr<Tuner> load_prefix(const PeftFiles& files, Model& model) {
 
 }  // namespace
 
-bool is_peft_adapter(const std::string& path) { return is_directory(path) && file_exists(path + "/adapter_config.json"); }
+bool is_peft_adapter(const std::string& path) {
+  return is_directory(path) && file_exists(path + "/adapter_config.json");
+}
 
 std::unique_ptr<Tuner> load_peft_adapter(const std::string& path, Model& model) {
   const PeftFiles files{parse_json_file(path + "/" + kConfig), SafetensorsFile(path + "/" + kWeights)};

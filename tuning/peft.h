@@ -11,10 +11,12 @@ namespace cambium {
 // A directory that holds an adapter_config.json.
 bool is_peft_adapter(const std::string& path);
 
-// Makes the tuner that the directory holds, on `model`: LoRA, prompt tuning or prefix tuning, as PEFT 0.21 computes them
-// (reference: huggingface/peft, src/peft/tuners). PEFT stores no hash of its base: shapes and names alone are checked.
+// Makes the tuner that the directory holds, on `model`: LoRA, prompt tuning or prefix tuning, as PEFT 0.21 computes
+// them (reference: huggingface/peft, src/peft/tuners). PEFT stores no hash of its base: shapes and names alone are
+// checked.
 //
-//   LoRA    <module>.lora_A.weight [rank, in], <module>.lora_B.weight [out, rank]; modules that the file leaves out stay as
+//   LoRA    <module>.lora_A.weight [rank, in], <module>.lora_B.weight [out, rank]; modules that the file leaves out
+//   stay as
 //           they are. GPT-2's c_attn is adapted whole: targets=query_key_value.
 //   prompt  prompt_embeddings [length, width]; for sequence-to-sequence models the encoder's, the first `length` rows.
 //   prefix  prompt_embeddings [length, layers * 2 * kv_width] of a decoder: key and value of each layer in turn.

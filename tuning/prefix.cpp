@@ -52,7 +52,8 @@ class Reader : public Hooks {
     const int64_t width = rows.cols() / 2;
     Tensor both = Tensor::empty({2, rows.rows(), width}, accumulator(rows.dtype()), rows.device());
     for (int64_t i = 0; i < 2; ++i)
-      DISPATCH(convert, rows.stream())(rows.stream(), rows.view().columns(i * width, (i + 1) * width), both.rows(i, i + 1));
+      DISPATCH(convert, rows.stream())
+      (rows.stream(), rows.view().columns(i * width, (i + 1) * width), both.rows(i, i + 1));
     return both;
   }
 
@@ -69,7 +70,8 @@ Prefix::Prefix(const Options& options, const TunerContext& context)
     : options_(options), width_(context.model.config().width) {
   const ModelConfig& config = context.model.config();
   const auto wanted = [&](const char* site) {
-    return std::any_of(options_.sites.begin(), options_.sites.end(), [&](const std::string& s) { return s == site || s == "all"; });
+    return std::any_of(options_.sites.begin(), options_.sites.end(),
+                       [&](const std::string& s) { return s == site || s == "all"; });
   };
   const auto add = [&](const char* name, StackKind stack, Place place, const StackShape& shape, bool there) {
     if (there && wanted(name)) groups_.push_back({name, stack, place, shape, {}, {}, {}, {}, {}, {}});
@@ -109,20 +111,26 @@ Prefix::Prefix(const Options& options, const TunerContext& context)
 // [layers, 2, length, kv_width]
 Tensor Prefix::initial_rows(const Group& g, const TunerContext& context) const {
   const std::string& words = options_.words.empty() ? context.words : options_.words;
-  check_input(bool(context.tokenize), "prefix: init=words needs the model's tokenizer, which is not there; init=random does not");
+  check_input(bool(context.tokenize),
+              "prefix: init=words needs the model's tokenizer, which is not there; init=random does not");
   check_input(!words.empty(), "prefix: init=words needs words=\"...\"");
   std::vector<int32_t> ids = context.tokenize(words);
   check_input(!ids.empty(), "prefix: the words \"", words, "\" have no tokens");
   const size_t given = ids.size();
   const int64_t places = context.model.config().max_positions;
-  check_input(!places || options_.length <= places, "prefix: length=", options_.length, " exceeds the model's ", places, " positions");
+  check_input(!places || options_.length <= places, "prefix: length=", options_.length, " exceeds the model's ", places,
+              " positions");
   ids.resize(size_t(options_.length));
   for (size_t i = given; i < ids.size(); ++i) ids[i] = ids[i - given];
 
   Reader reader(context.model, ids);
-  const std::vector<Tensor>& layers = g.name == "encoder" ? reader.encoder : g.name == "decoder" ? reader.decoder : reader.cross;
-  Tensor rows = Tensor::empty({g.shape.layers, 2, options_.length, g.shape.kv_width()}, accumulator(context.model.weight_type()), context.model.device());
-  for (int64_t l = 0; l < g.shape.layers; ++l) rows.rows(l, l + 1).copy_from(layers[size_t(l)].reshape({1, 2, options_.length, g.shape.kv_width()}));
+  const std::vector<Tensor>& layers = g.name == "encoder"   ? reader.encoder
+                                      : g.name == "decoder" ? reader.decoder
+                                                            : reader.cross;
+  Tensor rows = Tensor::empty({g.shape.layers, 2, options_.length, g.shape.kv_width()},
+                              accumulator(context.model.weight_type()), context.model.device());
+  for (int64_t l = 0; l < g.shape.layers; ++l)
+    rows.rows(l, l + 1).copy_from(layers[size_t(l)].reshape({1, 2, options_.length, g.shape.kv_width()}));
   return rows;
 }
 
@@ -149,8 +157,12 @@ void Prefix::fit_network(Group& g, const Tensor& rows, const TunerContext&) {
 }
 
 OptionMap Prefix::options() const {
-  return {{"length", std::to_string(options_.length)}, {"init", options_.init}, {"reparametrize", options_.reparametrize ? "1" : "0"},
-          {"hidden", std::to_string(options_.hidden)}, {"sites", listed(options_.sites, ",")}, {"words", options_.words}};
+  return {{"length", std::to_string(options_.length)},
+          {"init", options_.init},
+          {"reparametrize", options_.reparametrize ? "1" : "0"},
+          {"hidden", std::to_string(options_.hidden)},
+          {"sites", listed(options_.sites, ",")},
+          {"words", options_.words}};
 }
 
 std::vector<NamedParameter> Prefix::parameters() {
@@ -171,9 +183,10 @@ std::vector<NamedParameter> Prefix::parameters() {
 Var Prefix::all_rows(Pass& pass, const Group& g) const {
   const int64_t P = options_.length, blocks = g.shape.layers * 2, width = g.shape.kv_width();
   if (!options_.reparametrize) return pass(g.rows).reshape({blocks, P, width});
-  const Var a = apply(Activate{Activation::tanh}, apply(Linear{}, pass(g.table), pass(g.down), pass(g.down_bias)), Var());
+  const Var a =
+      apply(Activate{Activation::tanh}, apply(Linear{}, pass(g.table), pass(g.down), pass(g.down_bias)), Var());
   const Var y = apply(Linear{}, a, pass(g.up), pass(g.up_bias));  // [length, layers * 2 * kv_width]
-  std::vector<int32_t> from;  // row (block, p) of the result is row (p, block) of y
+  std::vector<int32_t> from;                                      // row (block, p) of the result is row (p, block) of y
   for (int64_t b = 0; b < blocks; ++b)
     for (int64_t p = 0; p < P; ++p) from.push_back(int32_t(p * blocks + b));
   const auto map = std::make_shared<RowMap>(std::move(from), P * blocks, y.value.device());
@@ -192,7 +205,8 @@ void Prefix::embedded(Pass& pass, StackKind kind, Var&, Layout& layout) {
 }
 
 int64_t Prefix::position_shift(StackKind kind) const {
-  const bool shifts = kind == StackKind::decoder && std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.name == "decoder"; });
+  const bool shifts = kind == StackKind::decoder &&
+                      std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.name == "decoder"; });
   return shifts ? options_.length : 0;
 }
 
@@ -200,11 +214,15 @@ PrefixRows Prefix::prefix(Pass& pass, const Site& site, const Layout& layout) {
   for (const Group& g : groups_) {
     if (g.stack != site.stack || g.place != site.place) continue;
     const Var& rows = pass.memo.at(g.name + ".prefix");
-    const auto block = [&](int64_t i) { return apply(Slice{i, i + 1}, rows).reshape({options_.length, g.shape.kv_width()}); };
+    const auto block = [&](int64_t i) {
+      return apply(Slice{i, i + 1}, rows).reshape({options_.length, g.shape.kv_width()});
+    };
     std::vector<int32_t> begin(size_t(layout.sequences()), 0), length;
     for (const int t : layout.tuner) length.push_back(t < 0 ? 0 : int32_t(options_.length));
     const Device device = rows.value.device();
-    return {block(2 * site.layer), block(2 * site.layer + 1), {Tensor::of(begin, device), Tensor::of(length, device), options_.length}};
+    return {block(2 * site.layer),
+            block(2 * site.layer + 1),
+            {Tensor::of(begin, device), Tensor::of(length, device), options_.length}};
   }
   return {};
 }

@@ -40,7 +40,8 @@ class Prefix : public Tuner {
     Place place;
     StackShape shape;
     Parameter rows;  // plain: [layers, 2, length, kv_heads, head_size], keys then values
-    // reparametrised: [length, width], [hidden, width], [hidden], [layers * 2 * kv_width, hidden], [layers * 2 * kv_width]
+    // reparametrised: [length, width], [hidden, width], [hidden], [layers * 2 * kv_width, hidden], [layers * 2 *
+    // kv_width]
     Parameter table, down, down_bias, up, up_bias;
   };
   Tensor initial_rows(const Group&, const TunerContext&) const;

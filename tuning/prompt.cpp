@@ -11,9 +11,11 @@ namespace {
 
 // The embeddings of tokens as the model's layers see them, [ids, width], in the accumulator type.
 Tensor embeddings(Model& model, const std::vector<int32_t>& ids) {
-  Tensor rows = Tensor::empty({int64_t(ids.size()), model.config().width}, accumulator(model.weight_type()), model.device());
+  Tensor rows =
+      Tensor::empty({int64_t(ids.size()), model.config().width}, accumulator(model.weight_type()), model.device());
   DISPATCH(gather_rows, rows.stream())
-  (rows.stream(), model.embedding.weight.value, Tensor::of(ids, model.device()), model.config().embedding_scale, false, rows);
+  (rows.stream(), model.embedding.weight.value, Tensor::of(ids, model.device()), model.config().embedding_scale, false,
+   rows);
   return rows;
 }
 
@@ -51,16 +53,16 @@ void set_label_rows(const Tensor& rows, const TunerContext& context) {
 Prompt::Prompt(const Options& options, const TunerContext& context) : options_(options) {
   const ModelConfig& config = context.model.config();
   if (options_.where.empty()) options_.where = config.encoder.layers ? "encoder" : "decoder";
-  check_input(options_.where != "encoder" || config.encoder.layers, "prompt: where=encoder, but the model has no encoder");
-  check_input(options_.where != "decoder" || config.decoder.layers, "prompt: where=decoder, but the model has no decoder");
+  check_input(options_.where != "encoder" || config.encoder.layers,
+              "prompt: where=encoder, but the model has no encoder");
+  check_input(options_.where != "decoder" || config.decoder.layers,
+              "prompt: where=decoder, but the model has no decoder");
   check_input(options_.where != "both" || config.is_seq2seq(), "prompt: where=both needs an encoder and a decoder");
   if (applies_to(StackKind::encoder)) encoder_ = initial(StackKind::encoder, context);
   if (applies_to(StackKind::decoder)) decoder_ = initial(StackKind::decoder, context);
 }
 
-bool Prompt::applies_to(StackKind kind) const {
-  return options_.where == "both" || options_.where == name_of(kind);
-}
+bool Prompt::applies_to(StackKind kind) const { return options_.where == "both" || options_.where == name_of(kind); }
 
 Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
   const ModelConfig& config = context.model.config();
@@ -78,10 +80,12 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
   } else if (options_.init == "file") {
     check_input(!options_.file.empty(), "prompt: init=file needs file=CHECKPOINT");
     const Tensor rows = Hdf5File(options_.file).read("/tuner/" + text(name_of(kind)) + "/prompt");
-    check_input(rows.shape() == p.value.shape(), "prompt: ", options_.file, " holds a prompt ", rows.shape(), ", needed is ", p.value.shape());
+    check_input(rows.shape() == p.value.shape(), "prompt: ", options_.file, " holds a prompt ", rows.shape(),
+                ", needed is ", p.value.shape());
     p.value.copy_from(rows.to(p.value.dtype()).to(p.value.device()));
   } else {
-    p.value.copy_from(embeddings(context.model, sampled_tokens(options_.length, config.vocabulary, context.seed, name)));
+    p.value.copy_from(
+        embeddings(context.model, sampled_tokens(options_.length, config.vocabulary, context.seed, name)));
     if (options_.init == "labels") {
       check_input(!context.labels.empty(), "prompt: init=labels, but the task has no label words");
       set_label_rows(p.value, context);
@@ -91,8 +95,11 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
 }
 
 OptionMap Prompt::options() const {
-  return {{"length", std::to_string(options_.length)}, {"init", options_.init}, {"where", options_.where},
-          {"text", options_.text}, {"file", options_.file}};
+  return {{"length", std::to_string(options_.length)},
+          {"init", options_.init},
+          {"where", options_.where},
+          {"text", options_.text},
+          {"file", options_.file}};
 }
 
 std::vector<NamedParameter> Prompt::parameters() {

@@ -10,8 +10,8 @@ class Prompt : public Tuner {
  public:
   struct Options {
     int64_t length = 20;
-    // vocabulary: embeddings of sampled tokens, each once; random: U(-0.5, 0.5); text: embeddings of `text`, repeated to
-    // the length; labels: row i is the mean embedding of label i, the rest sampled; file: rows of another prompt.
+    // vocabulary: embeddings of sampled tokens, each once; random: U(-0.5, 0.5); text: embeddings of `text`, repeated
+    // to the length; labels: row i is the mean embedding of label i, the rest sampled; file: rows of another prompt.
     std::string init = "vocabulary";
     std::string where;  // encoder, decoder or both; empty: the encoder where there is one
     std::string text, file;

@@ -16,7 +16,8 @@ void for_each_layer(Model& model, const F& f) {
 
 void for_each_product(Model& model, const std::function<void(const Site&, Dense&)>& f) {
   for_each_layer(model, [&](StackKind kind, int i, Layer& layer) {
-    const Site self{kind, i, Place::self_attention}, cross{kind, i, Place::cross_attention}, feed{kind, i, Place::feed_forward};
+    const Site self{kind, i, Place::self_attention}, cross{kind, i, Place::cross_attention},
+        feed{kind, i, Place::feed_forward};
     f(self, layer.self_attention.query_key_value);
     f(self, layer.self_attention.output);
     if (layer.cross_attention) {

@@ -16,7 +16,8 @@ constexpr int64_t kNumbers = 3;  // of a report
 bool StepFacts::finite() const { return std::isfinite(loss) && gradient.not_finite < 0; }
 
 StepLog::StepLog(Device device, int64_t capacity)
-    : gate_(Tensor::of(std::vector<double>{1, 1}, device)), reports_(Tensor::empty({capacity, kNumbers}, DType::f64, device)) {}
+    : gate_(Tensor::of(std::vector<double>{1, 1}, device)),
+      reports_(Tensor::empty({capacity, kNumbers}, DType::f64, device)) {}
 
 void StepLog::add(const Tensor& losses, const std::vector<Tensor>& gradients, double clip) {
   CHECK(count_ < reports_.rows(), "a log of ", reports_.rows(), " steps is full");

@@ -24,10 +24,11 @@ class StepLog {
   // capacity: steps between two calls of take(), at most.
   StepLog(Device, int64_t capacity);
 
-  // Judges the next step: losses of its parts [parts], float32 or float64, or none; gradients, of which absent ones count
-  // nothing; clip: largest norm of the gradients, 0: off. (core/kernels/optimizer.h)
+  // Judges the next step: losses of its parts [parts], float32 or float64, or none; gradients, of which absent ones
+  // count nothing; clip: largest norm of the gradients, 0: off. (core/kernels/optimizer.h)
   void add(const Tensor& losses, const std::vector<Tensor>& gradients, double clip);
-  // What the judgement says to the update, for Optimizer::step. From the first step on that is not finite, it forbids it.
+  // What the judgement says to the update, for Optimizer::step. From the first step on that is not finite, it forbids
+  // it.
   const Tensor& gate() const { return gate_; }
   // Waits for the steps since the last call.
   std::vector<StepFacts> take();

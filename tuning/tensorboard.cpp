@@ -52,9 +52,7 @@ class Message {
   std::string out_;
 };
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 // Event: 1 time, 2 step, 3 version, 5 summary, 7 session.
 Message event(int64_t step) { return Message().real(1, now()).number(2, uint64_t(step)); }
@@ -72,25 +70,19 @@ uint32_t masked_crc32c(std::string_view bytes) {
 TensorBoardWriter::TensorBoardWriter(const std::string& directory, int64_t done) {
   char host[256] = "";
   ::gethostname(host, sizeof host - 1);
-  const std::string start =
-      text(directory, "/events.out.tfevents.", int64_t(now()), ".", host, ".", ::getpid());
+  const std::string start = text(directory, "/events.out.tfevents.", int64_t(now()), ".", host, ".", ::getpid());
   for (int number = 0; !fd_; ++number) {
     path_ = text(start, ".", number);
-    fd_ =
-        Descriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666));
-    if (!fd_ && errno != EEXIST)
-      throw InputError(text(path_, ": cannot be written: ", system_reason(errno)));
+    fd_ = Descriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666));
+    if (!fd_ && errno != EEXIST) throw InputError(text(path_, ": cannot be written: ", system_reason(errno)));
   }
   record(Message().real(1, now()).bytes(3, "brain.Event:2").str());
-  if (done > 0)
-    record(event(done + 1).bytes(7, Message().number(1, 1).str()).str());  // session started
+  if (done > 0) record(event(done + 1).bytes(7, Message().number(1, 1).str()).str());  // session started
 }
 
-void TensorBoardWriter::write(int64_t step,
-                              std::initializer_list<std::pair<std::string_view, double>> values) {
+void TensorBoardWriter::write(int64_t step, std::initializer_list<std::pair<std::string_view, double>> values) {
   Message summary;
-  for (const auto& [tag, value] : values)
-    summary.bytes(1, Message().bytes(1, tag).real(2, float(value)).str());
+  for (const auto& [tag, value] : values) summary.bytes(1, Message().bytes(1, tag).real(2, float(value)).str());
   record(event(step).bytes(5, summary.str()).str());
 }
 
@@ -99,8 +91,7 @@ void TensorBoardWriter::record(const std::string& data) {
     return std::string(reinterpret_cast<const char*>(&value), sizeof value);
   };
   const std::string length = bytes_of(uint64_t(data.size()));
-  const std::string out =
-      length + bytes_of(masked_crc32c(length)) + data + bytes_of(masked_crc32c(data));
+  const std::string out = length + bytes_of(masked_crc32c(length)) + data + bytes_of(masked_crc32c(data));
   for (size_t done = 0; done < out.size();) {
     const ssize_t n = ::write(fd_.get(), out.data() + done, out.size() - done);
     if (n < 0 && errno == EINTR) continue;

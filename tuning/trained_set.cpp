@@ -7,7 +7,8 @@
 
 namespace cambium {
 
-TrainedSet::TrainedSet(Model& model, Tuner& tuner, const std::function<Tensor(const std::string&)>& master, const Objective& objective) {
+TrainedSet::TrainedSet(Model& model, Tuner& tuner, const std::function<Tensor(const std::string&)>& master,
+                       const Objective& objective) {
   for (const NamedParameter& p : tuner.parameters())
     entries_.push_back({p.name, false, p.parameter, p.begin, p.end, p.value(), {}});
   for (const NamedParameter& p : model.parameters()) {
@@ -83,7 +84,8 @@ void LivenessAudit::see(int64_t step, const std::vector<Tensor>& gradients) {
     const double share = double(std::count(alive_[i].begin(), alive_[i].end(), true)) / double(alive_[i].size());
     const double declared = tuner_.live_share(entries[i].name);
     if (share < declared)
-      dead += text("\n  ", entries[i].name, " ", entries[i].value.shape(), ": ", share * 100, " % of its scalars, declared are ", declared * 100, " %");
+      dead += text("\n  ", entries[i].name, " ", entries[i].value.shape(), ": ", share * 100,
+                   " % of its scalars, declared are ", declared * 100, " %");
   }
   if (step == last_step_) alive_.clear();
   CHECK(dead.empty(), "step ", step, ": these were to be trained and do not learn:", dead);

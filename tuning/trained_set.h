@@ -24,9 +24,11 @@ class TrainedSet {
     Tensor working;              // bfloat16 rows that products use, where value is their master
   };
 
-  // master(name): the float32 source values of a base parameter that trains in bfloat16; if absent, its rounded ones are
-  // taken. What the objective does not read does not train; what it brings along does. Throws InputError where nothing trains.
-  TrainedSet(Model&, Tuner&, const std::function<Tensor(const std::string&)>& master = {}, const Objective& = GivenLabels());
+  // master(name): the float32 source values of a base parameter that trains in bfloat16; if absent, its rounded ones
+  // are taken. What the objective does not read does not train; what it brings along does. Throws InputError where
+  // nothing trains.
+  TrainedSet(Model&, Tuner&, const std::function<Tensor(const std::string&)>& master = {},
+             const Objective& = GivenLabels());
 
   const std::vector<Entry>& entries() const { return entries_; }
   std::vector<Trained> for_optimizer() const;

@@ -30,16 +30,22 @@ int64_t warmup_steps(const std::string& option, int64_t total) {
 }
 
 void check_options(const TrainOptions& o) {
-  const auto positive = [](const char* name, int64_t value) { check_input(value >= 1, name, " ", value, " must be at least 1"); };
-  const auto not_negative = [](const char* name, int64_t value) { check_input(value >= 0, name, " ", value, " is negative"); };
+  const auto positive = [](const char* name, int64_t value) {
+    check_input(value >= 1, name, " ", value, " must be at least 1");
+  };
+  const auto not_negative = [](const char* name, int64_t value) {
+    check_input(value >= 0, name, " ", value, " is negative");
+  };
   // Written so that NaN fails too.
   const auto within = [](const char* name, double value, double least, double below) {
     check_input(value >= least && value < below, name, " ", value, " must be at least ", least, " and below ", below);
   };
   positive("--batch-size", o.batch_size), positive("--epochs", o.epochs);
-  not_negative("--steps", o.steps), not_negative("--save-every", o.save_every), not_negative("--eval-every", o.eval_every);
+  not_negative("--steps", o.steps), not_negative("--save-every", o.save_every),
+      not_negative("--eval-every", o.eval_every);
   not_negative("--report-every", o.report_every);
-  check_input(o.shards >= 1 && o.shards <= 1 << 20 && (o.shards & (o.shards - 1)) == 0, "--shards ", o.shards, " is no power of two");
+  check_input(o.shards >= 1 && o.shards <= 1 << 20 && (o.shards & (o.shards - 1)) == 0, "--shards ", o.shards,
+              " is no power of two");
   constexpr double kLarge = 1e30;
   within("--lr", o.lr, 0, kLarge), within("--clip", o.clip, 0, kLarge);
   within("--label-smoothing", double(o.label_smoothing), 0, 1), within("z-loss", double(o.z_loss), 0, kLarge);
@@ -97,7 +103,8 @@ Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data
   steps_per_epoch_ = (data_.examples.size() + options_.batch_size - 1) / options_.batch_size;
   total_steps_ = options_.steps ? options_.steps : steps_per_epoch_ * options_.epochs;
   warmup_ = warmup_steps(options_.warmup, total_steps_);
-  // Behind a matrix of zeros (LoRA's B) gradients are zero until an update has changed it; a warm-up's first has rate 0.
+  // Behind a matrix of zeros (LoRA's B) gradients are zero until an update has changed it; a warm-up's first has rate
+  // 0.
   const int64_t needed = warmup_ > 0 ? 3 : 2;
   audit_.emplace(trained_, tuner_, total_steps_ < needed ? 0 : std::min(total_steps_, kWatchedSteps));
   for (const Examples* set : {&data_.examples, &data_.dev})
@@ -105,7 +112,8 @@ Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data
       const Batch all = views(set->range(0, set->size()), kEvaluated);
       data_.objective->check(model_, all);
       model_.check_positions(all, tuner_);
-      check_input(data_.objective->scored(model_, all) > 0, "the examples have no token to score: give targets other than ", kNotScored);
+      check_input(data_.objective->scored(model_, all) > 0,
+                  "the examples have no token to score: give targets other than ", kNotScored);
     }
 }
 
@@ -156,8 +164,9 @@ std::vector<Tensor> Trainer::gradients_of_shard(const Batch& batch, int64_t scor
   pass.recompute = options_.recompute;
   pass.set_dropout(options_.dropout, options_.seed, uint64_t(step_));
   trained_.enter(pass);
-  const Model::Loss l = data_.objective->loss(model_, pass, batch, {.gradient_scale = 1 / float(scored), .label_smoothing = options_.label_smoothing,
-                                                  .z_loss = options_.z_loss});
+  const Model::Loss l = data_.objective->loss(
+      model_, pass, batch,
+      {.gradient_scale = 1 / float(scored), .label_smoothing = options_.label_smoothing, .z_loss = options_.z_loss});
   loss.copy_from(l.sum.value.reshape({1}));
   if (!l.sum.wants_gradient() || l.scored == 0) return std::vector<Tensor>(trained_.entries().size());
   const Tensor one = Tensor::of(std::vector<double>{1}).to(l.sum.value.dtype()).to(l.sum.value.device());
@@ -171,13 +180,16 @@ std::vector<Tensor> Trainer::gradients_of(const Batch& batch, int64_t scored, co
   const int64_t n = int64_t(batch.size()), S = options_.shards;
   for (int64_t s = 0; s < S; ++s) {
     const Batch shard(batch.begin() + s * n / S, batch.begin() + (s + 1) * n / S);
-    tree.add(shard.empty() ? std::vector<Tensor>(trained_.entries().size()) : gradients_of_shard(shard, scored, losses.rows(s, s + 1)));
+    tree.add(shard.empty() ? std::vector<Tensor>(trained_.entries().size())
+                           : gradients_of_shard(shard, scored, losses.rows(s, s + 1)));
   }
   return tree.total();
 }
 
 std::vector<Tensor> Trainer::update(const Batch& batch) {
-  StepReport step{.step = step_, .steps = total_steps_, .lr = options_.lr * schedule_factor(schedule_, step_, warmup_, total_steps_)};
+  StepReport step{.step = step_,
+                  .steps = total_steps_,
+                  .lr = options_.lr * schedule_factor(schedule_, step_, warmup_, total_steps_)};
   int64_t rows = 0;
   for (const Sequence& s : batch) step.tokens += int64_t(s.ids.size()), rows += int64_t(s.ids.size() + s.labels.size());
   const int64_t scored = data_.objective->scored(model_, batch);
@@ -211,9 +223,10 @@ void Trainer::report(TrainListener& listener) {
     r.loss = facts[i].loss, r.gradient_norm = facts[i].gradient.norm, r.tokens_per_second = double(tokens) / seconds;
     if (!facts[i].finite()) step_ = r.step, optimizer_->steps = r.step - 1;  // later steps changed nothing
     const int64_t bad = facts[i].gradient.not_finite;
-    CHECK(facts[i].finite(), "step ", r.step, ": the loss is ", std::isnan(r.loss) ? std::fabs(r.loss) : r.loss, ", the gradient of ",
-          bad < 0 ? "no parameter" : trained_.entries()[size_t(bad)].name,
-          " is not finite; stopped before the update.\nThe last checkpoint is as it was; a lower --lr or --clip may help");
+    CHECK(facts[i].finite(), "step ", r.step, ": the loss is ", std::isnan(r.loss) ? std::fabs(r.loss) : r.loss,
+          ", the gradient of ", bad < 0 ? "no parameter" : trained_.entries()[size_t(bad)].name,
+          " is not finite; stopped before the update.\nThe last checkpoint is as it was; a lower --lr or --clip may "
+          "help");
     listener.on_step(r);
   }
 }
@@ -252,7 +265,8 @@ TrainEnd Trainer::run(TrainListener& listener) {
     if (is_watched()) audit_->see(step_, gradients);
 
     const bool last = step_ == total_steps_;
-    const bool evaluates = !data_.dev.empty() && (last || step_ % (options_.eval_every ? options_.eval_every : steps_per_epoch_) == 0);
+    const bool evaluates =
+        !data_.dev.empty() && (last || step_ % (options_.eval_every ? options_.eval_every : steps_per_epoch_) == 0);
     const bool stops = stop_signal() != 0 && !last;
     const bool saves = last || stops || (options_.save_every && step_ % options_.save_every == 0);
     if (evaluates || saves) report(listener), check_values();
@@ -263,7 +277,8 @@ TrainEnd Trainer::run(TrainListener& listener) {
       if (best) best_dev = loss;
       listener.on_evaluation(step_, loss, best);
     }
-    if (last) CHECK(frozen_checksum(model_, trained_) == frozen, "the frozen base changed while training: nothing is saved");
+    if (last)
+      CHECK(frozen_checksum(model_, trained_) == frozen, "the frozen base changed while training: nothing is saved");
     if (saves) listener.on_save(step_, last);
     if (stops) return TrainEnd::stopped;
   }

@@ -19,21 +19,21 @@ namespace cambium {
 struct TrainOptions {
   std::string optimizer = "adamw";
   OptimizerOptions optimizer_options;
-  double lr = 0;                  // 0: the tuner's own
+  double lr = 0;  // 0: the tuner's own
   std::string schedule = "constant";
-  std::string warmup = "0";       // steps, or a share of all: "6%"
-  double clip = 1;                // of the gradients' norm; 0: off
+  std::string warmup = "0";  // steps, or a share of all: "6%"
+  double clip = 1;           // of the gradients' norm; 0: off
   int64_t batch_size = 8, epochs = 3;
-  int64_t steps = 0;              // 0: as the epochs say
-  int64_t shards = 1;             // a power of two: pieces of a batch, one forward and backward each
+  int64_t steps = 0;   // 0: as the epochs say
+  int64_t shards = 1;  // a power of two: pieces of a batch, one forward and backward each
   DropoutRates dropout;
   float label_smoothing = 0, z_loss = 0;
   uint64_t seed = 0;
   bool shuffle = true;
   bool recompute = false;
-  int64_t save_every = 0;         // steps; 0: only at the end
-  int64_t eval_every = 0;         // steps; 0: at the end of each epoch
-  int64_t report_every = 0;       // steps after which the host waits for their losses; 0: 1 on the CPU, 10 on a GPU
+  int64_t save_every = 0;    // steps; 0: only at the end
+  int64_t eval_every = 0;    // steps; 0: at the end of each epoch
+  int64_t report_every = 0;  // steps after which the host waits for their losses; 0: 1 on the CPU, 10 on a GPU
 };
 
 // Examples by number: a list in memory, or something that may be larger than that.
@@ -47,7 +47,7 @@ class Examples {
 
   int64_t size() const { return count_; }
   bool empty() const { return count_ == 0; }
-  Sequence operator[](int64_t number) const;   // its index is the number
+  Sequence operator[](int64_t number) const;  // its index is the number
   Batch range(int64_t begin, int64_t end) const;
   bool in_memory() const { return !at_; }
   std::string hash() const;
@@ -68,7 +68,7 @@ struct TrainData {
 // What a step did, for logs.
 struct StepReport {
   int64_t step = 0, steps = 0, tokens = 0;
-  double loss = 0;       // mean over the scored tokens, before the update
+  double loss = 0;  // mean over the scored tokens, before the update
   double lr = 0, gradient_norm = 0;
   double tokens_per_second = 0;  // over the steps that are reported together
 };
@@ -134,9 +134,9 @@ class Trainer {
   std::optional<LivenessAudit> audit_;  // only of runs from step 1
   gpu::StepGraphs graphs_;
   std::optional<StepLog> log_;
-  std::vector<StepReport> pending_;     // steps that are not reported yet
+  std::vector<StepReport> pending_;  // steps that are not reported yet
   std::chrono::steady_clock::time_point pending_since_;
-  std::vector<int32_t> order_;          // of the examples in `epoch_`
+  std::vector<int32_t> order_;  // of the examples in `epoch_`
   int64_t epoch_ = -1;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0, warmup_ = 0, step_ = 0;
 };

@@ -32,7 +32,8 @@ struct Attend {
 
   Tensor forward(Saved& saved, Needs<5> needs, const Tensor& query, const Tensor& key_value, const Tensor& prefix_k,
                  const Tensor& prefix_v, const Tensor& bias) const {
-    CHECK(query.cols() >= width() + (key_value ? 0 : 2 * kv_width()) && (!key_value || key_value.cols() == 2 * kv_width()),
+    CHECK(query.cols() >= width() + (key_value ? 0 : 2 * kv_width()) &&
+              (!key_value || key_value.cols() == 2 * kv_width()),
           "attention: query ", query.shape(), ", key and value ", key_value.shape(), ", ", config.heads, " heads of ",
           config.head_size, ", ", config.kv_heads, " for keys");
     CHECK(!prefix_k || (prefix_k.cols() == kv_width() && prefix_v.shape() == prefix_k.shape() && prefixes),
@@ -48,16 +49,21 @@ struct Attend {
 
   void backward(const Saved& saved, Tensor dy, Grads<5> grads) const {
     const auto like = [&](int input, const Tensor& x) { return grads.needs(input) ? Tensor::like(x) : Tensor(); };
-    const auto wide = [&](int input, const Tensor& x) { return grads.needs(input) ? wide_like(dy, x.shape()) : Tensor(); };
+    const auto wide = [&](int input, const Tensor& x) {
+      return grads.needs(input) ? wide_like(dy, x.shape()) : Tensor();
+    };
     Tensor dquery = like(kQuery, saved.query), dkey_value = like(kKeyValue, saved.key_value);
     Tensor dprefix_k = wide(kPrefixKey, saved.prefix_k), dprefix_v = wide(kPrefixValue, saved.prefix_v);
     Tensor dbias = wide(kBias, saved.bias);
-    const View dkv = saved.key_value ? dkey_value.view() : dquery ? dquery.view().columns(width(), dquery.cols()) : View();
-    const AttentionGradients gradients{
-        .dq = dquery ? dquery.view().columns(0, width()) : View(),
-        .dk = dkv ? dkv.columns(0, kv_width()) : View(),
-        .dv = dkv ? dkv.columns(kv_width(), 2 * kv_width()) : View(),
-        .dprefix_k = dprefix_k, .dprefix_v = dprefix_v, .dbias = dbias};
+    const View dkv = saved.key_value ? dkey_value.view()
+                     : dquery        ? dquery.view().columns(width(), dquery.cols())
+                                     : View();
+    const AttentionGradients gradients{.dq = dquery ? dquery.view().columns(0, width()) : View(),
+                                       .dk = dkv ? dkv.columns(0, kv_width()) : View(),
+                                       .dv = dkv ? dkv.columns(kv_width(), 2 * kv_width()) : View(),
+                                       .dprefix_k = dprefix_k,
+                                       .dprefix_v = dprefix_v,
+                                       .dbias = dbias};
     DISPATCH(attention_backward, dy.stream())
     (dy.stream(), config, inputs(saved), dy, saved.out, saved.lse, gradients);
     if (dquery) grads.add(kQuery, std::move(dquery));

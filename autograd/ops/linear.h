@@ -26,8 +26,8 @@ struct Linear {
   };
 
   Tensor forward(Saved& saved, Needs<3> needs, const Tensor& x, const Tensor& weight, const Tensor& bias) const {
-    CHECK(x.cols() == weight.cols() && (!bias || bias.size() == weight.rows()), "linear: x ", x.shape(),
-          ", weight ", weight.shape(), ", bias ", bias.shape());
+    CHECK(x.cols() == weight.cols() && (!bias || bias.size() == weight.rows()), "linear: x ", x.shape(), ", weight ",
+          weight.shape(), ", bias ", bias.shape());
     if (needs[kWeight]) saved.x = x;
     if (needs[kX]) saved.weight = weight;
     saved.round = weight.dtype() == DType::bf16;
@@ -43,8 +43,8 @@ struct Linear {
     } else if (grads.needs(kBias)) {
       grads.add(kBias, column_sum_of(dy));
     } else if (grads.needs(kWeight)) {
-      grads.add(kWeight, product(dy, saved.x, {.transpose_a = true, .round_to_bf16 = saved.round},
-                                 accumulator(dy.dtype())));
+      grads.add(kWeight,
+                product(dy, saved.x, {.transpose_a = true, .round_to_bf16 = saved.round}, accumulator(dy.dtype())));
     }
     if (grads.needs(kX)) grads.add(kX, product(dy, saved.weight, {}, dy.dtype()));
   }

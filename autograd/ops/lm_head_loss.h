@@ -23,7 +23,8 @@ struct LmHeadLoss {
 
   Tensor forward(Saved& saved, Needs<3> needs, const Tensor& x, const Tensor& weight, const Tensor& bias) const {
     CHECK(x.cols() == weight.cols() && label.size() == x.rows() && (!bias || bias.size() == weight.rows()),
-          "LM head: x ", x.shape(), ", weight ", weight.shape(), ", bias ", bias.shape(), ", ", label.size(), " labels");
+          "LM head: x ", x.shape(), ", weight ", weight.shape(), ", bias ", bias.shape(), ", ", label.size(),
+          " labels");
     const int64_t R = x.rows();
     const DType wide = accumulator(x.dtype());
     CrossEntropyConfig step = config;
@@ -64,9 +65,8 @@ struct LmHeadLoss {
     Stream& stream = x.stream();
     const bool round = weight.dtype() == DType::bf16;
     if (saved.dx) DISPATCH(matmul, stream)(stream, dlogits, weight, {}, {}, saved.dx.rows(begin, end));
-    if (saved.dweight)
-      DISPATCH(matmul, stream)
-      (stream, dlogits, x, {}, {.transpose_a = true, .accumulate = true, .round_to_bf16 = round}, saved.dweight);
+    if (saved.dweight) DISPATCH(matmul, stream)
+    (stream, dlogits, x, {}, {.transpose_a = true, .accumulate = true, .round_to_bf16 = round}, saved.dweight);
     if (saved.dbias) DISPATCH(column_sum, stream)(stream, dlogits, true, saved.dbias);
   }
 };

@@ -12,7 +12,7 @@ struct LowRank {
   static constexpr size_t kMost = 3;
   struct Part {
     float scale = 1;
-    int64_t rank = 0;                           // 0: this part is not there, and has no A and B
+    int64_t rank = 0;                          // 0: this part is not there, and has no A and B
     int64_t column_begin = 0, column_end = 0;  // of y
     int64_t row_begin = 0, row_end = -1;       // of x and y; -1: to the last
   };
@@ -82,19 +82,27 @@ struct LowRank {
       const Part& p = parts[i];
       if (p.rank == 0) continue;
       const int64_t rows = rows_of(p, N), size = rows * p.rank;
-      list.push_back({.a = *s.a()[i], .b = *s.b()[i], .u = s.u ? View(s.u.rows(begin, begin + size).reshape({rows, p.rank})) : View(),
-                      .scale = p.scale, .rank = p.rank, .row_begin = p.row_begin, .row_end = p.row_begin + rows,
-                      .column_begin = p.column_begin, .column_end = p.column_end});
+      list.push_back({.a = *s.a()[i],
+                      .b = *s.b()[i],
+                      .u = s.u ? View(s.u.rows(begin, begin + size).reshape({rows, p.rank})) : View(),
+                      .scale = p.scale,
+                      .rank = p.rank,
+                      .row_begin = p.row_begin,
+                      .row_end = p.row_begin + rows,
+                      .column_begin = p.column_begin,
+                      .column_end = p.column_end});
       begin += size;
     }
     return list;
   }
 
   void check(const LowRankPart& p, const Tensor& x, const Tensor& y) const {
-    CHECK(p.a.rows() == p.rank && p.b.cols() == p.rank && p.a.cols() == x.cols() && p.b.rows() == p.column_end - p.column_begin &&
-              p.row_begin >= 0 && p.row_end >= p.row_begin && p.row_end <= x.rows() && p.column_begin >= 0 && p.column_end <= y.cols(),
-          "low_rank: x ", x.shape(), ", y ", y.shape(), ", A [", p.a.rows(), ",", p.a.cols(), "], B [", p.b.rows(), ",", p.b.cols(),
-          "], rank ", p.rank, ", rows ", p.row_begin, " to ", p.row_end, ", columns ", p.column_begin, " to ", p.column_end);
+    CHECK(p.a.rows() == p.rank && p.b.cols() == p.rank && p.a.cols() == x.cols() &&
+              p.b.rows() == p.column_end - p.column_begin && p.row_begin >= 0 && p.row_end >= p.row_begin &&
+              p.row_end <= x.rows() && p.column_begin >= 0 && p.column_end <= y.cols(),
+          "low_rank: x ", x.shape(), ", y ", y.shape(), ", A [", p.a.rows(), ",", p.a.cols(), "], B [", p.b.rows(), ",",
+          p.b.cols(), "], rank ", p.rank, ", rows ", p.row_begin, " to ", p.row_end, ", columns ", p.column_begin,
+          " to ", p.column_end);
   }
 };
 

@@ -48,8 +48,8 @@ struct LayerNorm {
   };
 
   Tensor forward(Saved& saved, Needs<3> needs, const Tensor& x, const Tensor& weight, const Tensor& bias) const {
-    CHECK(x.cols() == weight.size() && (!bias || x.cols() == bias.size()), "layer_norm: x ", x.shape(),
-          ", weight ", weight.shape(), " and bias ", bias.shape());
+    CHECK(x.cols() == weight.size() && (!bias || x.cols() == bias.size()), "layer_norm: x ", x.shape(), ", weight ",
+          weight.shape(), " and bias ", bias.shape());
     Tensor y = Tensor::like(x), mean = wide_like(x, {x.rows()}), rstd = wide_like(x, {x.rows()});
     DISPATCH(layer_norm_forward, x.stream())(x.stream(), x, weight, bias, epsilon, y, mean, rstd);
     if (needs[kX] || needs[kWeight]) saved = {x, needs[kX] ? weight : Tensor(), mean, rstd};

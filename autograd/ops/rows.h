@@ -40,7 +40,7 @@ class RowMap {
 struct TakeRows {
   std::shared_ptr<const RowMap> map;
   float scale = 1;
-  DType dtype = DType::f32;  // of y, where there is no base
+  DType dtype = DType::f32;   // of y, where there is no base
   bool is_parameter = false;  // the gradient of x is kept in the accumulator type
 
   enum Input { kX, kBase };

@@ -8,7 +8,9 @@ namespace cambium::cpu {
 namespace {
 
 // A call that is left in a loop keeps it from becoming vector code, and the compiler finds these too long to inline.
-#define INLINED template <class F> [[gnu::always_inline]] static F
+#define INLINED      \
+  template <class F> \
+  [[gnu::always_inline]] static F
 
 // Each activation as value(x) and derivative(x), over float or double.
 struct Relu {
@@ -19,15 +21,11 @@ struct Relu {
 struct Gelu {  // x Phi(x);  Phi(x) + x phi(x)
   INLINED cdf(F x) { return F(0.5) * (1 + erf(x * F(0.70710678118654752))); }
   INLINED value(F x) { return x * cdf(x); }
-  INLINED derivative(F x) {
-    return cdf(x) + x * F(0.39894228040143268) * exp(F(-0.5) * x * x);
-  }
+  INLINED derivative(F x) { return cdf(x) + x * F(0.39894228040143268) * exp(F(-0.5) * x * x); }
 };
 
 struct GeluTanh {  // x / 2 (1 + tanh u),  u = sqrt(2 / pi) (x + 0.044715 x^3)
-  INLINED inner(F x) {
-    return F(0.79788456080286536) * (x + F(0.044715) * x * x * x);
-  }
+  INLINED inner(F x) { return F(0.79788456080286536) * (x + F(0.044715) * x * x * x); }
   INLINED value(F x) { return F(0.5) * x * (1 + tanh(inner(x))); }
   INLINED derivative(F x) {
     const F t = tanh(inner(x));

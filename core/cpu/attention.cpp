@@ -32,7 +32,7 @@ struct Task {
   int64_t key_begin = at(in.keys.begin, sequence), keys = at(in.keys.length, sequence);
   int64_t prefix_begin = in.prefixes ? at(in.prefixes.begin, sequence) : 0;
   int64_t prefix = in.prefixes ? at(in.prefixes.length, sequence) : 0;
-  int64_t all = prefix + keys;        // rows of this head's keys
+  int64_t all = prefix + keys;  // rows of this head's keys
   int64_t width = padded(all), depth = padded(size);
 
   const T* query(int64_t i, int64_t h) const { return in.q.row<T>(query_begin + i) + (kv_head * group + h) * size; }
@@ -56,24 +56,29 @@ struct Task {
 // Contiguous float copies of a head's rows, [rows, depth], and their transpose, [depth, width].
 template <class T, class Rows>
 void gather(const Task<T>& t, const Rows& rows, ConstView from, ConstView prefix_from) {
-  for (int64_t j = 0; j < t.all; ++j)
-    t.with_row(from, prefix_from, j, [&](const auto* source) { rows(j, source); });
+  for (int64_t j = 0; j < t.all; ++j) t.with_row(from, prefix_from, j, [&](const auto* source) { rows(j, source); });
 }
 
 template <class T, class F = Wide<T>>
 void gather_rows(const Task<T>& t, ConstView from, ConstView prefix_from, std::vector<F>& out) {
   out.assign(size_t(t.all * t.depth), F(0));
-  gather(t, [&](int64_t j, const auto* source) {
-    for (int64_t d = 0; d < t.size; ++d) out[size_t(j * t.depth + d)] = F(wide(source[d]));
-  }, from, prefix_from);
+  gather(
+      t,
+      [&](int64_t j, const auto* source) {
+        for (int64_t d = 0; d < t.size; ++d) out[size_t(j * t.depth + d)] = F(wide(source[d]));
+      },
+      from, prefix_from);
 }
 
 template <class T, class F = Wide<T>>
 void gather_columns(const Task<T>& t, ConstView from, ConstView prefix_from, std::vector<F>& out) {
   out.assign(size_t(t.size * t.width), F(0));
-  gather(t, [&](int64_t j, const auto* source) {
-    for (int64_t d = 0; d < t.size; ++d) out[size_t(d * t.width + j)] = F(wide(source[d]));
-  }, from, prefix_from);
+  gather(
+      t,
+      [&](int64_t j, const auto* source) {
+        for (int64_t d = 0; d < t.size; ++d) out[size_t(d * t.width + j)] = F(wide(source[d]));
+      },
+      from, prefix_from);
 }
 
 // Multiplies the probabilities of query i by 0 or 1 / (1 - p).
@@ -113,7 +118,8 @@ struct Block {
       F* row = &score[size_t(i * width)];
       const int64_t seen = t.visible(begin + i);
       for (int64_t j = 0; j < seen; ++j) row[j] *= F(t.config.scale);
-      if (t.in.bias) for (int64_t j = t.prefix; j < seen; ++j) row[j] += t.bias(begin + i, j, head);
+      if (t.in.bias)
+        for (int64_t j = t.prefix; j < seen; ++j) row[j] += t.bias(begin + i, j, head);
       std::fill(row + seen, row + end_key(), -std::numeric_limits<F>::infinity());
     }
   }
@@ -131,9 +137,11 @@ void forward_direct(const Task<T>& t, View out, View lse) {
       const T* q = t.query(i, h);
       for (int64_t j = 0; j < seen; ++j)
         t.with_row(t.in.k, t.in.prefix_k, j, [&](const auto* k) {
-          row[size_t(j)] = lane_sum(t.size, [&](int64_t d) { return F(wide(q[d])) * F(wide(k[d])); }) * F(t.config.scale);
+          row[size_t(j)] =
+              lane_sum(t.size, [&](int64_t d) { return F(wide(q[d])) * F(wide(k[d])); }) * F(t.config.scale);
         });
-      if (t.in.bias) for (int64_t j = t.prefix; j < seen; ++j) row[size_t(j)] += t.bias(i, j, head);
+      if (t.in.bias)
+        for (int64_t j = t.prefix; j < seen; ++j) row[size_t(j)] += t.bias(i, j, head);
       const F most = lane_max(seen, -std::numeric_limits<F>::infinity(), [&](int64_t j) { return row[size_t(j)]; });
       for (int64_t j = 0; j < seen; ++j) row[size_t(j)] = exp(row[size_t(j)] - most);
       const F total = lane_sum(seen, [&](int64_t j) { return row[size_t(j)]; });
@@ -213,7 +221,8 @@ void backward(const Task<T>& t, ConstView dout, ConstView out, ConstView lse, co
         for (int64_t d = 0; d < t.size; ++d) dy[size_t(i * t.depth + d)] = wide(source[d]);
       }
       // dP = dy V^T, then dS = P (dropout(dP) - delta), delta = dy . out
-      small_matmul(count, end, t.size, dy.data(), t.depth, 1, value_columns.data(), t.width, dscore.data(), t.width, false);
+      small_matmul(count, end, t.size, dy.data(), t.depth, 1, value_columns.data(), t.width, dscore.data(), t.width,
+                   false);
       for (int64_t i = 0; i < count; ++i) {
         F *p = &score[size_t(i * t.width)], *dp = &dscore[size_t(i * t.width)];
         const F log_total = lse.row<F>(t.query_begin + begin + i)[head];
@@ -232,8 +241,10 @@ void backward(const Task<T>& t, ConstView dout, ConstView out, ConstView lse, co
           }
         for (int64_t j = 0; j < end; ++j) dp[j] *= F(t.config.scale);
       }
-      if (wants_v) small_matmul(rows, t.depth, count, score.data(), 1, t.width, dy.data(), t.depth, dv.data(), t.depth, true);
-      if (wants_k) small_matmul(rows, t.depth, count, dscore.data(), 1, t.width, query.data(), t.depth, dk.data(), t.depth, true);
+      if (wants_v)
+        small_matmul(rows, t.depth, count, score.data(), 1, t.width, dy.data(), t.depth, dv.data(), t.depth, true);
+      if (wants_k)
+        small_matmul(rows, t.depth, count, dscore.data(), 1, t.width, query.data(), t.depth, dk.data(), t.depth, true);
       if (!g.dq) continue;
       small_matmul(count, t.depth, rows, dscore.data(), t.width, 1, keys.data(), t.depth, sum.data(), t.depth, false);
       for (int64_t i = 0; i < count; ++i) {
@@ -290,12 +301,16 @@ void attention_backward(Stream&, const AttentionConfig& config, const AttentionI
     if (total_length(in.keys) < in.k.rows()) fill_zero(g.dk), fill_zero(g.dv);
     const int64_t row = config.kv_heads * config.head_size;
     std::vector<F> prefix_k(g.dprefix_k ? size_t(S * longest * row) : 0);
-    std::vector<F> prefix_v(g.dprefix_v ? size_t(S * longest * row) : 0), bias(g.dbias ? size_t(S * g.dbias.size()) : 0);
-    const auto part = [](std::vector<F>& all, int64_t s, int64_t size) { return all.empty() ? nullptr : &all[size_t(s * size)]; };
+    std::vector<F> prefix_v(g.dprefix_v ? size_t(S * longest * row) : 0),
+        bias(g.dbias ? size_t(S * g.dbias.size()) : 0);
+    const auto part = [](std::vector<F>& all, int64_t s, int64_t size) {
+      return all.empty() ? nullptr : &all[size_t(s * size)];
+    };
     parallel_tasks(S * config.kv_heads, [&](int64_t i) {
       const int64_t s = i / config.kv_heads;
       backward(Task<T>{config, in, s, i % config.kv_heads}, dout, out, lse, g,
-               Partial<F>{part(prefix_k, s, longest * row), part(prefix_v, s, longest * row), part(bias, s, g.dbias.size())});
+               Partial<F>{part(prefix_k, s, longest * row), part(prefix_v, s, longest * row),
+                          part(bias, s, g.dbias.size())});
     });
     const auto add_up = [&](const std::vector<F>& all, View to) {
       if (!to) return;

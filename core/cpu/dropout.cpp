@@ -23,7 +23,8 @@ void dropout(Stream&, const DropoutConfig& config, ConstView x, ConstView token,
         const int64_t count = std::min<int64_t>(64, D - begin);
         Wide<T> kept[64];
         for (int64_t i = 0; i < count; ++i) kept[i] = word[i] >= threshold ? wide(xn[begin + i]) * scale : 0;
-        if (residual) for (int64_t i = 0; i < count; ++i) kept[i] += wide(residual.row<T>(n)[begin + i]);
+        if (residual)
+          for (int64_t i = 0; i < count; ++i) kept[i] += wide(residual.row<T>(n)[begin + i]);
         for (int64_t i = 0; i < count; ++i) yn[begin + i] = T(kept[i]);
       }
     });

@@ -17,10 +17,10 @@ namespace {
 
 using Floats = Vector<float>;
 constexpr int64_t kWidth = kVector<float>;
-constexpr int64_t kPanel = 2 * kWidth;       // columns of a panel of b
-constexpr int64_t kDepth = 256;              // longest piece of k: a panel of b stays in the first-level cache
-constexpr int64_t kBlockRows = 96;           // rows of a that stay in the second-level cache
-constexpr int64_t kBlockPanels = 12;         // panels of b that do, too
+constexpr int64_t kPanel = 2 * kWidth;  // columns of a panel of b
+constexpr int64_t kDepth = 256;         // longest piece of k: a panel of b stays in the first-level cache
+constexpr int64_t kBlockRows = 96;      // rows of a that stay in the second-level cache
+constexpr int64_t kBlockPanels = 12;    // panels of b that do, too
 
 Parts pieces_of(int64_t K) { return {K, divide_up(K, kDepth)}; }
 
@@ -93,8 +93,8 @@ inline Eight rounded(Eight v) {
   return load_eight(values);
 }
 
-// `count` columns of b in panels [k][kPanel], one after the other, columns that are missing in the last one zero. From rows
-// that lie in memory as they are: whole rows at a time, which memory is fastest at.
+// `count` columns of b in panels [k][kPanel], one after the other, columns that are missing in the last one zero. From
+// rows that lie in memory as they are: whole rows at a time, which memory is fastest at.
 template <bool kRound, class T>
 void pack_plain(const T* b, int64_t row, int64_t count, int64_t K, float* panels) {
   constexpr int64_t kAhead = 8;  // rows are far apart: the processor does not see which comes next
@@ -104,8 +104,10 @@ void pack_plain(const T* b, int64_t row, int64_t count, int64_t K, float* panels
       float* target = panels + begin * K + k * kPanel;
       const int64_t n = std::min(kPanel, count - begin);
       __builtin_prefetch(source + kAhead * row);
-      if (n == kPanel) for (int64_t j = 0; j < kPanel; ++j) target[j] = read<kRound>(source[j]);
-      else for (int64_t j = 0; j < kPanel; ++j) target[j] = j < n ? read<kRound>(source[j]) : 0.f;
+      if (n == kPanel)
+        for (int64_t j = 0; j < kPanel; ++j) target[j] = read<kRound>(source[j]);
+      else
+        for (int64_t j = 0; j < kPanel; ++j) target[j] = j < n ? read<kRound>(source[j]) : 0.f;
     }
 }
 
@@ -193,12 +195,14 @@ void pack_panels(const GemmProblem& p, int64_t first, int64_t count, int64_t k, 
     const int64_t columns = std::min(count * kPanel, p.N - first * kPanel);
     if (p.b.row != 1) return pack_plain<round.value>(b, p.b.row, columns, length, panels);
     for (int64_t j = 0; j < columns; j += kPanel)
-      pack_transposed<round.value>(b + j * p.b.col, p.b.col, std::min(kPanel, columns - j), length, panels + j * length);
+      pack_transposed<round.value>(b + j * p.b.col, p.b.col, std::min(kPanel, columns - j), length,
+                                   panels + j * length);
   });
 }
 
 // Row panels [row, row_end) times panels [first, first + count) of b, all of k. `a` holds the packed pieces.
-void block(Stream& stream, const GemmProblem& p, const float* a, const Parts& rows, int64_t row, int64_t row_end, int64_t first, int64_t count) {
+void block(Stream& stream, const GemmProblem& p, const float* a, const Parts& rows, int64_t row, int64_t row_end,
+           int64_t first, int64_t count) {
   const Scratch<float> packed(stream, kBlockPanels * kDepth * kPanel);
   float* b = packed.data();
   const Parts pieces = pieces_of(p.K);
@@ -211,8 +215,8 @@ void block(Stream& stream, const GemmProblem& p, const float* a, const Parts& ro
         for (int64_t i = some; i < std::min(row_end, some + kStep); ++i) {
           const int64_t m = rows.begin(i), n = (first + j) * kPanel;
           tile_of(rows.size(i), length, a + k * p.M + m * length, b + j * length * kPanel,
-                  {p.c + m * p.c_row + n, p.c_row, std::min(kPanel, p.N - n), p.bias && piece == 0 ? p.bias + n : nullptr,
-                   p.accumulate || piece > 0});
+                  {p.c + m * p.c_row + n, p.c_row, std::min(kPanel, p.N - n),
+                   p.bias && piece == 0 ? p.bias + n : nullptr, p.accumulate || piece > 0});
         }
   }
 }
@@ -228,7 +232,8 @@ void gemm(Stream& stream, const GemmProblem& p) {
   const int64_t wanted = std::max(divide_up(panels, kBlockPanels), threads);
   const Parts columns{panels, std::min(panels, divide_up(wanted, threads) * threads)};
   const int64_t most = std::max<int64_t>(1, p.M / kBlockRows);
-  const Parts row_blocks{rows.parts, std::clamp<int64_t>(divide_up(2 * threads, columns.parts), 1, columns.parts < threads ? most : 1)};
+  const Parts row_blocks{
+      rows.parts, std::clamp<int64_t>(divide_up(2 * threads, columns.parts), 1, columns.parts < threads ? most : 1)};
 #pragma omp parallel if (p.M * p.N * p.K > 32768)
   {
 #pragma omp for schedule(static) collapse(2)
@@ -236,8 +241,8 @@ void gemm(Stream& stream, const GemmProblem& p) {
       for (int64_t i = 0; i < rows.parts; ++i) {
         const int64_t m = rows.begin(i), k = pieces.begin(piece), length = pieces.size(piece);
         visit_operand(p.a.type, p.round, [&]<class T>(Type<T>, auto round) {
-          pack_rows<round.value>(static_cast<const T*>(p.a.data) + m * p.a.row + k * p.a.col, p.a.row, p.a.col, rows.size(i), length,
-                                 a + k * p.M + m * length);
+          pack_rows<round.value>(static_cast<const T*>(p.a.data) + m * p.a.row + k * p.a.col, p.a.row, p.a.col,
+                                 rows.size(i), length, a + k * p.M + m * length);
         });
       }
 #pragma omp for schedule(dynamic, 1)

@@ -21,7 +21,7 @@ struct GemmOperand {
 struct GemmProblem {
   int64_t M = 0, N = 0, K = 0;
   GemmOperand a, b;
-  bool round = false;            // a and b are rounded to bfloat16 first
+  bool round = false;  // a and b are rounded to bfloat16 first
   const float* bias = nullptr;
   bool accumulate = false;
   float* c = nullptr;

@@ -37,7 +37,8 @@ float log_sum_exp(const float* x, int64_t V) {
 }  // namespace
 
 void mask_logits(Stream&, ConstView row, ConstView column, View logits) {
-  for (int64_t i = 0; i < row.size(); ++i) logits.row<float>(row.data<int32_t>()[i])[column.data<int32_t>()[i]] = kNever;
+  for (int64_t i = 0; i < row.size(); ++i)
+    logits.row<float>(row.data<int32_t>()[i])[column.data<int32_t>()[i]] = kNever;
 }
 
 void log_softmax(Stream&, ConstView x, View y) {

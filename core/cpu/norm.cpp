@@ -41,33 +41,34 @@ void rms_norm_backward_input(Stream&, ConstView dy, ConstView x, ConstView weigh
 void rms_norm_backward_weight(Stream& stream, ConstView dy, ConstView x, ConstView rstd, View dweight) {
   visit(x.dtype(), [&]<class T>(Type<T>) {
     const Wide<T>* r = rstd.data<Wide<T>>();
-    sum_over_rows(stream, x.rows(), x.cols(), false, dweight.data<Wide<T>>(), [&](int64_t n, int64_t d) {
-      return wide(dy.row<T>(n)[d]) * wide(x.row<T>(n)[d]) * r[n];
-    });
+    sum_over_rows(stream, x.rows(), x.cols(), false, dweight.data<Wide<T>>(),
+                  [&](int64_t n, int64_t d) { return wide(dy.row<T>(n)[d]) * wide(x.row<T>(n)[d]) * r[n]; });
   });
 }
 
-void layer_norm_forward(Stream&, ConstView x, ConstView weight, ConstView bias, float epsilon, View y,
-                        View mean, View rstd) {
+void layer_norm_forward(Stream&, ConstView x, ConstView weight, ConstView bias, float epsilon, View y, View mean,
+                        View rstd) {
   const int64_t D = x.cols();
   visit(x.dtype(), [&]<class T>(Type<T>) {
-    const Wide<T> *w = weight.data<Wide<T>>(), *b = bias.data<Wide<T>>();
+    const Wide<T>*w = weight.data<Wide<T>>(), *b = bias.data<Wide<T>>();
     parallel_rows(x.rows(), [&](int64_t n) {
       const T* xn = x.row<T>(n);
       T* yn = y.row<T>(n);
       const auto m = lane_sum(D, [&](int64_t d) { return wide(xn[d]); }) / D;
       const auto variance = lane_sum(D, [&](int64_t d) { return (wide(xn[d]) - m) * (wide(xn[d]) - m); }) / D;
       const auto r = 1 / std::sqrt(variance + epsilon);
-      if (b) for (int64_t d = 0; d < D; ++d) yn[d] = T((wide(xn[d]) - m) * r * w[d] + b[d]);
-      else for (int64_t d = 0; d < D; ++d) yn[d] = T((wide(xn[d]) - m) * r * w[d]);
+      if (b)
+        for (int64_t d = 0; d < D; ++d) yn[d] = T((wide(xn[d]) - m) * r * w[d] + b[d]);
+      else
+        for (int64_t d = 0; d < D; ++d) yn[d] = T((wide(xn[d]) - m) * r * w[d]);
       mean.data<Wide<T>>()[n] = m;
       rstd.data<Wide<T>>()[n] = r;
     });
   });
 }
 
-void layer_norm_backward_input(Stream&, ConstView dy, ConstView x, ConstView weight, ConstView mean,
-                               ConstView rstd, View dx) {
+void layer_norm_backward_input(Stream&, ConstView dy, ConstView x, ConstView weight, ConstView mean, ConstView rstd,
+                               View dx) {
   const int64_t D = x.cols();
   visit(x.dtype(), [&]<class T>(Type<T>) {
     const Wide<T>* w = weight.data<Wide<T>>();
@@ -87,10 +88,9 @@ void layer_norm_backward_input(Stream&, ConstView dy, ConstView x, ConstView wei
 void layer_norm_backward_weight(Stream& stream, ConstView dy, ConstView x, ConstView mean, ConstView rstd,
                                 View dweight) {
   visit(x.dtype(), [&]<class T>(Type<T>) {
-    const Wide<T> *m = mean.data<Wide<T>>(), *r = rstd.data<Wide<T>>();
-    sum_over_rows(stream, x.rows(), x.cols(), false, dweight.data<Wide<T>>(), [&](int64_t n, int64_t d) {
-      return wide(dy.row<T>(n)[d]) * (wide(x.row<T>(n)[d]) - m[n]) * r[n];
-    });
+    const Wide<T>*m = mean.data<Wide<T>>(), *r = rstd.data<Wide<T>>();
+    sum_over_rows(stream, x.rows(), x.cols(), false, dweight.data<Wide<T>>(),
+                  [&](int64_t n, int64_t d) { return wide(dy.row<T>(n)[d]) * (wide(x.row<T>(n)[d]) - m[n]) * r[n]; });
   });
 }
 

@@ -92,7 +92,8 @@ void adafactor(Stream&, const AdafactorStep& step, std::span<const AdafactorTens
     visit_wide(t.value.dtype(), [&]<class F>(Type<F>) {
       const int64_t R = t.value.rows(), C = t.value.cols(), size = R * C;
       const bool factored = t.second.size() != size;
-      const F b2 = F(step.beta2), keep2 = F(1 - step.beta2), epsilon1 = F(step.epsilon1), scale = F(factor_of(step.gate));
+      const F b2 = F(step.beta2), keep2 = F(1 - step.beta2), epsilon1 = F(step.epsilon1),
+              scale = F(factor_of(step.gate));
       F *p = t.value.data<F>(), *row = t.first.data<F>(), *column = t.second.data<F>();
       const F* gradient = t.gradient.data<F>();
       const auto square = [&](int64_t i) { return scale * gradient[i] * scale * gradient[i] + epsilon1; };

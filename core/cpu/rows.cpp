@@ -16,12 +16,15 @@ void gather_rows(Stream&, ConstView table, ConstView index, float scale, bool ac
       parallel_rows(y.rows(), [&](int64_t n) {
         T* yn = y.row<T>(n);
         if (row[n] < 0) {
-          if (!accumulate) for (int64_t d = 0; d < D; ++d) yn[d] = T(0.f);
+          if (!accumulate)
+            for (int64_t d = 0; d < D; ++d) yn[d] = T(0.f);
           return;
         }
         const A* source = table.row<A>(row[n]);
-        if (accumulate) for (int64_t d = 0; d < D; ++d) yn[d] = T(wide(yn[d]) + s * Wide<T>(wide(source[d])));
-        else for (int64_t d = 0; d < D; ++d) yn[d] = T(s * Wide<T>(wide(source[d])));
+        if (accumulate)
+          for (int64_t d = 0; d < D; ++d) yn[d] = T(wide(yn[d]) + s * Wide<T>(wide(source[d])));
+        else
+          for (int64_t d = 0; d < D; ++d) yn[d] = T(s * Wide<T>(wide(source[d])));
       });
     });
   });

@@ -47,13 +47,14 @@ void tile_of(int64_t rows, int64_t K, const F* a, int64_t a_row, int64_t a_col, 
 }
 
 template <class F>
-void blocked(int64_t M, int64_t N, int64_t K, const F* a, int64_t a_row, int64_t a_col, const F* b, int64_t b_row,
-             F* c, int64_t c_row, bool accumulate) {
+void blocked(int64_t M, int64_t N, int64_t K, const F* a, int64_t a_row, int64_t a_col, const F* b, int64_t b_row, F* c,
+             int64_t c_row, bool accumulate) {
   const Parts rows = tile_rows(M);
   const auto strip = [&]<int Vectors>(int64_t n) {
     for (int64_t i = 0; i < rows.parts; ++i) {
       const int64_t m = rows.begin(i);
-      tile_of<Vectors>(rows.size(i), K, a + m * a_row, a_row, a_col, b + n, b_row, c + m * c_row + n, c_row, accumulate);
+      tile_of<Vectors>(rows.size(i), K, a + m * a_row, a_row, a_col, b + n, b_row, c + m * c_row + n, c_row,
+                       accumulate);
     }
   };
   int64_t n = 0;

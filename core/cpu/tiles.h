@@ -14,8 +14,10 @@ inline constexpr int kVectorBytes = 32, kTileRows = 6;
 #else
 inline constexpr int kVectorBytes = 16, kTileRows = 6;
 #endif
-template <class F> inline constexpr int64_t kVector = kVectorBytes / int64_t(sizeof(F));
-template <class F> using Vector [[gnu::vector_size(kVectorBytes)]] = F;
+template <class F>
+inline constexpr int64_t kVector = kVectorBytes / int64_t(sizeof(F));
+template <class F>
+using Vector [[gnu::vector_size(kVectorBytes)]] = F;
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

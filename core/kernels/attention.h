@@ -41,8 +41,8 @@ using AttentionForward = void(Stream&, const AttentionConfig&, const AttentionIn
 struct AttentionGradients {
   View dq, dk, dv, dprefix_k, dprefix_v, dbias;
 };
-using AttentionBackward = void(Stream&, const AttentionConfig&, const AttentionInputs&, ConstView dout,
-                               ConstView out, ConstView lse, const AttentionGradients&);
+using AttentionBackward = void(Stream&, const AttentionConfig&, const AttentionInputs&, ConstView dout, ConstView out,
+                               ConstView lse, const AttentionGradients&);
 
 namespace cpu {
 AttentionForward attention_forward;

@@ -18,7 +18,11 @@ struct CrossEntropyConfig {
 // logits and loss [R] in the accumulator type; label int32 [R].
 using CrossEntropyRows = void(Stream&, const CrossEntropyConfig&, View logits, ConstView label, View loss);
 
-namespace cpu { CrossEntropyRows cross_entropy_rows; }
-namespace gpu { CrossEntropyRows cross_entropy_rows; }
+namespace cpu {
+CrossEntropyRows cross_entropy_rows;
+}
+namespace gpu {
+CrossEntropyRows cross_entropy_rows;
+}
 
 }  // namespace cambium

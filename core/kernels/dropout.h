@@ -18,7 +18,11 @@ struct DropoutConfig {
 // residual may be absent; y may be x or residual. The gradient with respect to x is the same function.
 using Dropout = void(Stream&, const DropoutConfig&, ConstView x, ConstView token, ConstView residual, View y);
 
-namespace cpu { Dropout dropout; }
-namespace gpu { Dropout dropout; }
+namespace cpu {
+Dropout dropout;
+}
+namespace gpu {
+Dropout dropout;
+}
 
 }  // namespace cambium

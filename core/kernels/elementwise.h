@@ -14,7 +14,8 @@ using AddScaled = void(Stream&, ConstView a, ConstView b, float scale, View y);
 // y = scale * x; y may be x.
 using Scale = void(Stream&, ConstView x, double scale, View y);
 
-// y = factor[0] * x; factor [1] in the accumulator type, read where it lies. y may be x, which a factor of 1 leaves alone.
+// y = factor[0] * x; factor [1] in the accumulator type, read where it lies. y may be x, which a factor of 1 leaves
+// alone.
 using ScaleBy = void(Stream&, ConstView x, ConstView factor, View y);
 
 // y[n,d] = x[n,d] * factor[d]; factor [D] in the accumulator type. y may be x.

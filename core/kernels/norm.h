@@ -20,16 +20,15 @@ using RmsNormBackwardWeight = void(Stream&, ConstView dy, ConstView x, ConstView
 // y[n,d] = h[n,d] * weight[d] + bias[d],   h[n,d] = (x[n,d] - mean[n]) * rstd[n],
 // mean[n] = mean_d x[n,d],   rstd[n] = 1 / sqrt(mean_d (x[n,d] - mean[n])^2 + epsilon)
 // bias [D] may be absent.                                                 (Ba, Kiros & Hinton 2016)
-using LayerNormForward = void(Stream&, ConstView x, ConstView weight, ConstView bias, float epsilon, View y,
-                              View mean, View rstd);
+using LayerNormForward = void(Stream&, ConstView x, ConstView weight, ConstView bias, float epsilon, View y, View mean,
+                              View rstd);
 
 // With u[n,d] = dy[n,d] * weight[d]:  dx = rstd * (u - mean_d(u) - h * mean_d(u * h))
 using LayerNormBackwardInput = void(Stream&, ConstView dy, ConstView x, ConstView weight, ConstView mean,
                                     ConstView rstd, View dx);
 
 // dweight[d] = sum_n dy[n,d] * h[n,d], in the same order. (The bias gradient is a column sum of dy.)
-using LayerNormBackwardWeight = void(Stream&, ConstView dy, ConstView x, ConstView mean, ConstView rstd,
-                                     View dweight);
+using LayerNormBackwardWeight = void(Stream&, ConstView dy, ConstView x, ConstView mean, ConstView rstd, View dweight);
 
 namespace cpu {
 RmsNormForward rms_norm_forward;

@@ -28,15 +28,16 @@ struct AdamWStep {
 };
 using AdamW = void(Stream&, const AdamWStep&, std::span<const OptimizerTensor>);
 
-// g = gate[0] * gradient;  m = momentum * m + g;  p = p - lr * decay * p - lr * m;  first = m, absent when momentum is 0.
+// g = gate[0] * gradient;  m = momentum * m + g;  p = p - lr * decay * p - lr * m;  first = m, absent when momentum is
+// 0.
 struct SgdStep {
   double lr = 1e-3, momentum = 0, decay = 0;
   ConstView gate = {};
 };
 using Sgd = void(Stream&, const SgdStep&, std::span<const OptimizerTensor>);
 
-// With g = gate[0] * gradient, Adafactor without first moment (Shazeer & Stern 2018, algorithms 4 and 5) with T5X's options. Matrices
-// [R, C] with min(R, C) >= factor_min_dim keep row means (first [R]) and column means (second [C]) of
+// With g = gate[0] * gradient, Adafactor without first moment (Shazeer & Stern 2018, algorithms 4 and 5) with T5X's
+// options. Matrices [R, C] with min(R, C) >= factor_min_dim keep row means (first [R]) and column means (second [C]) of
 // g^2 + epsilon1, other tensors all of it (second, of value's size):
 //   factored: v[r,c] = first[r] * second[c] / mean_r first;   update u = g / sqrt(v)
 //   u = u / max(1, rms(u) / clip);  step = lr, times max(epsilon2, rms(p)) if scaled by the parameter
@@ -55,7 +56,8 @@ using Adafactor = void(Stream&, const AdafactorStep&, std::span<const AdafactorT
 // a value is not. out float64 [count].
 using SquareSums = void(Stream&, std::span<const ConstView>, View out);
 
-// Judges a step from its gradients' sums of squares and the losses of its parts (float32 or float64 [parts], or absent):
+// Judges a step from its gradients' sums of squares and the losses of its parts (float32 or float64 [parts], or
+// absent):
 //   loss = sum_p losses[p],  norm = sqrt(sum_i sums[i]);  float64, added in order
 //   report = {loss, norm, the first i whose sum is not finite, else -1};  float64 [3]
 //   gate = {norm > clip > 0 ? clip / norm : 1, 1 if all of this is finite and gate[1] was 1 before, else 0}

@@ -17,7 +17,11 @@ struct RotaryConfig {
 };
 using Rotary = void(Stream&, const RotaryConfig&, ConstView x, ConstView position, ConstView table, View y);
 
-namespace cpu { Rotary rotary; }
-namespace gpu { Rotary rotary; }
+namespace cpu {
+Rotary rotary;
+}
+namespace gpu {
+Rotary rotary;
+}
 
 }  // namespace cambium

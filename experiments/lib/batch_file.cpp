@@ -13,21 +13,24 @@ std::vector<int32_t> ids_of(const json& list, const std::string& where) {
   check_input(list.is_array(), where, ": ", brief(list), " is no list of ids");
   std::vector<int32_t> ids;
   for (const json& id : list) {
-    check_input(id.is_number_integer() && id.get<int64_t>() >= INT32_MIN && id.get<int64_t>() <= INT32_MAX, where, ": ", brief(id), " is no id");
+    check_input(id.is_number_integer() && id.get<int64_t>() >= INT32_MIN && id.get<int64_t>() <= INT32_MAX, where, ": ",
+                brief(id), " is no id");
     ids.push_back(id.get<int32_t>());
   }
   return ids;
 }
 
 Batch batch_of(const json& object, const Model& model, int tuners, const std::string& where) {
-  check_input(object.is_object() && object.contains("inputs") && object["inputs"].is_array(), where, " has no list \"inputs\"");
+  check_input(object.is_object() && object.contains("inputs") && object["inputs"].is_array(), where,
+              " has no list \"inputs\"");
   for (const auto& [name, _] : object.items())
-    check_input(name == "inputs" || name == "targets" || name == "tuners", where, ": \"", name, "\" is none of inputs, targets, tuners");
+    check_input(name == "inputs" || name == "targets" || name == "tuners", where, ": \"", name,
+                "\" is none of inputs, targets, tuners");
   const json& inputs = object["inputs"];
   check_input(!inputs.empty(), where, ": \"inputs\" is empty");
   for (const char* name : {"targets", "tuners"})
-    check_input(!object.contains(name) || (object[name].is_array() && object[name].size() == inputs.size()), where, ": \"", name, "\" needs one entry for each of the ",
-                inputs.size(), " inputs");
+    check_input(!object.contains(name) || (object[name].is_array() && object[name].size() == inputs.size()), where,
+                ": \"", name, "\" needs one entry for each of the ", inputs.size(), " inputs");
   Batch batch;
   for (size_t s = 0; s < inputs.size(); ++s) {
     Sequence q;
@@ -38,7 +41,8 @@ Batch batch_of(const json& object, const Model& model, int tuners, const std::st
     q.tuner = tuners == 1 ? 0 : -1;
     if (object.contains("tuners")) {
       const json& t = object["tuners"][s];
-      check_input(t.is_number_integer() && t.get<int64_t>() >= -1 && t.get<int64_t>() < tuners, where, ": tuners[", s, "] = ", brief(t), "; there are ", tuners, " tuners");
+      check_input(t.is_number_integer() && t.get<int64_t>() >= -1 && t.get<int64_t>() < tuners, where, ": tuners[", s,
+                  "] = ", brief(t), "; there are ", tuners, " tuners");
       q.tuner = t.get<int>();
     }
     batch.push_back(std::move(q));
@@ -49,6 +53,8 @@ Batch batch_of(const json& object, const Model& model, int tuners, const std::st
 
 }  // namespace
 
-Batch read_batch_file(const std::string& path, const Model& model, int tuners) { return batch_of(parse_json_file(path), model, tuners, path); }
+Batch read_batch_file(const std::string& path, const Model& model, int tuners) {
+  return batch_of(parse_json_file(path), model, tuners, path);
+}
 
 }  // namespace cambium

@@ -8,8 +8,9 @@
 
 namespace cambium {
 
-// {"inputs": [[ids], ...], "targets": [[ids], ...], "tuners": [i, ...]}; targets and tuners may be absent. tuners: how many
-// there are; the default is 0 if there is one, else -1. Throws InputError for anything that does not fit the model.
+// {"inputs": [[ids], ...], "targets": [[ids], ...], "tuners": [i, ...]}; targets and tuners may be absent. tuners: how
+// many there are; the default is 0 if there is one, else -1. Throws InputError for anything that does not fit the
+// model.
 Batch read_batch_file(const std::string& path, const Model&, int tuners);
 
 }  // namespace cambium

@@ -27,9 +27,11 @@ ClassificationSetup::ClassificationSetup(Session& session, const Task& task, Dec
   check_input(task.is_classification(), "the task ", task.name(), " has no classes");
   const ModelConfig& config = session.model->config();
   if (decision_ == Decision::automatic) decision_ = config.is_encoder() ? Decision::head : Decision::text;
-  check_input(decision_ != Decision::text || !config.is_encoder(), "--decision text: an encoder writes nothing; there are words and head");
+  check_input(decision_ != Decision::text || !config.is_encoder(),
+              "--decision text: an encoder writes nothing; there are words and head");
   longest_ = config.max_positions ? std::max<int64_t>(8, config.max_positions - kRoom) : 512;
-  if (decision_ == Decision::head) chooser_ = std::make_shared<ClassificationHead>(*session.model, int64_t(task.labels().size()), seed);
+  if (decision_ == Decision::head)
+    chooser_ = std::make_shared<ClassificationHead>(*session.model, int64_t(task.labels().size()), seed);
   else set_words();
   if (decision_ == Decision::text) objective_ = std::make_shared<GivenLabels>();
   else objective_ = chooser_;
@@ -39,8 +41,10 @@ void ClassificationSetup::set_words() {
   const Tokenizer& tokenizer = session_.require_tokenizer();
   const bool encoder = session_.model->config().is_encoder();
   std::vector<int32_t> words;
-  for (const std::string& word : encoder ? task_.cloze().words : task_.labels()) words.push_back(label_token(tokenizer, word, encoder));
-  chooser_ = std::make_shared<LabelWords>(std::move(words), encoder ? mask_token(tokenizer) : std::nullopt, *session_.model);
+  for (const std::string& word : encoder ? task_.cloze().words : task_.labels())
+    words.push_back(label_token(tokenizer, word, encoder));
+  chooser_ =
+      std::make_shared<LabelWords>(std::move(words), encoder ? mask_token(tokenizer) : std::nullopt, *session_.model);
 }
 
 std::vector<int32_t> ClassificationSetup::input(const std::string& sentence) const {
@@ -53,8 +57,10 @@ std::vector<int32_t> ClassificationSetup::input(const std::string& sentence) con
   };
   const Framing framing = config.is_encoder() || config.is_seq2seq() ? framing_of(tokenizer) : Framing();
   const int64_t around = int64_t(framing.before.size() + framing.after.size());
-  if (!config.is_encoder()) return framing.around(shortened(tokenizer.encode(task_.question(sentence), false), longest_ - around));
-  if (decision_ == Decision::head) return framing.around(shortened(tokenizer.encode(sentence, false), longest_ - around));
+  if (!config.is_encoder())
+    return framing.around(shortened(tokenizer.encode(task_.question(sentence), false), longest_ - around));
+  if (decision_ == Decision::head)
+    return framing.around(shortened(tokenizer.encode(sentence, false), longest_ - around));
   const Cloze cloze = task_.cloze();
   std::vector<int32_t> tail = tokenizer.encode(" " + cloze.before, false);
   tail.push_back(*mask_token(tokenizer));
@@ -79,19 +85,20 @@ std::vector<Sequence> ClassificationSetup::examples(Split split, int64_t limit, 
   std::vector<Sequence> all;
   for (const LabelledText& item : items) {
     if (decision_ == Decision::text)
-      all.push_back(to_sequence({task_.question(item.text), " " + task_.labels()[size_t(item.label)]}, tokenizer, session_.model->config(),
-                                int64_t(all.size()), longest_));
-    else
-      all.push_back(choice(item, int64_t(all.size())));
+      all.push_back(to_sequence({task_.question(item.text), " " + task_.labels()[size_t(item.label)]}, tokenizer,
+                                session_.model->config(), int64_t(all.size()), longest_));
+    else all.push_back(choice(item, int64_t(all.size())));
   }
   return all;
 }
 
-EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split, int64_t limit, int64_t batch_size) {
+EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split,
+                                  int64_t limit, int64_t batch_size) {
   check_input(limit >= 0, "--limit ", limit, " is negative");
   const ModelConfig& config = session.model->config();
   if (decision == Decision::automatic && config.is_encoder() && !session.model->classifier) decision = Decision::words;
-  check_input(decision != Decision::head || session.model->classifier, "this model has no classification head; train one, or choose --decision words");
+  check_input(decision != Decision::head || session.model->classifier,
+              "this model has no classification head; train one, or choose --decision words");
   const ClassificationSetup setup(session, task, decision, 0);
   std::vector<LabelledText> items = task.labelled(split);
   if (limit && limit < int64_t(items.size())) items.resize(size_t(limit));
@@ -102,7 +109,8 @@ EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& ta
   const auto start = std::chrono::steady_clock::now();
   for (size_t begin = 0; begin < items.size(); begin += size_t(batch_size)) {
     Batch batch;
-    for (size_t i = begin; i < std::min(items.size(), begin + size_t(batch_size)); ++i) batch.push_back(setup.choice(items[i], int64_t(i)));
+    for (size_t i = begin; i < std::min(items.size(), begin + size_t(batch_size)); ++i)
+      batch.push_back(setup.choice(items[i], int64_t(i)));
     setup.chooser().check(*session.model, batch);
     Pass pass(hooks);
     const Tensor scores = setup.chooser().scores(*session.model, pass, batch);
@@ -118,7 +126,8 @@ EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& ta
     result.references.push_back({task.labels()[size_t(item.label)]});
   }
   result.scores = metrics::score(task.metric(), result.references, result.outputs);
-  if (setup.cut()) Progress::say(text("note: ", setup.cut(), " inputs were longer than the model's positions and were cut"));
+  if (setup.cut())
+    Progress::say(text("note: ", setup.cut(), " inputs were longer than the model's positions and were cut"));
   return result;
 }
 

@@ -7,9 +7,9 @@
 
 namespace cambium {
 
-// How a model tells the class. text: it writes the class's name (the given labels of text pairs are the objective; the answer is
-// the name whose first token is most probable). words: label words compete at a position. head: a classification head.
-// automatic: encoders head, others text.
+// How a model tells the class. text: it writes the class's name (the given labels of text pairs are the objective; the
+// answer is the name whose first token is most probable). words: label words compete at a position. head: a
+// classification head. automatic: encoders head, others text.
 enum class Decision : uint8_t { automatic, text, words, head };
 Decision decision_named(const std::string&);
 
@@ -41,7 +41,8 @@ class ClassificationSetup {
   mutable int64_t cut_ = 0;
 };
 
-// Chooses a class for each text of the split; outputs and references are the classes' names, the score is the task's metric.
+// Chooses a class for each text of the split; outputs and references are the classes' names, the score is the task's
+// metric.
 EvaluationResult evaluate_classes(Session&, Hooks&, const Task&, Decision, Split, int64_t limit, int64_t batch_size);
 
 }  // namespace cambium

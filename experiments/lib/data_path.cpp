@@ -36,8 +36,7 @@ std::string data_path(std::string_view name) {
     if (fs::exists(place / name, ignored)) return (place / name).string();
     searched += (searched.empty() ? "" : ", ") + place.string();
   }
-  throw Error(text("data '", name, "' not found in ", searched,
-                   "\nset CAMBIUM_DATA to the directory that holds it"));
+  throw Error(text("data '", name, "' not found in ", searched, "\nset CAMBIUM_DATA to the directory that holds it"));
 }
 
 }  // namespace cambium

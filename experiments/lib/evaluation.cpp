@@ -15,7 +15,8 @@ double EvaluationResult::score(const std::string& name) const {
   throw Error(text("there is no score ", name));
 }
 
-EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Split split, int64_t limit, const GenerationOptions& options) {
+EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Split split, int64_t limit,
+                          const GenerationOptions& options) {
   const Tokenizer& tokenizer = session.require_tokenizer();
   std::vector<EvaluationItem> items = task.items(split);
   check_input(limit >= 0, "--limit ", limit, " is negative");

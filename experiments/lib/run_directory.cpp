@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 bool is_temporary(const std::string& name) { return name.starts_with(".") && name.ends_with(".tmp"); }
 
 bool is_ours(const std::string& name) {
-  return name == "checkpoint.h5" || name == "checkpoint.previous.h5" || name == "best.h5" || name == "config.json" || name == "log.jsonl" ||
-         name.find("tfevents") != std::string::npos || is_temporary(name);
+  return name == "checkpoint.h5" || name == "checkpoint.previous.h5" || name == "best.h5" || name == "config.json" ||
+         name == "log.jsonl" || name.find("tfevents") != std::string::npos || is_temporary(name);
 }
 
 // The first field in which two configurations differ, as "field: old -> new".
@@ -47,8 +47,10 @@ bool usable(const std::string& path) {
 
 RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_path_(options.directory + "/log.jsonl") {
   check_input(!options.directory.empty(), "--output names no directory");
-  check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory, " is a file; --output needs a directory");
-  const std::vector<std::string> names = file_exists(options.directory) ? list_directory(options.directory) : std::vector<std::string>();
+  check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory,
+              " is a file; --output needs a directory");
+  const std::vector<std::string> names =
+      file_exists(options.directory) ? list_directory(options.directory) : std::vector<std::string>();
   if (!names.empty() && options.resume) {
     for (const char* name : {"checkpoint.h5", "checkpoint.previous.h5"}) {
       const std::string path = options.directory + "/" + name;
@@ -57,7 +59,8 @@ RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_p
       break;
     }
   } else {
-    check_input(names.empty() || options.overwrite, options.directory, " is not empty; --resume continues what is there, --overwrite starts anew");
+    check_input(names.empty() || options.overwrite, options.directory,
+                " is not empty; --resume continues what is there, --overwrite starts anew");
   }
   if (checkpoint_.empty()) return;
   const std::string stored = read_checkpoint_info(checkpoint_).state.run_config;
@@ -71,7 +74,8 @@ void RunDirectory::clear() const {
     if (checkpoint_.empty() ? is_ours(name) : is_temporary(name)) fs::remove(options_.directory + "/" + name);
 }
 
-void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& trained, Trainer& trainer, const TrainingState& state) {
+void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& trained, Trainer& trainer,
+                         const TrainingState& state) {
   make_directories(options_.directory);
   lock_ = DirectoryLock::try_lock(options_.directory);
   check_input(lock_.has_value(), options_.directory, ": another process is training there");
@@ -91,19 +95,25 @@ void RunDirectory::cut_log(int64_t step) {
     std::ifstream in(log_path_);
     for (std::string line; std::getline(in, line);) {
       const json entry = json::parse(line, nullptr, false);
-      if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() && entry["step"].get<int64_t>() <= step) kept += line + "\n";
+      if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() &&
+          entry["step"].get<int64_t>() <= step)
+        kept += line + "\n";
     }
   }
   write_file(log_path_, kept);
 }
 
 void RunDirectory::on_step(const StepReport& r) {
-  const json line = {{"step", r.step}, {"loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.gradient_norm}, {"tok_s", r.tokens_per_second}};
+  const json line = {
+      {"step", r.step}, {"loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.gradient_norm}, {"tok_s", r.tokens_per_second}};
   std::ofstream log(log_path_, std::ios::app);
   log << line.dump() << "\n";
   log.close();
   CHECK(bool(log), log_path_, " cannot be written (is the disk full?)");
-  events_->write(r.step, {{"train/loss", r.loss}, {"train/lr", r.lr}, {"train/grad_norm", r.gradient_norm}, {"train/tok_s", r.tokens_per_second}});
+  events_->write(r.step, {{"train/loss", r.loss},
+                          {"train/lr", r.lr},
+                          {"train/grad_norm", r.gradient_norm},
+                          {"train/tok_s", r.tokens_per_second}});
   char note[64];
   std::snprintf(note, sizeof note, "loss %.3f, %.0f tokens/s", r.loss, r.tokens_per_second);
   progress_->note(note);
@@ -117,7 +127,8 @@ void RunDirectory::on_evaluation(int64_t step, double dev_loss, bool best) {
 
 void RunDirectory::on_save(int64_t, bool) {
   // The old checkpoint keeps its name until the new one takes it; a second name for it becomes "previous" afterwards.
-  const std::string path = options_.directory + "/checkpoint.h5", second = options_.directory + "/.checkpoint.previous.tmp";
+  const std::string path = options_.directory + "/checkpoint.h5",
+                    second = options_.directory + "/.checkpoint.previous.tmp";
   std::error_code none;
   fs::remove(second, none);
   if (file_exists(path)) fs::create_hard_link(path, second, none);
@@ -135,7 +146,8 @@ void RunDirectory::save(const std::string& name) {
   state_.step = trainer_->step();
   state_.best_dev = trainer_->best_dev;
   const Golden golden = compute_golden(*session_->model, *tuner_, trainer_->first_examples(3));
-  save_checkpoint(options_.directory + "/" + name, *tuner_, *trained_, &trainer_->optimizer(), state_, session_->identity, golden);
+  save_checkpoint(options_.directory + "/" + name, *tuner_, *trained_, &trainer_->optimizer(), state_,
+                  session_->identity, golden);
 }
 
 }  // namespace cambium

@@ -19,7 +19,8 @@ struct RunOptions {
   std::string config;  // JSON of everything that the result depends on
 };
 
-// RUN holds checkpoint.h5, checkpoint.previous.h5, best.h5 (with a dev set), config.json, TensorBoard events and log.jsonl.
+// RUN holds checkpoint.h5, checkpoint.previous.h5, best.h5 (with a dev set), config.json, TensorBoard events and
+// log.jsonl.
 class RunDirectory : public TrainListener {
  public:
   // Refuses (InputError) a directory that is not empty, unless it is to be continued or overwritten, and a
@@ -28,8 +29,8 @@ class RunDirectory : public TrainListener {
 
   // The checkpoint to continue from; empty: start anew.
   const std::string& checkpoint() const { return checkpoint_; }
-  // When nothing can be refused any more: clears an overwritten run away, writes the configuration, cuts the log. Another
-  // process that trains here is an InputError.
+  // When nothing can be refused any more: clears an overwritten run away, writes the configuration, cuts the log.
+  // Another process that trains here is an InputError.
   void begin(Session&, Tuner&, const TrainedSet&, Trainer&, const TrainingState&);
 
   void on_step(const StepReport&) override;

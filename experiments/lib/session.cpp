@@ -42,7 +42,8 @@ std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
   vocabulary.unknown_token_id = id("unknown_token_id"), vocabulary.padding_token_id = id("padding_token_id");
   vocabulary.seperator_token_id = id("seperator_token_id"), vocabulary.cls_token_id = id("cls_token_id");
   vocabulary.mask_token_id = id("mask_token_id");
-  vocabulary.add_bos_token = v.find_bool(key("add_bos_token")), vocabulary.add_eos_token = v.find_bool(key("add_eos_token"));
+  vocabulary.add_bos_token = v.find_bool(key("add_bos_token")),
+  vocabulary.add_eos_token = v.find_bool(key("add_eos_token"));
   return reading(path, [&] { return make_gguf_tokenizer(vocabulary); });
 }
 
@@ -50,7 +51,8 @@ std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
 
 void apply(const CommonOptions& common) {
   check_input(common.threads >= 0, "--threads ", common.threads, " is negative");
-  check_input(common.attention == "own" || common.attention == "cudnn", "--attention ", common.attention, ": there are own and cudnn");
+  check_input(common.attention == "own" || common.attention == "cudnn", "--attention ", common.attention,
+              ": there are own and cudnn");
   set_threads(common.threads ? common.threads : usable_processors());
   gpu::use_graphs(common.graphs);
   Progress::set_quiet(common.quiet);
@@ -62,7 +64,8 @@ Device device_of(const CommonOptions& common) {
   if (name == "cpu" || (name == "auto" && !(gpu::is_real() && gpu::device_count() > 0))) return Device::cpu();
   int index = 0;
   if (name.starts_with("gpu:")) {
-    check_input(name.size() <= 7 && name.find_first_not_of("0123456789", 4) == name.npos && name.size() > 4, "--device ", name, ": give cpu, gpu, gpu:1, or auto");
+    check_input(name.size() <= 7 && name.find_first_not_of("0123456789", 4) == name.npos && name.size() > 4,
+                "--device ", name, ": give cpu, gpu, gpu:1, or auto");
     index = std::stoi(name.substr(4));
   } else {
     check_input(name == "gpu" || name == "auto", "--device ", name, ": give cpu, gpu, gpu:1, or auto");
@@ -85,22 +88,29 @@ std::string choose_attention(const CommonOptions& common, const ModelConfig& con
     return "own";
   }
   check_input(device.is_gpu(), "--attention cudnn needs a GPU: give --device gpu, or leave it out");
-  check_input(gpu::knows_cudnn(), "--attention cudnn: this build has no cuDNN\nInstall the headers of cuDNN 9.8 or later and build again, or leave it out");
+  check_input(gpu::knows_cudnn(),
+              "--attention cudnn: this build has no cuDNN\nInstall the headers of cuDNN 9.8 or later and build again, "
+              "or leave it out");
   const bool biased = config.positions == PositionKind::relative;
   if (dtype != DType::bf16 || biased) {
     gpu::prefer_own_attention();
-    Progress::say(text("note: attention stays with our own kernels: cuDNN's has no ", biased ? "bias by distance" : "float32"));
+    Progress::say(
+        text("note: attention stays with our own kernels: cuDNN's has no ", biased ? "bias by distance" : "float32"));
     return "own";
   }
   const bool decoder = config.decoder.layers > 0;
   const StackShape& shape = decoder ? config.decoder : config.encoder;
-  const AttentionConfig attention{.heads = int(shape.heads), .kv_heads = int(shape.kv_heads), .head_size = int(shape.head_size),
-                                  .scale = config.score_scale(shape, 0), .causal = decoder};
+  const AttentionConfig attention{.heads = int(shape.heads),
+                                  .kv_heads = int(shape.kv_heads),
+                                  .head_size = int(shape.head_size),
+                                  .scale = config.score_scale(shape, 0),
+                                  .causal = decoder};
   return gpu::prefer_cudnn_attention(device, attention) ? "cudnn" : "own";
 }
 
 const Tokenizer& Session::require_tokenizer() const {
-  check_input(bool(tokenizer), source->path(), " has no tokenizer files: texts cannot be read; --batches takes token ids");
+  check_input(bool(tokenizer), source->path(),
+              " has no tokenizer files: texts cannot be read; --batches takes token ids");
   return *tokenizer;
 }
 
@@ -138,11 +148,13 @@ Session open_session(const std::string& model, const CommonOptions& common, bool
   session.source = ModelSource::open(path);
   session.tokenizer = open_tokenizer(path);
   if (session.tokenizer)
-    check_input(session.tokenizer->vocabulary_size() <= session.source->config().vocabulary, path, ": the tokenizer has ",
-                session.tokenizer->vocabulary_size(), " ids, the model's vocabulary ", session.source->config().vocabulary);
+    check_input(session.tokenizer->vocabulary_size() <= session.source->config().vocabulary, path,
+                ": the tokenizer has ", session.tokenizer->vocabulary_size(), " ids, the model's vocabulary ",
+                session.source->config().vocabulary);
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
-  session.identity = {model, hash ? session.source->hash() : "", to_json(session.source->config()), std::string(name_of(dtype))};
+  session.identity = {model, hash ? session.source->hash() : "", to_json(session.source->config()),
+                      std::string(name_of(dtype))};
   if (weights) {
     session.attention = choose_attention(common, session.source->config(), dtype, device);
     session.model = load_model(*session.source, dtype, device);

@@ -13,11 +13,11 @@ namespace cambium {
 
 // Options that all commands share.
 struct CommonOptions {
-  std::string device = "auto";  // auto, cpu, gpu, gpu:1
+  std::string device = "auto";    // auto, cpu, gpu, gpu:1
   std::string attention = "own";  // GPU: whose kernels, own or cudnn
-  bool graphs = false;          // GPU: decoding and training steps as CUDA graphs
-  std::string dtype;            // of the frozen base: f32, bf16; empty: bf16 where the hardware multiplies it natively
-  int threads = 0;              // 0: all that the process may use
+  bool graphs = false;            // GPU: decoding and training steps as CUDA graphs
+  std::string dtype;  // of the frozen base: f32, bf16; empty: bf16 where the hardware multiplies it natively
+  int threads = 0;    // 0: all that the process may use
   uint64_t seed = 0;
   bool quiet = false, verbose = false, json = false;
 };
@@ -41,8 +41,8 @@ struct Session {
   TunerContext context(uint64_t seed);
 };
 
-// Opens `model` (a path or a known name) with its tokenizer; loads the weights unless `weights` is false. The base's hash is
-// computed if `hash`.
+// Opens `model` (a path or a known name) with its tokenizer; loads the weights unless `weights` is false. The base's
+// hash is computed if `hash`.
 Session open_session(const std::string& model, const CommonOptions&, bool weights = true, bool hash = true);
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& model_path);
 

@@ -65,7 +65,9 @@ ModelConfig bart_base() {
 
 }  // namespace
 
-std::vector<std::string> published_shapes() { return {"gpt2", "gpt2-medium", "smollm2-135m", "roberta-base", "t5-small", "bart-base"}; }
+std::vector<std::string> published_shapes() {
+  return {"gpt2", "gpt2-medium", "smollm2-135m", "roberta-base", "t5-small", "bart-base"};
+}
 
 ModelConfig published_shape(const std::string& name) {
   if (name == "gpt2") return gpt2(768, 12, 12);

@@ -12,7 +12,8 @@ namespace cambium {
 ModelConfig published_shape(const std::string& name);
 std::vector<std::string> published_shapes();
 
-// Models of a few thousand parameters, for smoke tests: Llama's form; BERT's, without a head; T5 1.1's, whose pad token starts the decoder.
+// Models of a few thousand parameters, for smoke tests: Llama's form; BERT's, without a head; T5 1.1's, whose pad token
+// starts the decoder.
 ModelConfig tiny_decoder(int64_t vocabulary);
 ModelConfig tiny_encoder(int64_t vocabulary, int32_t pad);
 ModelConfig tiny_seq2seq(int64_t vocabulary, int32_t pad, int32_t end);

@@ -36,8 +36,8 @@ double named_score(const StatisticsTable& table, std::span<const double> sums, s
 }
 
 void check_pair(const StatisticsTable& a, const StatisticsTable& b, int samples) {
-  check_input(a.sentences() == b.sentences() && a.width == b.width && a.sentences() > 0,
-              "a paired test of ", a.sentences(), " texts with ", b.sentences(), ": they must be the same texts");
+  check_input(a.sentences() == b.sentences() && a.width == b.width && a.sentences() > 0, "a paired test of ",
+              a.sentences(), " texts with ", b.sentences(), ": they must be the same texts");
   check_input(samples > 0, "a test needs at least one sample, not ", samples);
 }
 
@@ -46,8 +46,8 @@ void add_row(std::span<const double> row, std::vector<double>& sums) {
 }
 
 double p_value(std::span<const double> differences, double observed) {
-  const auto extreme = std::count_if(differences.begin(), differences.end(),
-                                     [&](double d) { return at_least(d, observed); });
+  const auto extreme =
+      std::count_if(differences.begin(), differences.end(), [&](double d) { return at_least(d, observed); });
   return double(extreme + 1) / double(differences.size() + 1);
 }
 
@@ -122,8 +122,8 @@ Spread spread(std::span<const double> values) {
   return {mean, deviation, student_quantile(0.95, int64_t(values.size()) - 1) * deviation / std::sqrt(n)};
 }
 
-PairedTest paired_bootstrap(const StatisticsTable& a, const StatisticsTable& b, std::string_view score,
-                            int samples, uint64_t seed) {
+PairedTest paired_bootstrap(const StatisticsTable& a, const StatisticsTable& b, std::string_view score, int samples,
+                            uint64_t seed) {
   check_pair(a, b, samples);
   const double score_a = named_score(a, a.sums(), score), score_b = named_score(b, b.sums(), score);
   const RandomKey key = random_key(seed, "paired bootstrap");
@@ -144,8 +144,8 @@ PairedTest paired_bootstrap(const StatisticsTable& a, const StatisticsTable& b, 
   return {score_a, score_b, low, high, p_value(differences, score_a - score_b)};
 }
 
-PairedTest paired_permutation(const StatisticsTable& a, const StatisticsTable& b, std::string_view score,
-                              int samples, uint64_t seed) {
+PairedTest paired_permutation(const StatisticsTable& a, const StatisticsTable& b, std::string_view score, int samples,
+                              uint64_t seed) {
   check_pair(a, b, samples);
   const double score_a = named_score(a, a.sums(), score), score_b = named_score(b, b.sums(), score);
   const RandomKey key = random_key(seed, "paired permutation");
@@ -180,8 +180,8 @@ double sign_permutation_p(std::span<const double> differences, int samples, uint
   }
   const RandomKey key = random_key(seed, "sign permutation");
   for (int s = 0; s < samples; ++s)
-    extreme += at_least(
-        sum_with([&](size_t i) { return random_word(key, uint32_t(s), i / 32) >> (i % 32) & 1; }), observed);
+    extreme +=
+        at_least(sum_with([&](size_t i) { return random_word(key, uint32_t(s), i / 32) >> (i % 32) & 1; }), observed);
   return double(extreme + 1) / double(samples + 1);
 }
 

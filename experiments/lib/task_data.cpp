@@ -9,14 +9,15 @@ namespace {
 
 void require_text_task(const Session& session, const Task& task, Decision decision) {
   check_input(decision == Decision::automatic, "--decision: the task ", task.name(), " has no classes");
-  check_input(!session.model->config().is_encoder(), "the task ", task.name(), " wants texts, and an encoder (", session.model->config().family,
-              ") writes none; take a decoder or a sequence-to-sequence model");
+  check_input(!session.model->config().is_encoder(), "the task ", task.name(), " wants texts, and an encoder (",
+              session.model->config().family, ") writes none; take a decoder or a sequence-to-sequence model");
 }
 
 std::vector<Sequence> sequences_of(const std::vector<TextPair>& pairs, const Session& session, const Task& task) {
   std::vector<Sequence> all;
   for (const TextPair& pair : pairs)
-    all.push_back(to_sequence(pair, session.require_tokenizer(), session.model->config(), int64_t(all.size()), task.max_input_tokens()));
+    all.push_back(to_sequence(pair, session.require_tokenizer(), session.model->config(), int64_t(all.size()),
+                              task.max_input_tokens()));
   return all;
 }
 
@@ -29,9 +30,11 @@ TrainData train_data_of(Session& session, const Task& task, const DataSelection&
   if (task.is_classification()) {
     const ClassificationSetup setup(session, task, selection.decision, selection.seed);
     data.examples = setup.examples(Split::train, selection.limit, selection.seed);
-    if (selection.dev) data.dev = setup.examples(Split::dev, at_most(selection.dev, task.labelled(Split::dev).size()), 0);
+    if (selection.dev)
+      data.dev = setup.examples(Split::dev, at_most(selection.dev, task.labelled(Split::dev).size()), 0);
     data.objective = setup.objective();
-    if (setup.cut()) Progress::say(text("note: ", setup.cut(), " inputs were longer than the model's positions and were cut"));
+    if (setup.cut())
+      Progress::say(text("note: ", setup.cut(), " inputs were longer than the model's positions and were cut"));
     return data;
   }
   require_text_task(session, task, selection.decision);
@@ -43,9 +46,10 @@ TrainData train_data_of(Session& session, const Task& task, const DataSelection&
   return data;
 }
 
-EvaluationResult evaluate_task(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split, int64_t limit,
-                               const GenerationOptions& generation) {
-  if (task.is_classification()) return evaluate_classes(session, hooks, task, decision, split, limit, generation.batch_size);
+EvaluationResult evaluate_task(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split,
+                               int64_t limit, const GenerationOptions& generation) {
+  if (task.is_classification())
+    return evaluate_classes(session, hooks, task, decision, split, limit, generation.batch_size);
   require_text_task(session, task, decision);
   return evaluate(session, hooks, task, split, limit, generation);
 }

@@ -1,4 +1,5 @@
-// A task as a model takes it, whatever kind the task is: training examples with their objective, and answers with scores.
+// A task as a model takes it, whatever kind the task is: training examples with their objective, and answers with
+// scores.
 #pragma once
 
 #include "experiments/lib/classification.h"

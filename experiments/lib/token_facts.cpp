@@ -47,7 +47,8 @@ std::optional<Sentinels> sentinels(const Tokenizer& tokenizer) {
   const auto first = tokenizer.find_token("<extra_id_0>");
   if (!first) return std::nullopt;
   Sentinels s{*first, 1};
-  while (tokenizer.find_token(text("<extra_id_", s.count, ">")) == std::optional<int32_t>(int32_t(s.first - s.count))) ++s.count;
+  while (tokenizer.find_token(text("<extra_id_", s.count, ">")) == std::optional<int32_t>(int32_t(s.first - s.count)))
+    ++s.count;
   return s;
 }
 
@@ -60,7 +61,8 @@ std::vector<int32_t> special_tokens(const Tokenizer& tokenizer) {
 
 int32_t label_token(const Tokenizer& tokenizer, const std::string& word, bool whole) {
   const std::vector<int32_t> ids = tokenizer.encode(" " + word, false);
-  check_input(!ids.empty() && (!whole || ids.size() == 1), "the label word \"", word, "\" has ", ids.size(), " tokens; a mask stands for one");
+  check_input(!ids.empty() && (!whole || ids.size() == 1), "the label word \"", word, "\" has ", ids.size(),
+              " tokens; a mask stands for one");
   return ids.front();
 }
 

@@ -32,7 +32,8 @@ std::optional<Sentinels> sentinels(const Tokenizer&);
 // All ids that stand for no text.
 std::vector<int32_t> special_tokens(const Tokenizer&);
 
-// The token of a label word, read as it stands inside a text: its first one, and the only one where `whole` asks for that.
+// The token of a label word, read as it stands inside a text: its first one, and the only one where `whole` asks for
+// that.
 int32_t label_token(const Tokenizer&, const std::string& word, bool whole);
 
 }  // namespace cambium

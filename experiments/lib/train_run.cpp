@@ -43,20 +43,42 @@ std::string data_hash(const TrainData& data) {
 }
 
 json adafactor_config(const OptimizerOptions& o) {
-  return {o.decay_rate, o.clip, o.epsilon1, o.epsilon2, o.initial_step, o.factor_min_dim, o.scale_by_parameter, o.decay_times_lr};
+  return {o.decay_rate,   o.clip,           o.epsilon1,           o.epsilon2,
+          o.initial_step, o.factor_min_dim, o.scale_by_parameter, o.decay_times_lr};
 }
 
 }  // namespace
 
 std::string run_config(const Session& session, const TrainRun& run, const TrainData& data) {
   const TrainOptions& t = run.train;
-  json config = {{"base_hash", session.identity.hash}, {"dtype", session.identity.dtype}, {"method", run.method}, {"options", run.options},
-                 {"tuner_from", run.tuner_from}, {"optimizer", t.optimizer}, {"lr", t.lr}, {"weight_decay", t.optimizer_options.weight_decay},
-                 {"beta1", t.optimizer_options.beta1}, {"beta2", t.optimizer_options.beta2}, {"epsilon", t.optimizer_options.epsilon},
-                 {"momentum", t.optimizer_options.momentum}, {"adafactor", adafactor_config(t.optimizer_options)}, {"schedule", t.schedule}, {"warmup", t.warmup}, {"clip", t.clip},
-                 {"batch_size", t.batch_size}, {"epochs", t.epochs}, {"steps", t.steps}, {"shards", t.shards}, {"seed", t.seed},
-                 {"shuffle", t.shuffle}, {"label_smoothing", t.label_smoothing}, {"z_loss", t.z_loss}, {"words", run.words}, {"labels", run.labels},
-                 {"data", data_hash(data)}, {"objective", data.objective->description()},
+  json config = {{"base_hash", session.identity.hash},
+                 {"dtype", session.identity.dtype},
+                 {"method", run.method},
+                 {"options", run.options},
+                 {"tuner_from", run.tuner_from},
+                 {"optimizer", t.optimizer},
+                 {"lr", t.lr},
+                 {"weight_decay", t.optimizer_options.weight_decay},
+                 {"beta1", t.optimizer_options.beta1},
+                 {"beta2", t.optimizer_options.beta2},
+                 {"epsilon", t.optimizer_options.epsilon},
+                 {"momentum", t.optimizer_options.momentum},
+                 {"adafactor", adafactor_config(t.optimizer_options)},
+                 {"schedule", t.schedule},
+                 {"warmup", t.warmup},
+                 {"clip", t.clip},
+                 {"batch_size", t.batch_size},
+                 {"epochs", t.epochs},
+                 {"steps", t.steps},
+                 {"shards", t.shards},
+                 {"seed", t.seed},
+                 {"shuffle", t.shuffle},
+                 {"label_smoothing", t.label_smoothing},
+                 {"z_loss", t.z_loss},
+                 {"words", run.words},
+                 {"labels", run.labels},
+                 {"data", data_hash(data)},
+                 {"objective", data.objective->description()},
                  {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
   // Another library's attention sums in another order: a run that goes on must not change it.
   if (session.attention != "own") config["attention"] = session.attention;
@@ -96,16 +118,22 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
   } else {
     result.tuner = open_tuner(from, session, run.force_base);
     const double worst = is_peft_adapter(from) ? 0 : golden_difference(model, *result.tuner, read_golden(from));
-    if (!(worst <= 1e-4)) Progress::say(text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));
+    if (!(worst <= 1e-4))
+      Progress::say(
+          text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));
   }
   TrainedSet trained(model, *result.tuner, master_of(session), *data.objective);
   Trainer trainer(model, *result.tuner, trained, std::move(data), run.train);
-  TrainingState state{.steps = trainer.total_steps(), .shards = run.train.shards, .seed = run.train.seed,
-                      .run_config = run_options.config, .instruction_set = instruction_set()};
+  TrainingState state{.steps = trainer.total_steps(),
+                      .shards = run.train.shards,
+                      .seed = run.train.seed,
+                      .run_config = run_options.config,
+                      .instruction_set = instruction_set()};
   if (!directory.checkpoint().empty()) {
     const CheckpointInfo info = read_checkpoint_info(directory.checkpoint());
     if (info.state.instruction_set != state.instruction_set)
-      Progress::say(text("note: this run was started with ", info.state.instruction_set, "; with ", state.instruction_set, " its bits will differ"));
+      Progress::say(text("note: this run was started with ", info.state.instruction_set, "; with ",
+                         state.instruction_set, " its bits will differ"));
     load_training_state(directory.checkpoint(), trained, trainer.optimizer());
     trainer.resume_at(info.state.step);
     trainer.best_dev = info.state.best_dev;

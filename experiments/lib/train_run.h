@@ -1,5 +1,5 @@
-// A whole training run: model, tuner and data come together, the trainer runs, files are written. What `cambium train` and
-// the experiments share.
+// A whole training run: model, tuner and data come together, the trainer runs, files are written. What `cambium train`
+// and the experiments share.
 #pragma once
 
 #include <optional>
@@ -11,11 +11,11 @@
 namespace cambium {
 
 struct TrainRun {
-  std::string method;          // of a new tuner
+  std::string method;  // of a new tuner
   OptionMap options;
-  std::string tuner_from;      // or a checkpoint to start from
+  std::string tuner_from;  // or a checkpoint to start from
   bool force_base = false;
-  std::string words;           // for initial values, where options name none
+  std::string words;  // for initial values, where options name none
   std::vector<std::string> labels;
   TrainOptions train;
   RunOptions run;

@@ -85,8 +85,7 @@ const GgufFile::TensorType* GgufFile::tensor_type(uint32_t id) {
                                          {34, "TQ1_0"},
                                          {35, "TQ2_0"},
                                          {39, "MXFP4"}};
-  const auto found = std::find_if(std::begin(types), std::end(types),
-                                  [&](const TensorType& t) { return t.id == id; });
+  const auto found = std::find_if(std::begin(types), std::end(types), [&](const TensorType& t) { return t.id == id; });
   return found == std::end(types) ? nullptr : found;
 }
 
@@ -100,8 +99,7 @@ bool is_gguf(const std::string& path) {
 
 GgufFile::GgufFile(const std::string& path) : WeightFile(path), file_(path) {
   GgufCursor cursor(file_, 0);
-  check_input(file_.size() >= 24 && std::memcmp(file_.data(), kMagic.data(), 4) == 0, path,
-              ": is not a GGUF file");
+  check_input(file_.size() >= 24 && std::memcmp(file_.data(), kMagic.data(), 4) == 0, path, ": is not a GGUF file");
   cursor.skip(4, 1, "the magic");
   const auto version = cursor.take<uint32_t>("the version");
   check_input(version == 2 || version == 3, path, ": is GGUF version ", version,
@@ -110,16 +108,14 @@ GgufFile::GgufFile(const std::string& path) : WeightFile(path), file_(path) {
   const auto values = cursor.take<uint64_t>("the number of metadata");
   values_ = GgufValues(file_, cursor, values);
   for (const std::string& key : values_.keys()) metadata_[key] = values_.print(key);
-  if (tensors > cursor.left() / 24)
-    cursor.fail(text("claims ", tensors, " tensors: damaged or cut short"));
+  if (tensors > cursor.left() / 24) cursor.fail(text("claims ", tensors, " tensors: damaged or cut short"));
   for (uint64_t i = 0; i < tensors; ++i) read_tensor(cursor);
   const int64_t alignment = values_.find_int("general.alignment", 1, 1 << 20).value_or(32);
-  check_input((alignment & (alignment - 1)) == 0, path, ": general.alignment ", alignment,
-              " is no power of two");
+  check_input((alignment & (alignment - 1)) == 0, path, ": general.alignment ", alignment, " is no power of two");
   if (tensors) cursor.skip((-cursor.at()) % size_t(alignment), 1, "the space before the tensors");
   for (const auto& [name, place] : places_)
-    check_input(place.offset % size_t(alignment) == 0, path, ": tensor \"", name, "\" lies at ",
-                place.offset, ", no multiple of ", alignment);
+    check_input(place.offset % size_t(alignment) == 0, path, ": tensor \"", name, "\" lies at ", place.offset,
+                ", no multiple of ", alignment);
   place_tensors(cursor);
 }
 
@@ -135,8 +131,8 @@ void GgufFile::read_tensor(GgufCursor& cursor) {
   int64_t dims[4] = {}, size = 1;
   for (uint32_t d = 0; d < rank; ++d) {
     const auto extent = cursor.take<uint64_t>(name);
-    if (extent == 0 || extent > uint64_t(1) << 48 ||
-        __builtin_mul_overflow(size, int64_t(extent), &size) || size > int64_t(1) << 50)
+    if (extent == 0 || extent > uint64_t(1) << 48 || __builtin_mul_overflow(size, int64_t(extent), &size) ||
+        size > int64_t(1) << 50)
       fail("has an impossible size");
     dims[rank - 1 - d] = int64_t(extent);
   }
@@ -144,11 +140,9 @@ void GgufFile::read_tensor(GgufCursor& cursor) {
   const auto offset = cursor.take<uint64_t>(name);
   const TensorType* const type = tensor_type(id);
   if (!type) fail("is of the unknown type ", id);
-  if (type->block == 0)
-    fail("is of type ", type->name, "; supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1");
+  if (type->block == 0) fail("is of type ", type->name, "; supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1");
   const int64_t row = rank ? dims[rank - 1] : 1;
-  if (row % type->block)
-    fail("has rows of ", row, " values; ", type->name, " needs multiples of ", type->block);
+  if (row % type->block) fail("has rows of ", row, " values; ", type->name, " needs multiples of ", type->block);
   entries_[name] = {Shape(std::span(dims, rank)), type->name};
   places_[name] = {type, size_t(offset), size_t(size / type->block * type->block_bytes)};
 }
@@ -158,17 +152,17 @@ void GgufFile::read_tensor(GgufCursor& cursor) {
 void GgufFile::place_tensors(const GgufCursor& data) {
   std::vector<std::pair<size_t, const std::string*>> order;
   for (auto& [name, place] : places_) {
-    check_input(place.offset <= data.left() && place.bytes <= data.left() - place.offset, path_,
-                ": tensor \"", name, "\" has ", place.bytes, " bytes at ", place.offset,
-                " of the data, but there are ", data.left(), ": damaged or cut short");
+    check_input(place.offset <= data.left() && place.bytes <= data.left() - place.offset, path_, ": tensor \"", name,
+                "\" has ", place.bytes, " bytes at ", place.offset, " of the data, but there are ", data.left(),
+                ": damaged or cut short");
     place.offset += data.at();
     order.emplace_back(place.offset, &name);
   }
   std::sort(order.begin(), order.end());
   for (size_t i = 1; i < order.size(); ++i) {
     const Place& before = places_.at(*order[i - 1].second);
-    check_input(before.offset + before.bytes <= order[i].first, path_, ": tensors \"",
-                *order[i - 1].second, "\" and \"", *order[i].second, "\" overlap");
+    check_input(before.offset + before.bytes <= order[i].first, path_, ": tensors \"", *order[i - 1].second,
+                "\" and \"", *order[i].second, "\" overlap");
   }
 }
 

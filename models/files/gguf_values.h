@@ -60,31 +60,15 @@ class GgufValues {
   std::vector<float> get_floats(std::string_view key) const;
 
   // The same where the key may be missing.
-  std::optional<int64_t> find_int(std::string_view key,
-                                  int64_t min = std::numeric_limits<int64_t>::min(),
+  std::optional<int64_t> find_int(std::string_view key, int64_t min = std::numeric_limits<int64_t>::min(),
                                   int64_t max = std::numeric_limits<int64_t>::max()) const;
-  std::optional<double> find_number(std::string_view key,
-                                    double min = -std::numeric_limits<double>::max(),
+  std::optional<double> find_number(std::string_view key, double min = -std::numeric_limits<double>::max(),
                                     double max = std::numeric_limits<double>::max()) const;
   std::optional<bool> find_bool(std::string_view key) const;
   std::optional<std::string> find_string(std::string_view key) const;
 
  private:
-  enum class Type : uint32_t {
-    u8,
-    i8,
-    u16,
-    i16,
-    u32,
-    i32,
-    f32,
-    boolean,
-    string,
-    array,
-    u64,
-    i64,
-    f64
-  };
+  enum class Type : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
   // Where a value's bytes are, inside the file for sure.
   struct Place {
     Type type;  // of an array: of its elements

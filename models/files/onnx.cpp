@@ -21,20 +21,11 @@ class Fields {
     number_ = int(key >> 3 & 0xffff);
     value_ = 0, bytes_ = {};
     switch (key & 7) {
-      case 0:
-        value_ = take_varint();
-        break;
-      case 1:
-        bytes_ = take(8);
-        break;
-      case 2:
-        bytes_ = take(take_varint());
-        break;
-      case 5:
-        bytes_ = take(4);
-        break;
-      default:
-        fail();
+      case 0: value_ = take_varint(); break;
+      case 1: bytes_ = take(8); break;
+      case 2: bytes_ = take(take_varint()); break;
+      case 5: bytes_ = take(4); break;
+      default: fail();
     }
     return true;
   }
@@ -65,9 +56,7 @@ class Fields {
     left_.remove_prefix(size_t(count));
     return out;
   }
-  [[noreturn]] void fail() const {
-    throw InputError(path_ + ": is not an ONNX file, or is damaged");
-  }
+  [[noreturn]] void fail() const { throw InputError(path_ + ": is not an ONNX file, or is damaged"); }
 
   std::string_view left_;
   const std::string& path_;
@@ -101,8 +90,7 @@ void OnnxFile::read_graph(std::string_view graph) {
     if (f.number() == 1) multiplied[read_node(f.bytes())] = true;
   for (const auto& [name, i] : initializers_) {
     const std::string base(quantized_name(name));
-    if (i.type == kFloat && !i.data.empty())
-      add(name, {name, "", "", false});
+    if (i.type == kFloat && !i.data.empty()) add(name, {name, "", "", false});
     else if (!base.empty() && !multiplied.contains(name))
       add(base, {name, base + "_scale", base + "_zero_point", false});
   }
@@ -115,36 +103,27 @@ void OnnxFile::read_initializer(std::string_view tensor) {
   std::vector<int64_t> dims;
   bool outside = false;
   for (Fields f(tensor, path_); f.next();) {
-    if (f.number() == 1)
-      f.integers([&](int64_t d) { dims.push_back(d); });
-    else if (f.number() == 2)
-      out.type = int(f.value());
-    else if (f.number() == 4 && f.bytes().size() == 4)
-      std::memcpy(&out.single, f.bytes().data(), 4);
-    else if (f.number() == 5)
-      f.integers([&](int64_t v) { out.single = float(v); });
-    else if (f.number() == 8)
-      name = f.bytes();
-    else if (f.number() == 9)
-      out.data = f.bytes();
-    else if (f.number() == 14)
-      outside = f.value() != 0;
-    check_input(dims.size() <= size_t(Shape::kMaxRank), path_, ": \"", name, "\" has more than ",
-                Shape::kMaxRank, " dimensions");
+    if (f.number() == 1) f.integers([&](int64_t d) { dims.push_back(d); });
+    else if (f.number() == 2) out.type = int(f.value());
+    else if (f.number() == 4 && f.bytes().size() == 4) std::memcpy(&out.single, f.bytes().data(), 4);
+    else if (f.number() == 5) f.integers([&](int64_t v) { out.single = float(v); });
+    else if (f.number() == 8) name = f.bytes();
+    else if (f.number() == 9) out.data = f.bytes();
+    else if (f.number() == 14) outside = f.value() != 0;
+    check_input(dims.size() <= size_t(Shape::kMaxRank), path_, ": \"", name, "\" has more than ", Shape::kMaxRank,
+                " dimensions");
   }
   if (out.type != kFloat && out.type != kUint8 && out.type != kInt8) return;
-  check_input(!outside, path_, ": the data of \"", name,
-              "\" lie in another file, which is not supported");
+  check_input(!outside, path_, ": the data of \"", name, "\" lie in another file, which is not supported");
   int64_t size = 1;
   for (const int64_t d : dims)
-    check_input(d >= 0 && d < int64_t(1) << 40 &&
-                    !__builtin_mul_overflow(size, std::max<int64_t>(d, 1), &size) &&
+    check_input(d >= 0 && d < int64_t(1) << 40 && !__builtin_mul_overflow(size, std::max<int64_t>(d, 1), &size) &&
                     size < int64_t(1) << 50,
                 path_, ": \"", name, "\" has an impossible size");
   out.shape = Shape(dims);
   const int64_t bytes = out.shape.size() * (out.type == kFloat ? 4 : 1);
-  check_input(out.data.empty() ? out.shape.size() <= 1 : int64_t(out.data.size()) == bytes, path_,
-              ": \"", name, "\" of shape ", out.shape, " has ", out.data.size(), " bytes");
+  check_input(out.data.empty() ? out.shape.size() <= 1 : int64_t(out.data.size()) == bytes, path_, ": \"", name,
+              "\" of shape ", out.shape, " has ", out.data.size(), " bytes");
   if (!out.data.empty() && out.shape.size() == 1 && out.type != kFloat) {
     out.single = out.type == kInt8 ? float(int8_t(out.data[0])) : float(uint8_t(out.data[0]));
   } else if (int64_t(out.data.size()) == 4 && out.shape.size() == 1) {
@@ -165,27 +144,26 @@ std::string OnnxFile::read_node(std::string_view node) {
   if (kind != "MatMulInteger" || inputs.size() < 2) return {};
   const std::string base(quantized_name(inputs[1]));
   if (base.empty() || !initializers_.contains(inputs[1])) return {};
-  check_input(initializer(inputs[1]).shape.rank() == 2, path_, ": ", name, " multiplies by \"",
-              inputs[1], "\", which is no matrix");
+  check_input(initializer(inputs[1]).shape.rank() == 2, path_, ": ", name, " multiplies by \"", inputs[1],
+              "\", which is no matrix");
   add(name, {inputs[1], base + "_scale", base + "_zero_point", true});
   return inputs[1];
 }
 
 void OnnxFile::add(const std::string& name, const Place& place) {
   const Initializer& data = initializer(place.data);
-  check_input(int64_t(data.data.size()) == data.shape.size() * (data.type == kFloat ? 4 : 1), path_,
-              ": \"", place.data, "\" has no raw data");
+  check_input(int64_t(data.data.size()) == data.shape.size() * (data.type == kFloat ? 4 : 1), path_, ": \"", place.data,
+              "\" has no raw data");
   if (!place.scale.empty()) {  // both must be there
     single(place.scale);
     const float zero_point = single(place.zero_point);
-    check_input(zero_point >= -128 && zero_point <= 255, path_, ": \"", place.zero_point, "\" is ",
-                zero_point, ", no 8-bit integer");
+    check_input(zero_point >= -128 && zero_point <= 255, path_, ": \"", place.zero_point, "\" is ", zero_point,
+                ", no 8-bit integer");
   }
   const Shape shape = place.transposed ? Shape{data.shape[1], data.shape[0]} : data.shape;
-  check_input(entries_
-                  .emplace(name, Entry{shape, data.type == kFloat  ? "F32"
-                                              : data.type == kInt8 ? "I8"
-                                                                   : "U8"})
+  check_input(entries_.emplace(name, Entry{shape, data.type == kFloat  ? "F32"
+                                                  : data.type == kInt8 ? "I8"
+                                                                       : "U8"})
                   .second,
               path_, ": \"", name, "\" is there twice");
   places_.emplace(name, place);
@@ -199,8 +177,7 @@ const OnnxFile::Initializer& OnnxFile::initializer(const std::string& name) cons
 
 float OnnxFile::single(const std::string& name) const {
   const Initializer& i = initializer(name);
-  check_input(i.shape.size() == 1, path_, ": \"", name, "\" has shape ", i.shape,
-              "; expected one value");
+  check_input(i.shape.size() == 1, path_, ": \"", name, "\" has shape ", i.shape, "; expected one value");
   return i.single;
 }
 
@@ -217,8 +194,7 @@ Tensor OnnxFile::read(std::string_view name) const {
   const int zero_point = int(single(place.zero_point));
   const float scale = single(place.scale);
   const auto value = [&](int64_t i) {
-    const int q = source.type == kInt8 ? int(int8_t(source.data[size_t(i)]))
-                                       : int(uint8_t(source.data[size_t(i)]));
+    const int q = source.type == kInt8 ? int(int8_t(source.data[size_t(i)])) : int(uint8_t(source.data[size_t(i)]));
     return float(q - zero_point) * scale;
   };
   const int64_t rows = place.transposed ? e.shape[0] : 1, cols = rows ? e.shape.size() / rows : 0;

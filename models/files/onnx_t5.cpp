@@ -62,11 +62,9 @@ void convert_t5_graphs(const std::string& from, const std::string& to) {
     }
   }
   // Both graphs hold the embedding.
-  const auto own = tensors.find("encoder.embed_tokens.weight"),
-             shared = tensors.find("shared.weight");
-  check_input(
-      own != tensors.end() && shared != tensors.end() && same_values(own->second, shared->second),
-      from, ": encoder.onnx and decoder.onnx do not have the same embedding");
+  const auto own = tensors.find("encoder.embed_tokens.weight"), shared = tensors.find("shared.weight");
+  check_input(own != tensors.end() && shared != tensors.end() && same_values(own->second, shared->second), from,
+              ": encoder.onnx and decoder.onnx do not have the same embedding");
   tensors.erase(own);
   write_safetensors(to + "/model.safetensors", tensors, {{"format", "pt"}});
   write_file(to + "/config.json", kConfig);

@@ -19,9 +19,8 @@ constexpr int64_t kHeaderBytes = 100'000'000;  // the reference implementation's
 // Bytes of an element, 0 for an unknown type.
 int64_t element_size(std::string_view type) {
   constexpr std::pair<std::string_view, int> sizes[] = {
-      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"F8_E8M0", 1},
-      {"I16", 2},  {"U16", 2}, {"F16", 2}, {"BF16", 2},    {"I32", 4},     {"U32", 4},
-      {"F32", 4},  {"F64", 8}, {"I64", 8}, {"U64", 8}};
+      {"BOOL", 1}, {"U8", 1},   {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"F8_E8M0", 1}, {"I16", 2}, {"U16", 2},
+      {"F16", 2},  {"BF16", 2}, {"I32", 4}, {"U32", 4},     {"F32", 4},     {"F64", 8},     {"I64", 8}, {"U64", 8}};
   for (const auto& [name, size] : sizes)
     if (name == type) return size;
   return 0;
@@ -29,14 +28,10 @@ int64_t element_size(std::string_view type) {
 
 std::string_view type_name(DType dtype) {
   switch (dtype) {
-    case DType::f32:
-      return "F32";
-    case DType::f64:
-      return "F64";
-    case DType::bf16:
-      return "BF16";
-    case DType::i32:
-      return "I32";
+    case DType::f32: return "F32";
+    case DType::f64: return "F64";
+    case DType::bf16: return "BF16";
+    case DType::i32: return "I32";
   }
   throw Error("safetensors: no such type");
 }
@@ -52,21 +47,20 @@ Header parse_entry(const json& fields) {
   const auto dims = get_ints(fields, "shape", 0, int64_t(1) << 48);
   const auto range = get_ints(fields, "data_offsets", 0);
   check_input(range.size() == 2 && range[0] <= range[1], "\"data_offsets\" is not a range");
-  check_input(dims.size() <= size_t(Shape::kMaxRank), "has ", dims.size(), " dimensions; at most ",
-              Shape::kMaxRank, " are supported");
+  check_input(dims.size() <= size_t(Shape::kMaxRank), "has ", dims.size(), " dimensions; at most ", Shape::kMaxRank,
+              " are supported");
   int64_t bytes = element_size(h.entry.type);
   check_input(bytes > 0, "is of the unknown type \"", h.entry.type.substr(0, 40), '"');
   // The product of the dimensions that are not 0 must fit too: Shape demands it.
   int64_t extent = bytes;
   for (const int64_t d : dims)
-    check_input(!__builtin_mul_overflow(extent, std::max<int64_t>(d, 1), &extent) &&
-                    extent < int64_t(1) << 56,
+    check_input(!__builtin_mul_overflow(extent, std::max<int64_t>(d, 1), &extent) && extent < int64_t(1) << 56,
                 "has an impossible size");
   bytes = std::count(dims.begin(), dims.end(), 0) ? 0 : extent;
   h.entry.shape = Shape(dims);
   h.begin = range[0], h.end = range[1];
-  check_input(bytes == h.end - h.begin, h.entry.shape, " of ", h.entry.type, " takes ", bytes,
-              " bytes, but it has ", h.end - h.begin);
+  check_input(bytes == h.end - h.begin, h.entry.shape, " of ", h.entry.type, " takes ", bytes, " bytes, but it has ",
+              h.end - h.begin);
   return h;
 }
 
@@ -89,10 +83,8 @@ std::string_view base_name(std::string_view path) { return path.substr(path.rfin
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : WeightFile(path) {
-  if (path.ends_with(".index.json"))
-    add_index(path);
-  else
-    add_shard(path);
+  if (path.ends_with(".index.json")) add_index(path);
+  else add_shard(path);
 }
 
 void SafetensorsFile::add_shard(const std::string& path) {
@@ -102,8 +94,8 @@ void SafetensorsFile::add_shard(const std::string& path) {
   check_input(size >= 8, path, ": is not a safetensors file: it has ", size, " bytes");
   std::memcpy(&length, file.data(), 8);
   check_input(length <= uint64_t(std::min(size - 8, kHeaderBytes)), path,
-              ": is not a safetensors file, or is cut short: its header of ", length,
-              " bytes does not fit into ", size - 8);
+              ": is not a safetensors file, or is cut short: its header of ", length, " bytes does not fit into ",
+              size - 8);
   read_header({reinterpret_cast<const char*>(file.data()) + 8, size_t(length)}, shards_.size() - 1);
 }
 
@@ -120,8 +112,7 @@ void SafetensorsFile::read_header(std::string_view header, size_t shard) {
         metadata_[key] = reading(path + ": __metadata__", [&] { return get_string(value, key); });
       continue;
     }
-    const Header h = reading(path + ": tensor \"" + name.substr(0, 200) + '"',
-                             [&] { return parse_entry(value); });
+    const Header h = reading(path + ": tensor \"" + name.substr(0, 200) + '"', [&] { return parse_entry(value); });
     check_input(!has(name), path, ": tensor \"", name, "\" is in another shard too");
     parts.emplace_back(h, name);
     entries_[name] = h.entry;
@@ -132,15 +123,14 @@ void SafetensorsFile::read_header(std::string_view header, size_t shard) {
   });
   int64_t covered = 0;
   for (const auto& [h, name] : parts) {
-    check_input(h.begin == covered, path, ": tensor \"", name, "\" starts at byte ", h.begin,
-                " of the data; ",
-                h.begin < covered ? "another one lies there" : "nothing describes the bytes before",
-                " (expected ", covered, ")");
+    check_input(h.begin == covered, path, ": tensor \"", name, "\" starts at byte ", h.begin, " of the data; ",
+                h.begin < covered ? "another one lies there" : "nothing describes the bytes before", " (expected ",
+                covered, ")");
     covered = h.end;
   }
   const int64_t data = int64_t(shards_[shard].size()) - start;
-  check_input(covered == data, path, ": the header describes ", covered,
-              " bytes of data, but there are ", data, data < covered ? ": cut short" : "");
+  check_input(covered == data, path, ": the header describes ", covered, " bytes of data, but there are ", data,
+              data < covered ? ": cut short" : "");
 }
 
 void SafetensorsFile::add_index(const std::string& path) {
@@ -149,20 +139,19 @@ void SafetensorsFile::add_index(const std::string& path) {
   std::map<std::string, std::vector<std::string>> expected;  // shard: names
   reading(path, [&] {
     const json& map = get_object(index, "weight_map");
-    for (const auto& [name, _] : map.get_ref<const json::object_t&>())
-      expected[get_string(map, name)].push_back(name);
+    for (const auto& [name, _] : map.get_ref<const json::object_t&>()) expected[get_string(map, name)].push_back(name);
     check_input(!expected.empty(), "\"weight_map\" is empty");
   });
   for (const auto& [shard, names] : expected) {
-    check_input(!shard.empty() && base_name(shard) == shard && shard != "..", path,
-                ": the shard \"", shard, "\" is not the name of a file beside it");
-    check_input(file_exists(folder + shard), path, ": the shard ", shard, " is missing; it holds ",
-                names.size(), " tensors, like \"", names[0], '"');
+    check_input(!shard.empty() && base_name(shard) == shard && shard != "..", path, ": the shard \"", shard,
+                "\" is not the name of a file beside it");
+    check_input(file_exists(folder + shard), path, ": the shard ", shard, " is missing; it holds ", names.size(),
+                " tensors, like \"", names[0], '"');
     add_shard(folder + shard);
     for (const std::string& name : names) {
       const auto found = places_.find(name);
-      check_input(found != places_.end() && found->second.shard == shards_.size() - 1, path,
-                  ": tensor \"", name, "\" is not in its shard ", shard);
+      check_input(found != places_.end() && found->second.shard == shards_.size() - 1, path, ": tensor \"", name,
+                  "\" is not in its shard ", shard);
     }
   }
 }
@@ -179,8 +168,7 @@ Tensor SafetensorsFile::read(std::string_view name) const {
   if (e.type == "F64") return convert<double>(bytes, e.shape, [](double v) { return float(v); });
   if (e.type == "I64")
     return convert<int64_t>(bytes, e.shape, [&](int64_t v) {
-      check_input(v == int32_t(v), file.path(), ": tensor \"", name, "\" holds ", v,
-                  ", more than 32 bits");
+      check_input(v == int32_t(v), file.path(), ": tensor \"", name, "\" holds ", v, ", more than 32 bits");
       return int32_t(v);
     });
   throw InputError(text(file.path(), ": tensor \"", name, "\" is of type ", e.type,
@@ -192,9 +180,8 @@ void write_safetensors(const std::string& path, const std::map<std::string, Tens
   // Wide types first, so that every tensor lies at a multiple of its element's size.
   std::vector<std::pair<const std::string*, Tensor>> order;
   for (const auto& [name, tensor] : tensors) order.emplace_back(&name, tensor.to(Device::cpu()));
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
-    return size_of(a.second.dtype()) > size_of(b.second.dtype());
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return size_of(a.second.dtype()) > size_of(b.second.dtype()); });
   json header = json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   int64_t at = 0;

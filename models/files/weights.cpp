@@ -11,8 +11,7 @@ namespace cambium {
 namespace {
 
 [[noreturn]] void refuse_pickle(const std::string& path) {
-  throw InputError(text(path,
-                        ": is a pickle of PyTorch's, which is not read: reading one runs code\n",
+  throw InputError(text(path, ": is a pickle of PyTorch's, which is not read: reading one runs code\n",
                         "convert it to safetensors (transformers: model.save_pretrained(DIR, "
                         "safe_serialization=True))"));
 }
@@ -25,8 +24,7 @@ bool ends_like_pickle(const std::string& name) {
 
 std::string weights_in(const std::string& directory) {
   const auto names = list_directory(directory);
-  for (const char* wanted :
-       {"model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"})
+  for (const char* wanted : {"model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"})
     if (std::binary_search(names.begin(), names.end(), wanted)) return directory + "/" + wanted;
   std::vector<std::string> gguf;
   std::copy_if(names.begin(), names.end(), std::back_inserter(gguf),
@@ -36,9 +34,8 @@ std::string weights_in(const std::string& directory) {
   if (gguf.size() == 1) return directory + "/" + gguf[0];
   const auto pickle = std::find_if(names.begin(), names.end(), ends_like_pickle);
   if (pickle != names.end()) refuse_pickle(directory + "/" + *pickle);
-  throw InputError(
-      directory +
-      ": has no weights: expected model.safetensors, model.safetensors.index.json or a .gguf file");
+  throw InputError(directory +
+                   ": has no weights: expected model.safetensors, model.safetensors.index.json or a .gguf file");
 }
 
 }  // namespace

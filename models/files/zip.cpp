@@ -12,8 +12,7 @@ zip_t* raw(const std::shared_ptr<void>& archive) { return static_cast<zip_t*>(ar
 
 // A relative path of plain parts.
 bool stays_inside(std::string_view name) {
-  if (name.empty() || name.starts_with('/') || name.find('\\') != name.npos ||
-      name.find('\0') != name.npos)
+  if (name.empty() || name.starts_with('/') || name.find('\\') != name.npos || name.find('\0') != name.npos)
     return false;
   for (size_t at = 0; at <= name.size();) {
     const size_t end = std::min(name.find('/', at), name.size());
@@ -28,10 +27,9 @@ bool stays_inside(std::string_view name) {
 ZipFile::ZipFile(const std::string& path) : path_(path) {
   open_for_reading(path);  // for the reason, if it cannot be read
   int code = 0;
-  archive_ = std::shared_ptr<void>(zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code),
-                                   [](void* archive) {
-                                     if (archive) zip_discard(static_cast<zip_t*>(archive));
-                                   });
+  archive_ = std::shared_ptr<void>(zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code), [](void* archive) {
+    if (archive) zip_discard(static_cast<zip_t*>(archive));
+  });
   if (!archive_) {
     zip_error_t error;
     zip_error_init_with_code(&error, code);
@@ -51,19 +49,17 @@ ZipFile::ZipFile(const std::string& path) : path_(path) {
 void ZipFile::extract(const std::string& name, const std::string& to, int64_t limit,
                       const ByteProgress& progress) const {
   zip_stat_t status;
-  check_input(zip_stat(raw(archive_), name.c_str(), ZIP_FL_ENC_GUESS, &status) == 0, path_,
-              ": has no ", name);
-  check_input((status.valid & ZIP_STAT_SIZE) && status.size <= zip_uint64_t(limit), path_, ": ",
-              name, " has ", status.size, " bytes; at most ", limit, " are unpacked");
-  const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> file(
-      zip_fopen_index(raw(archive_), status.index, 0), zip_fclose);
+  check_input(zip_stat(raw(archive_), name.c_str(), ZIP_FL_ENC_GUESS, &status) == 0, path_, ": has no ", name);
+  check_input((status.valid & ZIP_STAT_SIZE) && status.size <= zip_uint64_t(limit), path_, ": ", name, " has ",
+              status.size, " bytes; at most ", limit, " are unpacked");
+  const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> file(zip_fopen_index(raw(archive_), status.index, 0),
+                                                               zip_fclose);
   check_input(bool(file), path_, ": ", name, " cannot be unpacked: ", zip_strerror(raw(archive_)));
   AtomicFile out(to);
   std::vector<char> block(size_t(1) << 20);
   int64_t done = 0;
   while (const zip_int64_t n = zip_fread(file.get(), block.data(), block.size())) {
-    check_input(n > 0, path_, ": ", name,
-                " cannot be unpacked: ", zip_error_strerror(zip_file_get_error(file.get())));
+    check_input(n > 0, path_, ": ", name, " cannot be unpacked: ", zip_error_strerror(zip_file_get_error(file.get())));
     done += n;
     check_input(done <= int64_t(status.size), path_, ": ", name, " is longer than it claims");
     out.write(block.data(), size_t(n));

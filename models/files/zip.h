@@ -19,8 +19,7 @@ class ZipFile {
   const std::vector<std::string>& names() const { return names_; }
   // Unpacks one file, whole or not at all; its length and CRC-32 are compared. InputError if it is
   // not there, damaged, or larger than `limit` bytes.
-  void extract(const std::string& name, const std::string& to, int64_t limit,
-               const ByteProgress& progress = {}) const;
+  void extract(const std::string& name, const std::string& to, int64_t limit, const ByteProgress& progress = {}) const;
 
  private:
   std::string path_;

@@ -14,12 +14,17 @@ using nlohmann::json;
 constexpr int64_t kMost = int64_t(1) << 31;
 
 int64_t size(const json& j, const char* name) { return get_int(j, name, 0, kMost); }
-int64_t size_or(const json& j, const char* name, int64_t fallback) { return find_int(j, name, 0, kMost).value_or(fallback); }
-float number_or(const json& j, const char* name, double fallback) { return float(find_number(j, name).value_or(fallback)); }
+int64_t size_or(const json& j, const char* name, int64_t fallback) {
+  return find_int(j, name, 0, kMost).value_or(fallback);
+}
+float number_or(const json& j, const char* name, double fallback) {
+  return float(find_number(j, name).value_or(fallback));
+}
 bool flag_or(const json& j, const char* name, bool fallback) { return find_bool(j, name).value_or(fallback); }
 // The size of a head.
 int64_t quotient(int64_t width, const char* width_name, int64_t heads, const char* heads_name) {
-  check_input(heads > 0 && width % heads == 0, "a width (", width_name, ") of ", width, " cannot be shared by ", heads, " heads (", heads_name, ")");
+  check_input(heads > 0 && width % heads == 0, "a width (", width_name, ") of ", width, " cannot be shared by ", heads,
+              " heads (", heads_name, ")");
   return width / heads;
 }
 float epsilon_or(const json& j, const char* name, double fallback) {
@@ -57,7 +62,8 @@ void refuse(const json& j, const char* name, bool wrong) {
 void read_gpt2(const json& j, ModelConfig& c) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "n_embd");
   const int64_t heads = size(j, "n_head");
-  c.decoder = {size(j, "n_layer"), heads, heads, quotient(c.width, "n_embd", heads, "n_head"), size_or(j, "n_inner", 4 * c.width)};
+  c.decoder = {size(j, "n_layer"), heads, heads, quotient(c.width, "n_embd", heads, "n_head"),
+               size_or(j, "n_inner", 4 * c.width)};
   c.max_positions = size(j, "n_positions");
   c.epsilon = epsilon_or(j, "layer_norm_epsilon", 1e-5);
   c.activation = activation_named(find_string(j, "activation_function").value_or("gelu_new"));
@@ -75,17 +81,20 @@ void read_rotary(const json& j, ModelConfig& c) {
   c.rotary_base = find_number(nested ? *nested : j, "rope_theta").value_or(10000);
   c.rotary_size = c.decoder.head_size;
   if (!scaling) return;
-  const std::string type = find_string(*scaling, "rope_type").value_or(find_string(*scaling, "type").value_or("default"));
+  const std::string type =
+      find_string(*scaling, "rope_type").value_or(find_string(*scaling, "type").value_or("default"));
   if (type == "default") return;
   check_input(type == "llama3", "rotary scaling of type \"", type, "\" is not supported; llama3 is");
   c.rotary_scaling = {get_number(*scaling, "factor", 1, 1e6), get_number(*scaling, "low_freq_factor", 1e-3, 1e6),
-                      get_number(*scaling, "high_freq_factor", 1e-3, 1e6), get_number(*scaling, "original_max_position_embeddings", 1, 1e9)};
+                      get_number(*scaling, "high_freq_factor", 1e-3, 1e6),
+                      get_number(*scaling, "original_max_position_embeddings", 1, 1e9)};
 }
 
 void read_llama(const json& j, ModelConfig& c, const std::string& type) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "hidden_size");
   const int64_t heads = size(j, "num_attention_heads");
-  c.decoder = {size(j, "num_hidden_layers"), heads, size_or(j, "num_key_value_heads", heads), 0, size(j, "intermediate_size")};
+  c.decoder = {size(j, "num_hidden_layers"), heads, size_or(j, "num_key_value_heads", heads), 0,
+               size(j, "intermediate_size")};
   c.decoder.head_size = find_int(j, "head_dim", 1, 65536).value_or(0);
   if (!c.decoder.head_size) c.decoder.head_size = quotient(c.width, "hidden_size", heads, "num_attention_heads");
   c.norm = NormKind::rms, c.epsilon = epsilon_or(j, "rms_norm_eps", 1e-6);
@@ -105,7 +114,8 @@ void read_llama(const json& j, ModelConfig& c, const std::string& type) {
 void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "hidden_size");
   const int64_t heads = size(j, "num_attention_heads");
-  c.encoder = {size(j, "num_hidden_layers"), heads, heads, quotient(c.width, "hidden_size", heads, "num_attention_heads"), size(j, "intermediate_size")};
+  c.encoder = {size(j, "num_hidden_layers"), heads, heads,
+               quotient(c.width, "hidden_size", heads, "num_attention_heads"), size(j, "intermediate_size")};
   c.epsilon = epsilon_or(j, "layer_norm_eps", 1e-12);
   c.norm_first = false, c.embedding_norm = true, c.final_norm = false, c.fixed_pad = true;
   c.position_offset = c.family == "roberta" ? size_or(j, "pad_token_id", 1) + 1 : 0;
@@ -116,7 +126,8 @@ void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
   check_input(kind == "absolute", "position_embedding_type \"", kind, "\" is not supported");
   refuse(j, "is_decoder", flag_or(j, "is_decoder", false));
   const auto any = [&](const char* part) {
-    return std::any_of(weights.entries().begin(), weights.entries().end(), [&](const auto& e) { return e.first.find(part) != std::string::npos; });
+    return std::any_of(weights.entries().begin(), weights.entries().end(),
+                       [&](const auto& e) { return e.first.find(part) != std::string::npos; });
   };
   c.pooler = any("pooler.dense.");
   c.language_head = any("cls.predictions.transform.") || any("lm_head.dense.");
@@ -129,7 +140,8 @@ void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
 
 void read_t5(const json& j, ModelConfig& c, const WeightFile& weights) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "d_model");
-  const int64_t heads = size(j, "num_heads"), head_size = size(j, "d_kv"), inner = size(j, "d_ff"), layers = size(j, "num_layers");
+  const int64_t heads = size(j, "num_heads"), head_size = size(j, "d_kv"), inner = size(j, "d_ff"),
+                layers = size(j, "num_layers");
   c.encoder = {layers, heads, heads, head_size, inner};
   c.decoder = {size_or(j, "num_decoder_layers", layers), heads, heads, head_size, inner};
   c.norm = NormKind::rms, c.epsilon = epsilon_or(j, "layer_norm_epsilon", 1e-6);
@@ -140,7 +152,8 @@ void read_t5(const json& j, ModelConfig& c, const WeightFile& weights) {
   const std::string kind = find_string(j, "feed_forward_proj").value_or("relu");
   c.gated = kind.starts_with("gated-");
   const std::string act = c.gated ? kind.substr(6) : kind;
-  c.activation = activation_named(c.gated && act == "gelu" ? "gelu_new" : act);  // T5 1.1's "gated-gelu" means the tanh form
+  c.activation =
+      activation_named(c.gated && act == "gelu" ? "gelu_new" : act);  // T5 1.1's "gated-gelu" means the tanh form
   // transformers 5 writes tie_word_embeddings true for all T5 and tells the two kinds apart by scale_decoder_outputs.
   const bool scaled = flag_or(j, "scale_decoder_outputs", c.tied_head);
   c.tied_head = scaled || !weights.has("lm_head.weight");
@@ -184,7 +197,9 @@ ModelConfig read_huggingface_config(const std::string& directory, const WeightFi
     else if (type == "bert" || type == "roberta") read_bert(j, config, weights);
     else if (type == "t5") read_t5(j, config, weights);
     else if (type == "bart") read_bart(j, config);
-    else throw InputError(text("model_type \"", type, "\" is not supported; gpt2, llama, mistral, qwen2, bert, roberta, t5 and bart are"));
+    else
+      throw InputError(text("model_type \"", type,
+                            "\" is not supported; gpt2, llama, mistral, qwen2, bert, roberta, t5 and bart are"));
     config.check();
     return config;
   });
@@ -207,18 +222,22 @@ ModelConfig read_gguf_config(const GgufFile& file) {
   return reading(file.path(), [&] {
     const GgufValues& v = file.values();
     const std::string architecture = v.get_string("general.architecture");
-    check_input(architecture == "llama" || architecture == "gpt2", "the architecture \"", architecture, "\" is not supported; llama and gpt2 are");
+    check_input(architecture == "llama" || architecture == "gpt2", "the architecture \"", architecture,
+                "\" is not supported; llama and gpt2 are");
     const auto key = [&](const char* name) { return architecture + "." + name; };
     ModelConfig c;
     c.family = architecture;
-    check_input(file.has("token_embd.weight") && file.shape("token_embd.weight").rank() == 2, "there is no matrix token_embd.weight");
+    check_input(file.has("token_embd.weight") && file.shape("token_embd.weight").rank() == 2,
+                "there is no matrix token_embd.weight");
     c.vocabulary = file.shape("token_embd.weight")[0];
     c.width = v.get_int(key("embedding_length"), 1, kMost);
     const int64_t heads = v.get_int(key("attention.head_count"), 1, kMost);
-    c.decoder = {v.get_int(key("block_count"), 1, kMost), heads, v.find_int(key("attention.head_count_kv"), 1, kMost).value_or(heads), 0,
+    c.decoder = {v.get_int(key("block_count"), 1, kMost), heads,
+                 v.find_int(key("attention.head_count_kv"), 1, kMost).value_or(heads), 0,
                  v.get_int(key("feed_forward_length"), 1, kMost)};
     c.decoder.head_size = v.find_int(key("attention.key_length"), 1, kMost).value_or(0);
-    if (!c.decoder.head_size) c.decoder.head_size = quotient(c.width, "embedding_length", heads, "attention.head_count");
+    if (!c.decoder.head_size)
+      c.decoder.head_size = quotient(c.width, "embedding_length", heads, "attention.head_count");
     c.max_positions = v.get_int(key("context_length"), 1, kMost);
     c.tied_head = !file.has("output.weight");
     if (architecture == "gpt2") {
@@ -232,7 +251,8 @@ ModelConfig read_gguf_config(const GgufFile& file) {
       c.activation = Activation::silu, c.gated = true;
       c.attention_bias = file.has("blk.0.attn_q.bias");
       c.output_bias = file.has("blk.0.attn_output.bias"), c.feed_forward_bias = false;
-      check_input(!v.has(key("rope.scaling.type")) || v.get_string(key("rope.scaling.type")) == "none", "rotary scaling in GGUF files is not supported");
+      check_input(!v.has(key("rope.scaling.type")) || v.get_string(key("rope.scaling.type")) == "none",
+                  "rotary scaling in GGUF files is not supported");
     }
     const auto special = [&](const char* name) -> std::optional<int32_t> {
       const auto found = v.find_int(std::string("tokenizer.ggml.") + name, 0, c.vocabulary - 1);

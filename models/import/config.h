@@ -10,8 +10,8 @@
 namespace cambium {
 
 // The configuration in a Hugging Face directory, with generation_config.json's end tokens where there is one. What the
-// weights do not have (a pooler, an MLM head) the configuration does not have either. Throws InputError for model types and
-// settings that are not supported, naming them.
+// weights do not have (a pooler, an MLM head) the configuration does not have either. Throws InputError for model types
+// and settings that are not supported, naming them.
 ModelConfig read_huggingface_config(const std::string& directory, const WeightFile&);
 
 // Architectures llama and gpt2.

@@ -16,11 +16,15 @@ struct Table {
     rules.push_back({ours, foreign, relayout, heads});
   }
   // weight, and bias where the model has it
-  void add_dense(const std::string& ours, const std::string& foreign, bool bias, Relayout relayout = Relayout::same, int64_t heads = 0) {
+  void add_dense(const std::string& ours, const std::string& foreign, bool bias, Relayout relayout = Relayout::same,
+                 int64_t heads = 0) {
     add(ours + ".weight", foreign + ".weight", relayout, heads);
-    if (bias) add(ours + ".bias", foreign + ".bias", relayout == Relayout::unpermute_rows ? relayout : Relayout::same, heads);
+    if (bias)
+      add(ours + ".bias", foreign + ".bias", relayout == Relayout::unpermute_rows ? relayout : Relayout::same, heads);
   }
-  void add_norm(const std::string& ours, const std::string& foreign) { add_dense(ours, foreign, config.norm == NormKind::layer); }
+  void add_norm(const std::string& ours, const std::string& foreign) {
+    add_dense(ours, foreign, config.norm == NormKind::layer);
+  }
 };
 
 void gpt2(Table& t, const std::string& layers, const char* table, const char* places, const char* final_norm,
@@ -93,8 +97,10 @@ void t5_stack(Table& t, const std::string& stack, const StackShape& shape, bool 
     const std::string ours = text(stack, ".layers.", i, "."), foreign = text(stack, ".block.", i, ".layer.");
     const auto attention = [&](const char* place, const std::string& layer, const char* name) {
       t.add_norm(ours + place + "_norm", foreign + layer + "layer_norm");
-      constexpr std::pair<const char*, const char*> kParts[] = {{".query", ".q"}, {".key", ".k"}, {".value", ".v"}, {".output", ".o"}};
-      for (const auto& [part, letter] : kParts) t.add_dense(ours + place + part, foreign + layer + name + letter, false);
+      constexpr std::pair<const char*, const char*> kParts[] = {
+          {".query", ".q"}, {".key", ".k"}, {".value", ".v"}, {".output", ".o"}};
+      for (const auto& [part, letter] : kParts)
+        t.add_dense(ours + place + part, foreign + layer + name + letter, false);
     };
     attention("self_attention", "0.", "SelfAttention");
     if (decoder) attention("cross_attention", "1.", "EncDecAttention");
@@ -152,8 +158,10 @@ std::vector<NameRule> huggingface_names(const ModelConfig& config) {
     if (!config.tied_head) t.add("head.weight", "lm_head.weight");
   } else if (config.family == "llama") {
     t.add("embedding.weight", "model.embed_tokens.weight");
-    llama(t, "model.layers.", {"input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                               "post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}, Relayout::same);
+    llama(t, "model.layers.",
+          {"input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+           "post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
+          Relayout::same);
     t.add_norm("decoder.final_norm", "model.norm");
     if (!config.tied_head) t.add("head.weight", "lm_head.weight");
   } else if (config.family == "bert" || config.family == "roberta") {
@@ -175,7 +183,8 @@ std::vector<NameRule> gguf_names(const ModelConfig& config) {
          {"attn_norm", "attn_qkv", "attn_output", "ffn_norm", "ffn_up", "ffn_down"}, Relayout::same);
   } else {
     t.add("embedding.weight", "token_embd.weight");
-    llama(t, "blk.", {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"},
+    llama(t, "blk.",
+          {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"},
           Relayout::unpermute_rows);
     t.add_norm("decoder.final_norm", "output_norm");
   }
@@ -193,7 +202,11 @@ std::vector<std::string> spellings(const std::string& family, const std::string&
       all.push_back(foreign.substr(0, foreign.find("shared")) + stack);
       all.push_back(stack);
     }
-  const char* prefix = family == "gpt2" ? "transformer." : family == "bert" ? "bert." : family == "roberta" ? "roberta." : family == "t5" ? "" : "model.";
+  const char* prefix = family == "gpt2"      ? "transformer."
+                       : family == "bert"    ? "bert."
+                       : family == "roberta" ? "roberta."
+                       : family == "t5"      ? ""
+                                             : "model.";
   for (size_t i = 0, n = all.size(); i < n; ++i)
     if (*prefix && all[i].starts_with(prefix)) all.push_back(all[i].substr(std::string(prefix).size()));
   for (size_t i = 0, n = all.size(); i < n; ++i) {
@@ -206,11 +219,14 @@ std::vector<std::string> spellings(const std::string& family, const std::string&
 
 bool is_ignored(const ModelConfig& config, const std::string& foreign) {
   const auto ends = [&](const char* tail) { return foreign.ends_with(tail); };
-  if (ends("position_ids") || ends("token_type_ids") || ends("rotary_emb.inv_freq") || foreign == "rope_freqs.weight") return true;
+  if (ends("position_ids") || ends("token_type_ids") || ends("rotary_emb.inv_freq") || foreign == "rope_freqs.weight")
+    return true;
   if (config.family == "gpt2" && (ends(".attn.bias") || ends(".attn.masked_bias"))) return true;
   const bool table = ends("embed_tokens.weight");
   if ((config.family == "t5" || config.family == "bart") && table) return true;
-  if (config.tied_head && (foreign == "lm_head.weight" || foreign == "output.weight" || ends("predictions.decoder.weight") || ends("lm_head.decoder.weight"))) return true;
+  if (config.tied_head && (foreign == "lm_head.weight" || foreign == "output.weight" ||
+                           ends("predictions.decoder.weight") || ends("lm_head.decoder.weight")))
+    return true;
   if (ends("predictions.decoder.bias") || ends("lm_head.decoder.bias")) return true;
   // A table that T5's first release saved and no version used.
   if (ends("EncDecAttention.relative_attention_bias.weight")) return true;

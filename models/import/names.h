@@ -18,7 +18,7 @@ enum class Relayout : uint8_t {
 struct NameRule {
   std::string ours, foreign;
   Relayout relayout = Relayout::same;
-  int64_t heads = 0;  // of unpermute_rows
+  int64_t heads = 0;      // of unpermute_rows
   bool optional = false;  // zero where a file lacks it
 };
 

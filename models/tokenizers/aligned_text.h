@@ -58,6 +58,8 @@ class AlignedText {
   bool aligned_ = false;
 };
 
-inline ByteRange AlignedText::origin_of_character(size_t at) const { return origin(at, at + utf8_char(text_, at).size); }
+inline ByteRange AlignedText::origin_of_character(size_t at) const {
+  return origin(at, at + utf8_char(text_, at).size);
+}
 
 }  // namespace cambium

@@ -36,7 +36,8 @@ void Bpe::add_merges(const BpeSpec& spec) {
     const auto& [left, right] = spec.merges[rank];
     const auto id = [&](const std::string& token) {
       const auto found = vocabulary_.find(token);
-      check_input(bool(found), "merge ", rank, ", \"", left, "\" with \"", right, "\", needs the token \"", token, "\", which is not in the vocabulary");
+      check_input(bool(found), "merge ", rank, ", \"", left, "\" with \"", right, "\", needs the token \"", token,
+                  "\", which is not in the vocabulary");
       return *found;
     };
     merges_[pair_key(id(left), id(right))] = {uint32_t(rank), id(left + right)};
@@ -106,7 +107,8 @@ struct Bpe::Symbols {
 
   Symbols(const Bpe& the_bpe, const std::vector<WordToken>& word) : bpe(the_bpe) {
     list.reserve(word.size());
-    for (uint32_t i = 0; i < word.size(); ++i) list.push_back({word[i], i ? i - 1 : kNone, i + 1 < word.size() ? i + 1 : kNone});
+    for (uint32_t i = 0; i < word.size(); ++i)
+      list.push_back({word[i], i ? i - 1 : kNone, i + 1 < word.size() ? i + 1 : kNone});
     std::vector<Candidate> all;
     for (uint32_t i = 0; i + 1 < word.size(); ++i)
       if (const Merge* m = bpe.find_merge(word[i].id, word[i + 1].id)) all.push_back({m->rank, i, m->id});
@@ -115,7 +117,8 @@ struct Bpe::Symbols {
 
   void offer(uint32_t left) {
     if (left == kNone || list[left].after == kNone) return;
-    if (const Merge* m = bpe.find_merge(list[left].token.id, list[list[left].after].token.id)) queue.push({m->rank, left, m->id});
+    if (const Merge* m = bpe.find_merge(list[left].token.id, list[list[left].after].token.id))
+      queue.push({m->rank, left, m->id});
   }
 
   void run() {

@@ -1,4 +1,5 @@
-// Byte-pair encoding: a word's characters, or bytes, merged pair by pair in the order in which training found the pairs.
+// Byte-pair encoding: a word's characters, or bytes, merged pair by pair in the order in which training found the
+// pairs.
 //
 // Sennrich, Haddow, Birch: Neural Machine Translation of Rare Words with Subword Units (2016), section 3.2.
 #pragma once
@@ -18,10 +19,10 @@ namespace cambium {
 struct BpeSpec {
   std::vector<std::string> tokens;                          // by id, spelled as in the file
   std::vector<std::pair<std::string, std::string>> merges;  // first merged first
-  bool byte_level = false;     // words are bytes, tokens are spelled in the byte alphabet
-  bool byte_fallback = false;  // a character without a token becomes the tokens <0xNN> of its bytes
-  bool fuse_unknown = false;   // neighbouring unknown characters become one token
-  bool ignore_merges = false;  // a word that is a token is that token
+  bool byte_level = false;                                  // words are bytes, tokens are spelled in the byte alphabet
+  bool byte_fallback = false;          // a character without a token becomes the tokens <0xNN> of its bytes
+  bool fuse_unknown = false;           // neighbouring unknown characters become one token
+  bool ignore_merges = false;          // a word that is a token is that token
   std::optional<std::string> unknown;  // for characters without a token; without it they are dropped
 };
 

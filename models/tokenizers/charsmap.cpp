@@ -1,7 +1,8 @@
-// The table: 4 bytes, the trie's size; the trie, a double array of 32-bit units (Darts-clone); strings that end with NUL.
+// The table: 4 bytes, the trie's size; the trie, a double array of 32-bit units (Darts-clone); strings that end with
+// NUL.
 //
-// It is followed as the tokenizers library does it, which differs from SentencePiece: a grapheme of at most 5 bytes that
-// begins with an entry becomes that entry's string whole; in longer ones each character is looked up by itself.
+// It is followed as the tokenizers library does it, which differs from SentencePiece: a grapheme of at most 5 bytes
+// that begins with an entry becomes that entry's string whole; in longer ones each character is looked up by itself.
 #include "models/tokenizers/charsmap.h"
 
 #include <unicode/brkiter.h>
@@ -23,7 +24,8 @@ class Charsmap {
     uint32_t size = 0;
     check_input(map.size() >= 4, "the character map has ", map.size(), " bytes; its size alone has 4");
     std::memcpy(&size, map.data(), 4);
-    check_input(size % 4 == 0 && size > 0 && size <= map.size() - 4, "the character map's trie has ", size, " bytes, but there are ", map.size() - 4);
+    check_input(size % 4 == 0 && size > 0 && size <= map.size() - 4, "the character map's trie has ", size,
+                " bytes, but there are ", map.size() - 4);
     trie_.resize(size / 4);
     std::memcpy(trie_.data(), map.data() + 4, size);
     strings_ = map.substr(4 + size);
@@ -64,7 +66,8 @@ struct CloseText {
 template <class F>
 void for_each_grapheme(std::string_view text, const F& f) {
   UErrorCode error = U_ZERO_ERROR;
-  thread_local const std::unique_ptr<icu::BreakIterator> breaks(icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), error));
+  thread_local const std::unique_ptr<icu::BreakIterator> breaks(
+      icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), error));
   CHECK(breaks, "ICU has no rules for graphemes: ", u_errorName(error));
   const auto ascii = [&](size_t i) { return uint8_t(text[i]) < 0x80; };
   for (size_t begin = 0, end; begin < text.size(); begin = end) {
@@ -76,10 +79,12 @@ void for_each_grapheme(std::string_view text, const F& f) {
       continue;
     }
     while (end < text.size() && !(ascii(end) && ascii(end - 1))) ++end;
-    const std::unique_ptr<UText, CloseText> run(utext_openUTF8(nullptr, text.data() + begin, int64_t(end - begin), &error));
+    const std::unique_ptr<UText, CloseText> run(
+        utext_openUTF8(nullptr, text.data() + begin, int64_t(end - begin), &error));
     breaks->setText(run.get(), error);
     CHECK(U_SUCCESS(error), "cutting a text into graphemes failed: ", u_errorName(error));
-    for (int32_t from = breaks->first(), to; (to = breaks->next()) != icu::BreakIterator::DONE; from = to) f(begin + size_t(from), begin + size_t(to));
+    for (int32_t from = breaks->first(), to; (to = breaks->next()) != icu::BreakIterator::DONE; from = to)
+      f(begin + size_t(from), begin + size_t(to));
   }
 }
 

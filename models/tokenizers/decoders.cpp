@@ -14,11 +14,14 @@ namespace {
 std::string replaced(const std::string& text, std::string_view from, std::string_view to) {
   std::string out;
   size_t done = 0;
-  for (size_t at; (at = text.find(from, done)) != std::string::npos; done = at + from.size()) out.append(text, done, at - done).append(to);
+  for (size_t at; (at = text.find(from, done)) != std::string::npos; done = at + from.size())
+    out.append(text, done, at - done).append(to);
   return done ? out.append(text, done) : text;
 }
 
-std::string joined(const std::vector<std::string>& tokens) { return std::accumulate(tokens.begin(), tokens.end(), std::string()); }
+std::string joined(const std::vector<std::string>& tokens) {
+  return std::accumulate(tokens.begin(), tokens.end(), std::string());
+}
 
 // The byte of "<0xNN>", or -1.
 int byte_of(std::string_view token) {
@@ -42,7 +45,8 @@ Decoder byte_level_decoder() {
 }
 
 std::string cleaned_up(std::string text) {
-  static constexpr std::pair<const char*, const char*> kRules[] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"},
+  static constexpr std::pair<const char*, const char*> kRules[] = {
+      {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
       {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
   for (const auto& [from, to] : kRules) text = replaced(text, from, to);
   return text;
@@ -56,8 +60,17 @@ Decoder wordpiece_decoder(const std::string& prefix, bool cleanup) {
       else if (i) token.insert(token.begin(), ' ');
       // The library's rules, token by token, and two more than transformers has.
       if (cleanup) {
-        for (const auto& [from, to] : {std::pair(" .", "."), {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
-                                       {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}})
+        for (const auto& [from, to] : {std::pair(" .", "."),
+                                       {" ?", "?"},
+                                       {" !", "!"},
+                                       {" ,", ","},
+                                       {" ' ", "'"},
+                                       {" n't", "n't"},
+                                       {" 'm", "'m"},
+                                       {" do not", " don't"},
+                                       {" 's", "'s"},
+                                       {" 've", "'ve"},
+                                       {" 're", "'re"}})
           token = replaced(token, from, to);
       }
     }
@@ -95,7 +108,8 @@ Decoder byte_fallback_decoder() {
     std::string bytes;
     const auto flush = [&] {
       if (!bytes.empty() && is_utf8(bytes)) out.push_back(bytes);
-      else for (size_t i = 0; i < bytes.size(); ++i) out.emplace_back(kReplacement);
+      else
+        for (size_t i = 0; i < bytes.size(); ++i) out.emplace_back(kReplacement);
       bytes.clear();
     };
     for (std::string& token : tokens) {

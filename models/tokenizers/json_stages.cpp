@@ -62,7 +62,8 @@ SplitBehavior behavior_of(const json& stage) {
 Prepend prepend_of(const json& stage) {
   const auto scheme = find_string(stage, "prepend_scheme");
   if (!scheme) return flag(stage, "add_prefix_space", true) ? Prepend::always : Prepend::never;
-  check_input(*scheme == "always" || *scheme == "first" || *scheme == "never", "the prepend_scheme \"", *scheme, "\" is none of always, first, never");
+  check_input(*scheme == "always" || *scheme == "first" || *scheme == "never", "the prepend_scheme \"", *scheme,
+              "\" is none of always, first, never");
   return *scheme == "always" ? Prepend::always : *scheme == "first" ? Prepend::first : Prepend::never;
 }
 
@@ -93,12 +94,15 @@ Normalizer normalizer_of(const json& stage) {
   if (type == "Prepend") return prepend(get_string(stage, "prepend"));
   if (type == "Replace") {
     const auto [pattern, regex] = pattern_of(stage);
-    return regex ? replace_pattern(pattern, get_string(stage, "content")) : replace_string(pattern, get_string(stage, "content"));
+    return regex ? replace_pattern(pattern, get_string(stage, "content"))
+                 : replace_string(pattern, get_string(stage, "content"));
   }
   if (type == "BertNormalizer") {
     const bool lower = flag(stage, "lowercase", true);
-    return bert_normalizer({.clean = flag(stage, "clean_text", true), .chinese = flag(stage, "handle_chinese_chars", true),
-                            .accents = flag(stage, "strip_accents", lower), .lower = lower});
+    return bert_normalizer({.clean = flag(stage, "clean_text", true),
+                            .chinese = flag(stage, "handle_chinese_chars", true),
+                            .accents = flag(stage, "strip_accents", lower),
+                            .lower = lower});
   }
   if (type == "Precompiled") return charsmap_normalizer(base64(get_string(stage, "precompiled_charsmap")));
   refuse("normalizer", type);
@@ -117,13 +121,15 @@ void add_pre_tokenizer(const json& stage, PreTokenizers& out) {
     check_input(!pattern.empty(), "the pre-tokenizer Split has an empty pattern");
     add(split_by_pattern(regex ? pattern : escaped(pattern), behavior_of(stage), flag(stage, "invert", false)));
   } else if (type == "Digits") {
-    add(split_by_characters(is_numeric, flag(stage, "individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous));
+    add(split_by_characters(
+        is_numeric, flag(stage, "individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous));
   } else if (type == "Whitespace") {
     add(split_into_words());
   } else if (type == "WhitespaceSplit") {
     add(split_by_characters(is_blank, SplitBehavior::removed));
   } else if (type == "Punctuation") {
-    add(split_by_characters(is_punctuation, find_field(stage, "behavior") ? behavior_of(stage) : SplitBehavior::isolated));
+    add(split_by_characters(is_punctuation,
+                            find_field(stage, "behavior") ? behavior_of(stage) : SplitBehavior::isolated));
   } else if (type == "BertPreTokenizer") {
     for (const PreTokenizer& f : bert_words()) add(f);
   } else if (type == "Metaspace") {
@@ -140,7 +146,9 @@ Decoder decoder_of(const json& stage) {
   if (type == "Metaspace") return metaspace_decoder(get_string(stage, "replacement"), prepend_of(stage));
   if (type == "ByteFallback") return byte_fallback_decoder();
   if (type == "Fuse") return fuse_decoder();
-  if (type == "Strip") return strip_decoder(get_string(stage, "content"), size_t(get_int(stage, "start", 0)), size_t(get_int(stage, "stop", 0)));
+  if (type == "Strip")
+    return strip_decoder(get_string(stage, "content"), size_t(get_int(stage, "start", 0)),
+                         size_t(get_int(stage, "stop", 0)));
   if (type == "Replace") {
     const auto [pattern, regex] = pattern_of(stage);
     if (regex) refuse("decoder", "Replace with a regular expression");

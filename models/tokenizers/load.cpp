@@ -43,7 +43,8 @@ std::vector<std::pair<std::string, std::string>> read_merges(const std::string& 
   for_each_line(read_text_file(path, kVocabularyBytes), [&](const std::string& line, size_t number) {
     if (line.starts_with("#version") || line.empty()) return;
     const size_t blank = line.find(' ');
-    check_input(blank != line.npos && line.find(' ', blank + 1) == line.npos, path, ":", number, ": ", brief(json(line)), " is no merge; expected two tokens with one blank between");
+    check_input(blank != line.npos && line.find(' ', blank + 1) == line.npos, path, ":", number, ": ",
+                brief(json(line)), " is no merge; expected two tokens with one blank between");
     merges.emplace_back(line.substr(0, blank), line.substr(blank + 1));
   });
   return merges;
@@ -58,7 +59,9 @@ bool is_roberta(const TokenizerSettings& settings, const std::vector<std::pair<s
   return found == 3;
 }
 
-bool is_t5(const TokenizerSettings& settings) { return settings.kind.starts_with("t5") || settings.kind.starts_with("T5"); }
+bool is_t5(const TokenizerSettings& settings) {
+  return settings.kind.starts_with("t5") || settings.kind.starts_with("T5");
+}
 
 void name_token(TokenizerSettings& settings, const char* name, const char* content) {
   if (!settings.find(name)) settings.named.push_back({name, {.content = content}});
@@ -67,22 +70,29 @@ void name_token(TokenizerSettings& settings, const char* name, const char* conte
 // GPT-2's, RoBERTa's and BART's files.
 Pipeline read_vocab_and_merges(const std::string& directory, TokenizerSettings settings) {
   const auto vocabulary = read_vocab_json(directory + "/vocab.json");
-  BpeSpec spec{.tokens = tokens_by_id(vocabulary, {}), .merges = read_merges(directory + "/merges.txt"), .byte_level = true};
+  BpeSpec spec{
+      .tokens = tokens_by_id(vocabulary, {}), .merges = read_merges(directory + "/merges.txt"), .byte_level = true};
   const bool roberta = is_roberta(settings, vocabulary);
   Pipeline p{.model = Bpe(std::move(spec)), .bytes = true};
   if (settings.add_prefix_space.value_or(false)) p.pre_tokenizers.push_back(prefix_space());
   p.pre_tokenizers.push_back(byte_level_words());
   p.decoders.push_back(byte_level_decoder());
   if (roberta) {
-    for (const auto& [name, token] : {std::pair("bos_token", "<s>"), {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"sep_token", "</s>"},
-                                      {"pad_token", "<pad>"}, {"cls_token", "<s>"}, {"mask_token", "<mask>"}})
+    for (const auto& [name, token] : {std::pair("bos_token", "<s>"),
+                                      {"eos_token", "</s>"},
+                                      {"unk_token", "<unk>"},
+                                      {"sep_token", "</s>"},
+                                      {"pad_token", "<pad>"},
+                                      {"cls_token", "<s>"},
+                                      {"mask_token", "<mask>"}})
       name_token(settings, name, token);
   } else {
     for (const char* name : {"bos_token", "eos_token", "unk_token"}) name_token(settings, name, "<|endoftext|>");
   }
   apply_settings(p, settings);
   if (roberta && !settings.add_bos && !settings.add_eos) {
-    p.prefix = {*id_in(p, settings.find("cls_token")->content)}, p.suffix = {*id_in(p, settings.find("sep_token")->content)};
+    p.prefix = {*id_in(p, settings.find("cls_token")->content)},
+    p.suffix = {*id_in(p, settings.find("sep_token")->content)};
     p.trim_offsets = true;
   }
   return p;
@@ -90,7 +100,11 @@ Pipeline read_vocab_and_merges(const std::string& directory, TokenizerSettings s
 
 // BERT's.
 Pipeline read_vocab_txt(const std::string& path, TokenizerSettings settings) {
-  for (const auto& [name, token] : {std::pair("unk_token", "[UNK]"), {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}})
+  for (const auto& [name, token] : {std::pair("unk_token", "[UNK]"),
+                                    {"sep_token", "[SEP]"},
+                                    {"pad_token", "[PAD]"},
+                                    {"cls_token", "[CLS]"},
+                                    {"mask_token", "[MASK]"}})
     name_token(settings, name, token);
   WordPieceSpec spec{.unknown = settings.find("unk_token")->content};
   for_each_line(read_text_file(path, kVocabularyBytes), [&](std::string line, size_t number) {
@@ -99,30 +113,36 @@ Pipeline read_vocab_txt(const std::string& path, TokenizerSettings settings) {
   });
   Pipeline p{.model = WordPiece(std::move(spec))};
   const bool lower = settings.lower_case.value_or(true);
-  p.normalizers.push_back(bert_normalizer({.chinese = settings.chinese.value_or(true), .accents = settings.strip_accents.value_or(lower), .lower = lower}));
+  p.normalizers.push_back(bert_normalizer(
+      {.chinese = settings.chinese.value_or(true), .accents = settings.strip_accents.value_or(lower), .lower = lower}));
   p.pre_tokenizers = bert_words();
   p.decoders.push_back(wordpiece_decoder("##", true));
   apply_settings(p, settings);
   if (!settings.add_bos && !settings.add_eos)
-    p.prefix = {*id_in(p, settings.find("cls_token")->content)}, p.suffix = {*id_in(p, settings.find("sep_token")->content)};
+    p.prefix = {*id_in(p, settings.find("cls_token")->content)},
+    p.suffix = {*id_in(p, settings.find("sep_token")->content)};
   return p;
 }
 
 // T5's.
 Pipeline read_spiece(const std::string& path, TokenizerSettings settings) {
-  check_input(settings.kind.empty() || is_t5(settings), "a SentencePiece model of a ", settings.kind, " is not supported, only T5's; tokenizer.json may be");
+  check_input(settings.kind.empty() || is_t5(settings), "a SentencePiece model of a ", settings.kind,
+              " is not supported, only T5's; tokenizer.json may be");
   SentencePieceModel model = read_sentencepiece(read_text_file(path, kVocabularyBytes));
   const int64_t sentinels = settings.extra_ids.value_or(100);
   for (int64_t i = sentinels; i-- > 0;) {
     model.unigram.tokens.push_back(text("<extra_id_", i, ">")), model.unigram.scores.push_back(0);
     model.added.emplace_back(model.unigram.tokens.back(), true);
   }
-  for (const auto& [name, token] : {std::pair("eos_token", "</s>"), {"unk_token", "<unk>"}, {"pad_token", "<pad>"}}) name_token(settings, name, token);
+  for (const auto& [name, token] : {std::pair("eos_token", "</s>"), {"unk_token", "<unk>"}, {"pad_token", "<pad>"}})
+    name_token(settings, name, token);
   Pipeline p{.model = Unigram(std::move(model.unigram))};
   if (!model.charsmap.empty()) p.normalizers.push_back(charsmap_normalizer(model.charsmap));
-  p.pre_tokenizers = {split_by_characters(is_blank, SplitBehavior::removed), metaspace("\u2581", Prepend::always, true)};
+  p.pre_tokenizers = {split_by_characters(is_blank, SplitBehavior::removed),
+                      metaspace("\u2581", Prepend::always, true)};
   p.decoders.push_back(metaspace_decoder("\u2581", Prepend::always));
-  for (const auto& [content, special] : model.added) p.added.push_back({.id = *vocabulary_of(p).find(content), .content = content, .special = special});
+  for (const auto& [content, special] : model.added)
+    p.added.push_back({.id = *vocabulary_of(p).find(content), .content = content, .special = special});
   apply_settings(p, settings);
   if (!settings.add_bos && !settings.add_eos) p.suffix = {*id_in(p, settings.find("eos_token")->content)};
   return p;
@@ -148,10 +168,13 @@ std::unique_ptr<const Tokenizer> load_tokenizer(const std::string& directory) {
     check_input(has("merges.txt"), directory, " has vocab.json, but no merges.txt, which belongs to it");
     return finished("vocab.json", [&] { return read_vocab_and_merges(directory, settings); });
   }
-  if (has("vocab.txt")) return finished("vocab.txt", [&] { return read_vocab_txt(directory + "/vocab.txt", settings); });
+  if (has("vocab.txt"))
+    return finished("vocab.txt", [&] { return read_vocab_txt(directory + "/vocab.txt", settings); });
   for (const char* file : {"spiece.model", "tokenizer.model"})
     if (has(file)) return finished(file, [&] { return read_spiece(directory + "/" + file, settings); });
-  throw InputError(text(directory, " has no tokenizer files: tokenizer.json, or vocab.json with merges.txt, or vocab.txt, or spiece.model"));
+  throw InputError(
+      text(directory,
+           " has no tokenizer files: tokenizer.json, or vocab.json with merges.txt, or vocab.txt, or spiece.model"));
 }
 
 }  // namespace cambium

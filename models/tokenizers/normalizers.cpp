@@ -41,7 +41,8 @@ const icu::Normalizer2& normalizer_of(UnicodeForm form) {
 std::string normalized(const icu::Normalizer2& normalizer, std::string_view text) {
   UErrorCode error = U_ZERO_ERROR;
   std::string out;
-  normalizer.normalize(icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), int32_t(text.size()))), error).toUTF8String(out);
+  normalizer.normalize(icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), int32_t(text.size()))), error)
+      .toUTF8String(out);
   CHECK(U_SUCCESS(error), "Unicode normalization failed: ", u_errorName(error));
   return out;
 }
@@ -59,7 +60,8 @@ void append_lowercase(AlignedText& out, char32_t c, ByteRange origin) {
 }
 
 // Each character's decomposition with that character's place, marks in the order of their classes.
-void append_decomposed(AlignedText& out, const icu::Normalizer2& normalizer, const AlignedText& in, size_t begin, size_t end) {
+void append_decomposed(AlignedText& out, const icu::Normalizer2& normalizer, const AlignedText& in, size_t begin,
+                       size_t end) {
   struct Mark {
     std::string bytes;
     ByteRange origin;
@@ -98,12 +100,15 @@ Normalizer unicode_normalizer(UnicodeForm form) {
     for (size_t begin = 0, end; begin < in.size(); begin = end) {
       // Up to the next character that no earlier one interacts with.
       end = begin + utf8_char(in.text(), begin).size;
-      for (Utf8Char c; (c = utf8_char(in.text(), end)).size && !normalizer.hasBoundaryBefore(UChar32(c.code)); end += c.size) continue;
+      for (Utf8Char c; (c = utf8_char(in.text(), end)).size && !normalizer.hasBoundaryBefore(UChar32(c.code));
+           end += c.size)
+        continue;
       const std::string_view run = std::string_view(in.text()).substr(begin, end - begin);
       CHECK(run.size() < size_t(1) << 30, "a character with ", run.size(), " bytes of combining marks is too long");
       const std::string changed = normalized(normalizer, run);
       if (changed == run) out.append(in, begin, end);
-      else if (form == UnicodeForm::nfd || form == UnicodeForm::nfkd) append_decomposed(out, normalizer, in, begin, end);
+      else if (form == UnicodeForm::nfd || form == UnicodeForm::nfkd)
+        append_decomposed(out, normalizer, in, begin, end);
       else out.append(changed, in.origin(begin, end));
     }
     return out;
@@ -112,7 +117,8 @@ Normalizer unicode_normalizer(UnicodeForm form) {
 
 Normalizer lowercase() {
   return [](AlignedText in) {
-    return map_characters(in, [](char32_t c, ByteRange origin, std::string_view, AlignedText& out) { append_lowercase(out, c, origin); });
+    return map_characters(
+        in, [](char32_t c, ByteRange origin, std::string_view, AlignedText& out) { append_lowercase(out, c, origin); });
   };
 }
 
@@ -173,7 +179,9 @@ Normalizer replace_pattern(const std::string& pattern, const std::string& to) {
 }
 
 Normalizer bert_normalizer(const BertNormalization& options) {
-  return [options, decomposed = unicode_normalizer(UnicodeForm::nfd), stripped = filtered([](char32_t c) { return !is_nonspacing_mark(c); }), lowered = lowercase()](AlignedText text) {
+  return [options, decomposed = unicode_normalizer(UnicodeForm::nfd),
+          stripped = filtered([](char32_t c) { return !is_nonspacing_mark(c); }),
+          lowered = lowercase()](AlignedText text) {
     if (options.clean)
       text = map_characters(text, [](char32_t c, ByteRange origin, std::string_view bytes, AlignedText& out) {
         if (c == 0 || c == 0xFFFD || is_bert_control(c)) return;

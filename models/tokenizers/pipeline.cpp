@@ -48,7 +48,8 @@ void restore_bytes(Pieces& pieces, std::string_view original, const Bpe& model) 
     for (size_t at = word.begin; at < word.end;) {
       const Utf8Char c = utf8_char(pieces.text.text(), at);
       const ByteRange origin = pieces.text.origin(at, at + c.size);
-      if (c.code == 0xFFFD && origin.end - origin.begin == 1 && model.has_byte(uint8_t(original[origin.begin]))) out.text.append(original.substr(origin.begin, 1), origin);
+      if (c.code == 0xFFFD && origin.end - origin.begin == 1 && model.has_byte(uint8_t(original[origin.begin])))
+        out.text.append(original.substr(origin.begin, 1), origin);
       else out.text.append(pieces.text, at, at + c.size);
       at += c.size;
     }
@@ -60,10 +61,13 @@ void restore_bytes(Pieces& pieces, std::string_view original, const Bpe& model) 
 class PipelineTokenizer final : public Tokenizer {
  public:
   explicit PipelineTokenizer(Pipeline pipeline)
-      : p_(std::move(pipeline)), vocabulary_(std::visit([](const auto& m) -> const Vocabulary& { return m.vocabulary(); }, p_.model)),
+      : p_(std::move(pipeline)),
+        vocabulary_(std::visit([](const auto& m) -> const Vocabulary& { return m.vocabulary(); }, p_.model)),
         raw_(number_added_tokens()), normalized_(normalized_tokens()) {}
 
-  std::vector<int32_t> encode(std::string_view text, bool special) const override { return encode_with_offsets(text, special).ids; }
+  std::vector<int32_t> encode(std::string_view text, bool special) const override {
+    return encode_with_offsets(text, special).ids;
+  }
 
   Encoding encode_with_offsets(std::string_view text, bool special) const override {
     Encoding out;
@@ -79,7 +83,9 @@ class PipelineTokenizer final : public Tokenizer {
     if (valid) {
       for (const AddedTokenFinder::Part& part : raw_.split(text)) {
         if (part.id >= 0) put(out, part.id, part.range);
-        else encode_part(AlignedText(text.substr(part.range.begin, part.range.end - part.range.begin), part.range.begin), text, valid, cache, out);
+        else
+          encode_part(AlignedText(text.substr(part.range.begin, part.range.end - part.range.begin), part.range.begin),
+                      text, valid, cache, out);
       }
     } else {
       const AlignedText whole = repaired(text);
@@ -111,7 +117,8 @@ class PipelineTokenizer final : public Tokenizer {
   int64_t vocabulary_size() const override { return int64_t(vocabulary_.size() + beyond_.size()); }
 
   std::optional<int32_t> find_token(std::string_view token) const override {
-    const auto added = std::find_if(p_.added.begin(), p_.added.end(), [&](const AddedToken& t) { return t.content == token; });
+    const auto added =
+        std::find_if(p_.added.begin(), p_.added.end(), [&](const AddedToken& t) { return t.content == token; });
     return added != p_.added.end() ? std::optional(added->id) : vocabulary_.find(token);
   }
   const std::string& token(int32_t id) const override {
@@ -128,11 +135,13 @@ class PipelineTokenizer final : public Tokenizer {
     for (const AddedToken& t : sorted) {
       const int64_t size = int64_t(vocabulary_.size());
       if (t.id >= size) {
-        check_input(t.id == vocabulary_size(), "the added token \"", t.content, "\" has the id ", t.id, "; the next free id is ", vocabulary_size());
+        check_input(t.id == vocabulary_size(), "the added token \"", t.content, "\" has the id ", t.id,
+                    "; the next free id is ", vocabulary_size());
         beyond_.push_back(t.content);
       } else {
-        check_input(t.id >= 0 && vocabulary_.token(t.id) == t.content, "the added token \"", t.content, "\" has the id ", t.id, ", which is \"",
-                    t.id >= 0 ? vocabulary_.token(t.id) : "", "\" in the vocabulary");
+        check_input(t.id >= 0 && vocabulary_.token(t.id) == t.content, "the added token \"", t.content,
+                    "\" has the id ", t.id, ", which is \"", t.id >= 0 ? vocabulary_.token(t.id) : "",
+                    "\" in the vocabulary");
       }
       if (t.special) special_.push_back(t.id);
       if (!t.normalized) raw.push_back(t);
@@ -175,7 +184,8 @@ class PipelineTokenizer final : public Tokenizer {
     }
   }
 
-  void encode_word(const AlignedText& text, ByteRange range, std::string_view original, WordCache* cache, Encoding& out) const {
+  void encode_word(const AlignedText& text, ByteRange range, std::string_view original, WordCache* cache,
+                   Encoding& out) const {
     const std::string word = text.text().substr(range.begin, range.end - range.begin);
     std::vector<WordToken> made;
     const std::vector<WordToken>* tokens = cache ? cache->find(word) : nullptr;
@@ -205,6 +215,8 @@ class PipelineTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<const Tokenizer> make_tokenizer(Pipeline pipeline) { return std::make_unique<PipelineTokenizer>(std::move(pipeline)); }
+std::unique_ptr<const Tokenizer> make_tokenizer(Pipeline pipeline) {
+  return std::make_unique<PipelineTokenizer>(std::move(pipeline));
+}
 
 }  // namespace cambium

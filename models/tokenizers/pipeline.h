@@ -1,6 +1,7 @@
 // A tokenizer as a row of stages: added tokens, normalizers, pre-tokenizers, a model, tokens around the text, decoders.
 //
-// The stages and their order are those of Hugging Face's tokenizers library, so that every file it reads can be followed.
+// The stages and their order are those of Hugging Face's tokenizers library, so that every file it reads can be
+// followed.
 #pragma once
 
 #include <memory>

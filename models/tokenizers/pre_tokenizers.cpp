@@ -24,17 +24,10 @@ void put_together(const std::vector<Part>& parts, SplitBehavior behavior, std::v
       case SplitBehavior::removed:
         if (match) continue;
         break;
-      case SplitBehavior::isolated:
-        break;
-      case SplitBehavior::merged_with_previous:
-        join = match && i && !was_match;
-        break;
-      case SplitBehavior::merged_with_next:
-        join = !match && was_match;
-        break;
-      case SplitBehavior::contiguous:
-        join = i && match == was_match;
-        break;
+      case SplitBehavior::isolated: break;
+      case SplitBehavior::merged_with_previous: join = match && i && !was_match; break;
+      case SplitBehavior::merged_with_next: join = !match && was_match; break;
+      case SplitBehavior::contiguous: join = i && match == was_match; break;
     }
     if (join && words.size() > first) words.back().end = range.end;
     else words.push_back(range);
@@ -89,11 +82,14 @@ PreTokenizer split_by_characters(bool (*f)(char32_t), SplitBehavior behavior) {
 
 PreTokenizer split_into_words() {
   return [blanks = split_by_characters(is_blank, SplitBehavior::removed),
-          words = split_by_characters(is_word_character, SplitBehavior::contiguous)](Pieces& pieces) { blanks(pieces), words(pieces); };
+          words = split_by_characters(is_word_character, SplitBehavior::contiguous)](Pieces& pieces) {
+    blanks(pieces), words(pieces);
+  };
 }
 
 std::vector<PreTokenizer> bert_words() {
-  return {split_by_characters(is_blank, SplitBehavior::removed), split_by_characters(is_punctuation, SplitBehavior::isolated)};
+  return {split_by_characters(is_blank, SplitBehavior::removed),
+          split_by_characters(is_punctuation, SplitBehavior::isolated)};
 }
 
 PreTokenizer prefix_space() {
@@ -110,7 +106,8 @@ PreTokenizer prefix_space() {
 }
 
 PreTokenizer byte_level_words() {
-  return split_by_pattern(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitBehavior::isolated, false);
+  return split_by_pattern(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+                          SplitBehavior::isolated, false);
 }
 
 PreTokenizer metaspace(const std::string& replacement, Prepend prepend, bool split) {
@@ -121,11 +118,13 @@ PreTokenizer metaspace(const std::string& replacement, Prepend prepend, bool spl
       const ByteRange origin = pieces.text.origin_of_character(word.begin);
       const std::string_view text = std::string_view(pieces.text.text()).substr(word.begin, word.end - word.begin);
       const bool marked = text.starts_with(' ') || text.starts_with(replacement);
-      if (!marked && (prepend == Prepend::always || (prepend == Prepend::first && origin.begin == 0))) out.text.append(replacement, origin);
+      if (!marked && (prepend == Prepend::always || (prepend == Prepend::first && origin.begin == 0)))
+        out.text.append(replacement, origin);
       for (size_t i = word.begin; i < word.end;) {
         const Utf8Char c = utf8_char(pieces.text.text(), i);
         const bool blank = c.code == ' ';
-        const bool mark = blank || std::string_view(pieces.text.text()).substr(i, word.end - i).starts_with(replacement);
+        const bool mark =
+            blank || std::string_view(pieces.text.text()).substr(i, word.end - i).starts_with(replacement);
         if (mark && split && out.text.size() > begin && i > word.begin) {
           out.words.push_back({begin, out.text.size()});
           begin = out.text.size();

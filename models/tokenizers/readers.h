@@ -11,9 +11,10 @@
 
 namespace cambium {
 
-// Tokens by id, from pairs in any order. Added tokens may stand where the vocabulary has no token. InputError: two tokens
-// with one id, an id without a token.
-std::vector<std::string> tokens_by_id(const std::vector<std::pair<std::string, int64_t>>& vocabulary, const std::vector<AddedToken>& added);
+// Tokens by id, from pairs in any order. Added tokens may stand where the vocabulary has no token. InputError: two
+// tokens with one id, an id without a token.
+std::vector<std::string> tokens_by_id(const std::vector<std::pair<std::string, int64_t>>& vocabulary,
+                                      const std::vector<AddedToken>& added);
 
 // The sections of tokenizer.json. What is not supported is an InputError that names it.
 std::vector<Normalizer> read_normalizers(const nlohmann::json&);
@@ -25,10 +26,11 @@ struct PreTokenizers {
 PreTokenizers read_pre_tokenizers(const nlohmann::json&);
 Pipeline read_tokenizer_json(const nlohmann::json&);
 
-// tokenizer_config.json, special_tokens_map.json, added_tokens.json and the model's config.json, as far as they are there.
+// tokenizer_config.json, special_tokens_map.json, added_tokens.json and the model's config.json, as far as they are
+// there.
 struct TokenizerSettings {
-  std::string kind;                // tokenizer_class, or the model_type of config.json
-  std::vector<AddedToken> tokens;  // with ids: from added_tokens_decoder and added_tokens.json
+  std::string kind;                                       // tokenizer_class, or the model_type of config.json
+  std::vector<AddedToken> tokens;                         // with ids: from added_tokens_decoder and added_tokens.json
   std::vector<std::pair<std::string, AddedToken>> named;  // bos_token, mask_token, ...: without ids
   std::optional<bool> add_bos, add_eos, add_prefix_space, lower_case, strip_accents, chinese, clean_up;
   std::optional<int64_t> extra_ids;

@@ -14,7 +14,8 @@ using nlohmann::json;
 
 constexpr int64_t kFileBytes = int64_t(64) << 20;
 constexpr int64_t kLargestId = (int64_t(1) << 31) - 2;
-constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                  "pad_token", "cls_token", "mask_token"};
 
 // A token as a string or an object. A special one is looked for in the text as it is, unless it says otherwise.
 AddedToken token_of(const json& j, bool special) {
@@ -22,8 +23,12 @@ AddedToken token_of(const json& j, bool special) {
   check_input(j.is_object(), "a token is ", brief(j), "; expected a string or an object with \"content\"");
   const auto flag = [&](const char* name, bool otherwise) { return find_bool(j, name).value_or(otherwise); };
   const bool is_special = flag("special", special);
-  return {.content = get_string(j, "content"), .special = is_special, .normalized = flag("normalized", !is_special),
-          .single_word = flag("single_word", false), .lstrip = flag("lstrip", false), .rstrip = flag("rstrip", false)};
+  return {.content = get_string(j, "content"),
+          .special = is_special,
+          .normalized = flag("normalized", !is_special),
+          .single_word = flag("single_word", false),
+          .lstrip = flag("lstrip", false),
+          .rstrip = flag("rstrip", false)};
 }
 
 void read_named(const json& j, TokenizerSettings& out) {
@@ -55,7 +60,8 @@ void read_config(const json& j, TokenizerSettings& out) {
     for (const auto& [key, value] : list->items()) {
       AddedToken t = token_of(value, false);
       const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), t.id);
-      check_input(error == std::errc() && end == key.data() + key.size() && t.id >= 0 && t.id <= kLargestId, "\"added_tokens_decoder\" has the id ", brief(json(key)));
+      check_input(error == std::errc() && end == key.data() + key.size() && t.id >= 0 && t.id <= kLargestId,
+                  "\"added_tokens_decoder\" has the id ", brief(json(key)));
       out.tokens.push_back(std::move(t));
     }
   }
@@ -80,22 +86,28 @@ TokenizerSettings read_settings(const std::string& directory) {
   read("added_tokens.json", [&](const json& j) {
     check_input(j.is_object(), "the file is ", brief(j), "; expected an object");
     for (const auto& [token, _] : j.items()) {
-      AddedToken t{.id = int32_t(get_int(j, token, 0, kLargestId)), .content = token, .special = false, .normalized = true};
-      if (std::none_of(out.tokens.begin(), out.tokens.end(), [&](const AddedToken& known) { return known.id == t.id; })) out.tokens.push_back(std::move(t));
+      AddedToken t{
+          .id = int32_t(get_int(j, token, 0, kLargestId)), .content = token, .special = false, .normalized = true};
+      if (std::none_of(out.tokens.begin(), out.tokens.end(), [&](const AddedToken& known) { return known.id == t.id; }))
+        out.tokens.push_back(std::move(t));
     }
   });
-  if (out.kind.empty()) read("config.json", [&](const json& j) { out.kind = find_string(j, "model_type").value_or(""); });
+  if (out.kind.empty())
+    read("config.json", [&](const json& j) { out.kind = find_string(j, "model_type").value_or(""); });
   std::sort(out.tokens.begin(), out.tokens.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   return out;
 }
 
 void apply_settings(Pipeline& p, const TokenizerSettings& settings) {
   const auto add = [&](AddedToken token, bool numbered) {
-    if (token.content.empty() || std::any_of(p.added.begin(), p.added.end(), [&](const AddedToken& t) { return t.content == token.content; })) return;
+    if (token.content.empty() ||
+        std::any_of(p.added.begin(), p.added.end(), [&](const AddedToken& t) { return t.content == token.content; }))
+      return;
     const int64_t next = vocabulary_size_of(p);
     const auto known = vocabulary_of(p).find(token.content);
-    check_input(!numbered || token.id == int64_t(known.value_or(int32_t(next))), "the token \"", token.content, "\" has the id ", token.id, " in the settings, and ",
-                known.value_or(int32_t(next)), " in the vocabulary");
+    check_input(!numbered || token.id == int64_t(known.value_or(int32_t(next))), "the token \"", token.content,
+                "\" has the id ", token.id, " in the settings, and ", known.value_or(int32_t(next)),
+                " in the vocabulary");
     token.id = known.value_or(int32_t(next));
     p.added.push_back(std::move(token));
   };
@@ -107,7 +119,8 @@ void apply_settings(Pipeline& p, const TokenizerSettings& settings) {
       const AddedToken* const token = wanted ? settings.find(name) : nullptr;
       return token ? std::vector<int32_t>{*id_in(p, token->content)} : std::vector<int32_t>();
     };
-    p.prefix = sign(settings.add_bos.value_or(false), "bos_token"), p.suffix = sign(settings.add_eos.value_or(false), "eos_token");
+    p.prefix = sign(settings.add_bos.value_or(false), "bos_token"),
+    p.suffix = sign(settings.add_eos.value_or(false), "eos_token");
   }
 }
 

@@ -49,7 +49,8 @@ class Message {
     throw InputError(text("no SentencePiece model: a number of more than 64 bits at byte ", at_));
   }
   std::string_view take(uint64_t size) {
-    check_input(size <= bytes_.size() - at_, "the SentencePiece model is cut off: a field of ", size, " bytes, but ", bytes_.size() - at_, " are left");
+    check_input(size <= bytes_.size() - at_, "the SentencePiece model is cut off: a field of ", size, " bytes, but ",
+                bytes_.size() - at_, " are left");
     const std::string_view part = bytes_.substr(at_, size_t(size));
     at_ += size_t(size);
     return part;
@@ -66,7 +67,8 @@ void read_piece(Message m, SentencePieceModel& model) {
   while (m.next()) {
     if (m.field == 1) piece = m.bytes_of();
     if (m.field == 2) {
-      check_input(m.kind == 5, "no SentencePiece model: the score of piece ", model.unigram.tokens.size(), " is no float");
+      check_input(m.kind == 5, "no SentencePiece model: the score of piece ", model.unigram.tokens.size(),
+                  " is no float");
       std::memcpy(&score, m.data.data(), 4);
     }
     if (m.field == 3) type = m.number;
@@ -95,8 +97,10 @@ SentencePieceModel read_sentencepiece(std::string_view bytes) {
         if (inner.field == 2) model.charsmap = inner.bytes_of();
   }
   check_input(!model.unigram.tokens.empty(), "no SentencePiece model: there are no pieces");
-  check_input(kind == 1, "the SentencePiece model has type ", kind, "; only Unigram, 1, is supported (others through tokenizer.json)");
-  check_input(unknown < model.unigram.tokens.size(), "the unknown piece's id ", int64_t(unknown), " is outside the ", model.unigram.tokens.size(), " pieces");
+  check_input(kind == 1, "the SentencePiece model has type ", kind,
+              "; only Unigram, 1, is supported (others through tokenizer.json)");
+  check_input(unknown < model.unigram.tokens.size(), "the unknown piece's id ", int64_t(unknown), " is outside the ",
+              model.unigram.tokens.size(), " pieces");
   model.unigram.unknown = int32_t(unknown);
   return model;
 }

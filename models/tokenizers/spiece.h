@@ -10,7 +10,7 @@ namespace cambium {
 
 struct SentencePieceModel {
   UnigramSpec unigram;
-  std::string charsmap;  // empty: characters stay what they are
+  std::string charsmap;                             // empty: characters stay what they are
   std::vector<std::pair<std::string, bool>> added;  // control (true) and user-defined pieces
 };
 

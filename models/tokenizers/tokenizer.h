@@ -32,8 +32,8 @@ class Tokenizer {
 
   // The ids of `text`; `special`: with the tokens that the model's tokenizer puts around it.
   virtual std::vector<int32_t> encode(std::string_view text, bool special) const = 0;
-  // The same ids with spans. A character that becomes several tokens is shared out by bytes where tokens are bytes; else
-  // each of them has the whole character.
+  // The same ids with spans. A character that becomes several tokens is shared out by bytes where tokens are bytes;
+  // else each of them has the whole character.
   virtual Encoding encode_with_offsets(std::string_view text, bool special) const = 0;
   // The text of `ids`; `skip_special`: without special tokens. Ids are below vocabulary_size(), else Error.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special) const = 0;
@@ -57,7 +57,8 @@ struct GgufVocabulary {
   std::string model, pre;
   std::vector<std::string> tokens, merges;
   std::vector<int32_t> token_type;  // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
-  std::optional<int64_t> bos_token_id, eos_token_id, unknown_token_id, padding_token_id, seperator_token_id, cls_token_id, mask_token_id;
+  std::optional<int64_t> bos_token_id, eos_token_id, unknown_token_id, padding_token_id, seperator_token_id,
+      cls_token_id, mask_token_id;
   std::optional<bool> add_bos_token, add_eos_token;
 };
 

@@ -26,8 +26,13 @@ std::vector<AddedToken> read_added_tokens(const json& list) {
   check_input(list.is_array() && list.size() < kMostAdded, "\"added_tokens\" is ", brief(list), "; expected an array");
   for (const json& j : list) {
     const auto flag = [&](const char* name) { return find_bool(j, name).value_or(false); };
-    added.push_back({.id = int32_t(get_int(j, "id", 0, kLargestId)), .content = get_string(j, "content"), .special = flag("special"), .normalized = flag("normalized"),
-                     .single_word = flag("single_word"), .lstrip = flag("lstrip"), .rstrip = flag("rstrip")});
+    added.push_back({.id = int32_t(get_int(j, "id", 0, kLargestId)),
+                     .content = get_string(j, "content"),
+                     .special = flag("special"),
+                     .normalized = flag("normalized"),
+                     .single_word = flag("single_word"),
+                     .lstrip = flag("lstrip"),
+                     .rstrip = flag("rstrip")});
   }
   return added;
 }
@@ -36,7 +41,8 @@ std::vector<std::pair<std::string, int64_t>> read_vocabulary(const json& j) {
   const json& vocabulary = get_object(j, "vocab");
   std::vector<std::pair<std::string, int64_t>> pairs;
   for (const auto& [token, id] : vocabulary.items()) {
-    check_input(id.is_number_integer() && id >= 0 && id <= kLargestId, "the id of the token ", brief(json(token)), " is ", brief(id), "; expected a number from 0");
+    check_input(id.is_number_integer() && id >= 0 && id <= kLargestId, "the id of the token ", brief(json(token)),
+                " is ", brief(id), "; expected a number from 0");
     pairs.emplace_back(token, id.get<int64_t>());
   }
   return pairs;
@@ -44,11 +50,13 @@ std::vector<std::pair<std::string, int64_t>> read_vocabulary(const json& j) {
 
 // "left right", or ["left", "right"]
 std::pair<std::string, std::string> read_merge(const json& merge, size_t rank) {
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) return {merge[0], merge[1]};
+  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string())
+    return {merge[0], merge[1]};
   check_input(merge.is_string(), "merge ", rank, " is ", brief(merge), "; expected two tokens");
   const std::string& both = merge.get_ref<const std::string&>();
   const size_t blank = both.find(' ');
-  check_input(blank != both.npos && both.find(' ', blank + 1) == both.npos, "merge ", rank, " is ", brief(merge), "; expected two tokens with one blank between");
+  check_input(blank != both.npos && both.find(' ', blank + 1) == both.npos, "merge ", rank, " is ", brief(merge),
+              "; expected two tokens with one blank between");
   return {both.substr(0, blank), both.substr(blank + 1)};
 }
 
@@ -56,8 +64,12 @@ Bpe read_bpe(const json& j, const std::vector<AddedToken>& added, bool byte_leve
   check_input(!find_number(j, "dropout").value_or(0), "BPE with dropout is not supported");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
     check_input(find_string(j, affix).value_or("").empty(), "BPE with ", affix, " is not supported");
-  BpeSpec spec{.tokens = tokens_by_id(read_vocabulary(j), added), .byte_level = byte_level, .byte_fallback = find_bool(j, "byte_fallback").value_or(false),
-               .fuse_unknown = find_bool(j, "fuse_unk").value_or(false), .ignore_merges = find_bool(j, "ignore_merges").value_or(false), .unknown = find_string(j, "unk_token")};
+  BpeSpec spec{.tokens = tokens_by_id(read_vocabulary(j), added),
+               .byte_level = byte_level,
+               .byte_fallback = find_bool(j, "byte_fallback").value_or(false),
+               .fuse_unknown = find_bool(j, "fuse_unk").value_or(false),
+               .ignore_merges = find_bool(j, "ignore_merges").value_or(false),
+               .unknown = find_string(j, "unk_token")};
   const json& merges = section(j, "merges");
   check_input(merges.is_array(), "\"merges\" is ", brief(merges), "; expected an array");
   for (const json& merge : merges) spec.merges.push_back(read_merge(merge, spec.merges.size()));
@@ -65,7 +77,8 @@ Bpe read_bpe(const json& j, const std::vector<AddedToken>& added, bool byte_leve
 }
 
 WordPiece read_wordpiece(const json& j, const std::vector<AddedToken>& added) {
-  return WordPiece({.tokens = tokens_by_id(read_vocabulary(j), added), .unknown = find_string(j, "unk_token").value_or("[UNK]"),
+  return WordPiece({.tokens = tokens_by_id(read_vocabulary(j), added),
+                    .unknown = find_string(j, "unk_token").value_or("[UNK]"),
                     .prefix = find_string(j, "continuing_subword_prefix").value_or("##"),
                     .longest_word = size_t(find_int(j, "max_input_chars_per_word", 0, kLargestId).value_or(100))});
 }
@@ -76,7 +89,8 @@ Unigram read_unigram(const json& j) {
   const json& vocabulary = section(j, "vocab");
   check_input(vocabulary.is_array(), "\"vocab\" is ", brief(vocabulary), "; expected an array of tokens and scores");
   for (const json& pair : vocabulary) {
-    check_input(pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_number(), "\"vocab\"[", spec.tokens.size(), "] is ", brief(pair), "; expected a token and its score");
+    check_input(pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_number(), "\"vocab\"[",
+                spec.tokens.size(), "] is ", brief(pair), "; expected a token and its score");
     spec.tokens.push_back(pair[0]), spec.scores.push_back(pair[1]);
   }
   return Unigram(std::move(spec));
@@ -84,20 +98,25 @@ Unigram read_unigram(const json& j) {
 
 std::variant<Bpe, WordPiece, Unigram> read_model(const json& j, const std::vector<AddedToken>& added, bool byte_level) {
   // Old files have no type, which then is what the fields say.
-  const std::string type = find_string(j, "type").value_or(find_field(j, "merges") ? "BPE" : find_field(j, "unk_id") ? "Unigram" : "WordPiece");
+  const std::string type = find_string(j, "type").value_or(find_field(j, "merges")   ? "BPE"
+                                                           : find_field(j, "unk_id") ? "Unigram"
+                                                                                     : "WordPiece");
   if (type == "BPE") return read_bpe(j, added, byte_level);
   check_input(!byte_level, "the pre-tokenizer ByteLevel with the model ", type, " is not supported");
   if (type == "WordPiece") return read_wordpiece(j, added);
   if (type == "Unigram") return read_unigram(j);
-  throw InputError(text("the model ", type, " of this tokenizer is not supported; there are BPE, WordPiece and Unigram"));
+  throw InputError(
+      text("the model ", type, " of this tokenizer is not supported; there are BPE, WordPiece and Unigram"));
 }
 
 // [token, id]
 int32_t read_sign(const json& j, const char* name, const Pipeline& p) {
   const json& pair = section(j, name);
-  check_input(pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_number_integer(), "\"", name, "\" is ", brief(pair), "; expected a token and its id");
+  check_input(pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_number_integer(), "\"", name,
+              "\" is ", brief(pair), "; expected a token and its id");
   const int64_t id = pair[1].is_number_unsigned() && pair[1] > kLargestId ? -1 : pair[1].get<int64_t>();
-  check_input(id >= 0 && id < vocabulary_size_of(p), "\"", name, "\" has the id ", brief(pair[1]), ", outside the vocabulary of ", vocabulary_size_of(p));
+  check_input(id >= 0 && id < vocabulary_size_of(p), "\"", name, "\" has the id ", brief(pair[1]),
+              ", outside the vocabulary of ", vocabulary_size_of(p));
   return int32_t(id);
 }
 
@@ -112,8 +131,10 @@ void read_template(const json& j, Pipeline& p) {
       seen = true;
       continue;
     }
-    const json& special = get_object(get_object(j, "special_tokens"), get_string(get_object(part, "SpecialToken"), "id"));
-    for (const int64_t id : get_ints(special, "ids", 0, vocabulary_size_of(p) - 1)) (seen ? after : before).push_back(int32_t(id));
+    const json& special =
+        get_object(get_object(j, "special_tokens"), get_string(get_object(part, "SpecialToken"), "id"));
+    for (const int64_t id : get_ints(special, "ids", 0, vocabulary_size_of(p) - 1))
+      (seen ? after : before).push_back(int32_t(id));
   }
   check_input(seen, "TemplateProcessing does not contain the text");
   p.prefix.insert(p.prefix.begin(), before.begin(), before.end());
@@ -141,15 +162,20 @@ void read_post_processor(const json& j, Pipeline& p) {
 
 }  // namespace
 
-std::vector<std::string> tokens_by_id(const std::vector<std::pair<std::string, int64_t>>& vocabulary, const std::vector<AddedToken>& added) {
+std::vector<std::string> tokens_by_id(const std::vector<std::pair<std::string, int64_t>>& vocabulary,
+                                      const std::vector<AddedToken>& added) {
   std::vector<std::pair<int64_t, const std::string*>> all;
   for (const auto& [token, id] : vocabulary) all.emplace_back(id, &token);
   std::sort(all.begin(), all.end());
   for (size_t i = 1; i < all.size(); ++i)
-    check_input(all[i - 1].first != all[i].first, "the tokens \"", *all[i - 1].second, "\" and \"", *all[i].second, "\" have the same id ", all[i].first);
+    check_input(all[i - 1].first != all[i].first, "the tokens \"", *all[i - 1].second, "\" and \"", *all[i].second,
+                "\" have the same id ", all[i].first);
   // Added tokens fill holes; those behind the vocabulary stay apart.
-  const auto has = [&, n = all.size()](int64_t id) { return std::binary_search(all.begin(), all.begin() + ptrdiff_t(n), std::pair<int64_t, const std::string*>(id, nullptr),
-                                                                               [](const auto& a, const auto& b) { return a.first < b.first; }); };
+  const auto has = [&, n = all.size()](int64_t id) {
+    return std::binary_search(all.begin(), all.begin() + ptrdiff_t(n),
+                              std::pair<int64_t, const std::string*>(id, nullptr),
+                              [](const auto& a, const auto& b) { return a.first < b.first; });
+  };
   const int64_t largest = all.empty() ? -1 : all.back().first;
   std::vector<std::pair<int64_t, const std::string*>> fill;
   for (const AddedToken& t : added)
@@ -170,7 +196,8 @@ const Vocabulary& vocabulary_of(const Pipeline& p) {
 }
 
 std::optional<int32_t> id_in(const Pipeline& p, std::string_view token) {
-  const auto added = std::find_if(p.added.begin(), p.added.end(), [&](const AddedToken& t) { return t.content == token; });
+  const auto added =
+      std::find_if(p.added.begin(), p.added.end(), [&](const AddedToken& t) { return t.content == token; });
   return added != p.added.end() ? std::optional(added->id) : vocabulary_of(p).find(token);
 }
 
@@ -183,8 +210,12 @@ int64_t vocabulary_size_of(const Pipeline& p) {
 Pipeline read_tokenizer_json(const json& j) {
   const std::vector<AddedToken> added = read_added_tokens(section(j, "added_tokens"));
   PreTokenizers words = read_pre_tokenizers(section(j, "pre_tokenizer"));
-  Pipeline p{.model = read_model(get_object(j, "model"), added, words.byte_level), .added = added, .normalizers = read_normalizers(section(j, "normalizer")),
-             .pre_tokenizers = std::move(words.stages), .decoders = read_decoders(section(j, "decoder")), .bytes = words.byte_level};
+  Pipeline p{.model = read_model(get_object(j, "model"), added, words.byte_level),
+             .added = added,
+             .normalizers = read_normalizers(section(j, "normalizer")),
+             .pre_tokenizers = std::move(words.stages),
+             .decoders = read_decoders(section(j, "decoder")),
+             .bytes = words.byte_level};
   read_post_processor(section(j, "post_processor"), p);
   return p;
 }

@@ -8,7 +8,8 @@ namespace {
 
 // The pattern in PCRE2's terms. Its \s counts U+180E as a blank, which Unicode does not since version 6.3.
 std::string translated(const std::string& pattern) {
-  const std::string blanks = R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+  const std::string blanks =
+      R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
   std::string out;
   bool in_class = false;
   for (size_t i = 0; i < pattern.size(); ++i) {

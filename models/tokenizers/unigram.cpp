@@ -13,12 +13,16 @@ constexpr double kUnknownPenalty = 10;  // below the worst token, as in Sentence
 
 }  // namespace
 
-Unigram::Unigram(UnigramSpec spec) : vocabulary_(std::move(spec.tokens)), scores_(std::move(spec.scores)), unknown_(spec.unknown) {
-  check_input(scores_.size() == vocabulary_.size(), "there are ", vocabulary_.size(), " tokens, but ", scores_.size(), " scores");
-  check_input(unknown_ >= 0 && size_t(unknown_) < scores_.size(), "the unknown token's id ", unknown_, " is outside the vocabulary of ", scores_.size());
+Unigram::Unigram(UnigramSpec spec)
+    : vocabulary_(std::move(spec.tokens)), scores_(std::move(spec.scores)), unknown_(spec.unknown) {
+  check_input(scores_.size() == vocabulary_.size(), "there are ", vocabulary_.size(), " tokens, but ", scores_.size(),
+              " scores");
+  check_input(unknown_ >= 0 && size_t(unknown_) < scores_.size(), "the unknown token's id ", unknown_,
+              " is outside the vocabulary of ", scores_.size());
   double worst = scores_[0];
   for (size_t id = 0; id < scores_.size(); ++id) {
-    check_input(std::isfinite(scores_[id]), "the score of the token \"", vocabulary_.token(int32_t(id)), "\" is ", scores_[id]);
+    check_input(std::isfinite(scores_[id]), "the score of the token \"", vocabulary_.token(int32_t(id)), "\" is ",
+                scores_[id]);
     worst = std::min(worst, scores_[id]);
     if (!vocabulary_.token(int32_t(id)).empty()) sorted_.push_back({vocabulary_.token(int32_t(id)), int32_t(id)});
   }
@@ -70,7 +74,8 @@ void Unigram::tokenize(std::string_view word, std::vector<WordToken>& tokens) co
   const size_t before = tokens.size();
   for (size_t end = word.size(); end > 0; end = ends[end].begin) {
     const Best& best = ends[end];
-    if (best.id == unknown_ && tokens.size() > before && tokens.back().id == unknown_) tokens.back().begin = uint32_t(best.begin);
+    if (best.id == unknown_ && tokens.size() > before && tokens.back().id == unknown_)
+      tokens.back().begin = uint32_t(best.begin);
     else tokens.push_back({best.id, uint32_t(best.begin), uint32_t(end)});
   }
   std::reverse(tokens.begin() + ptrdiff_t(before), tokens.end());

@@ -10,12 +10,14 @@ WordPiece::WordPiece(WordPieceSpec spec)
   const auto unknown = vocabulary_.find(spec.unknown);
   check_input(bool(unknown), "the unknown token \"", spec.unknown, "\" is not in the vocabulary");
   unknown_ = *unknown;
-  for (int32_t id = 0; id < int32_t(vocabulary_.size()); ++id) longest_token_ = std::max(longest_token_, vocabulary_.token(id).size());
+  for (int32_t id = 0; id < int32_t(vocabulary_.size()); ++id)
+    longest_token_ = std::max(longest_token_, vocabulary_.token(id).size());
 }
 
 void WordPiece::tokenize(std::string_view word, std::vector<WordToken>& tokens) const {
   const auto within = [](char byte) { return (uint8_t(byte) & 0xC0) == 0x80; };  // of a character
-  const size_t before = tokens.size(), characters = word.size() - size_t(std::count_if(word.begin(), word.end(), within));
+  const size_t before = tokens.size(),
+               characters = word.size() - size_t(std::count_if(word.begin(), word.end(), within));
   bool known = characters <= longest_word_;
   std::string token;
   for (size_t begin = 0; known && begin < word.size();) {

@@ -45,7 +45,8 @@ struct AttendCase {
     op.token = Tensor::of(std::span<const int32_t>(tokens), {rows, 2}, device);
     return op;
   }
-  Tensor forward(Saved& saved, Needs<5> needs, const Tensor& q, const Tensor& kv, const Tensor& pk, const Tensor& pv, const Tensor& bias) const {
+  Tensor forward(Saved& saved, Needs<5> needs, const Tensor& q, const Tensor& kv, const Tensor& pk, const Tensor& pv,
+                 const Tensor& bias) const {
     return on(q.device(), q.rows()).forward(saved, needs, q, kv, pk, pv, bias);
   }
   void backward(const Saved& saved, Tensor dy, Grads<5> grads) const {
@@ -81,13 +82,17 @@ struct AttendCase {
           for (int64_t j = 0; j < int64_t(p.size()); ++j) {
             double weight = p[size_t(j)] / total;
             if (config.dropout.probability > 0) {
-              const RandomWords w = philox(config.dropout.key, channel_counter(uint32_t(j)), uint32_t(token(n)[1]), uint32_t(token(n)[0]), uint32_t(h));
-              weight *= w.word[channel_word(uint32_t(j))] >= drop_threshold(config.dropout.probability) ? 1 / (1 - double(config.dropout.probability)) : 0;
+              const RandomWords w = philox(config.dropout.key, channel_counter(uint32_t(j)), uint32_t(token(n)[1]),
+                                           uint32_t(token(n)[0]), uint32_t(h));
+              weight *= w.word[channel_word(uint32_t(j))] >= drop_threshold(config.dropout.probability)
+                            ? 1 / (1 - double(config.dropout.probability))
+                            : 0;
             }
             if (weight == 0) continue;
             for (int64_t d = 0; d < size; ++d)
-              out(n, h * size + d) += weight * (j < prefix ? pv(s.prefix_begin + j, g * size + d)
-                                                           : source(s.key_begin + j - prefix, shift + kv_width + g * size + d));
+              out(n, h * size + d) +=
+                  weight * (j < prefix ? pv(s.prefix_begin + j, g * size + d)
+                                       : source(s.key_begin + j - prefix, shift + kv_width + g * size + d));
           }
         }
     return out;
@@ -100,9 +105,8 @@ void check(AttendCase c, int64_t rows, int64_t key_rows, int64_t prefix_rows) {
   check_op(OpCase{
       .name = "attend",
       .op = c,
-      .definition = [=](const Array& q, const Array& kv, const Array& pk, const Array& pv, const Array& bias) {
-        return c.defined(q, kv, pk, pv, bias);
-      },
+      .definition = [=](const Array& q, const Array& kv, const Array& pk, const Array& pv,
+                        const Array& bias) { return c.defined(q, kv, pk, pv, bias); },
       .shapes = {{{rows, key_rows ? width : width + 2 * kv_width},
                   key_rows ? Shape{key_rows, 2 * kv_width} : none,
                   prefix_rows ? Shape{prefix_rows, kv_width} : none,
@@ -114,15 +118,32 @@ void check(AttendCase c, int64_t rows, int64_t key_rows, int64_t prefix_rows) {
   });
 }
 
-const std::vector<Sequence> kRagged = {{0, 5, 0, 5, 0, 3}, {5, 1, 5, 1, 0, 3}, {6, 0, 6, 0, 0, 0}, {6, 9, 6, 9, 3, 1}, {15, 40, 15, 40, 0, 0}};
+const std::vector<Sequence> kRagged = {
+    {0, 5, 0, 5, 0, 3}, {5, 1, 5, 1, 0, 3}, {6, 0, 6, 0, 0, 0}, {6, 9, 6, 9, 3, 1}, {15, 40, 15, 40, 0, 0}};
 
-TEST(Ops, AttendCausal) { check({{.heads = 2, .kv_heads = 2, .head_size = 6, .scale = 0.4f, .causal = true}, kRagged}, 55, 0, 0); }
+TEST(Ops, AttendCausal) {
+  check({{.heads = 2, .kv_heads = 2, .head_size = 6, .scale = 0.4f, .causal = true}, kRagged}, 55, 0, 0);
+}
 TEST(Ops, AttendBothWays) { check({{.heads = 2, .kv_heads = 2, .head_size = 16, .scale = 0.25f}, kRagged}, 55, 0, 0); }
-TEST(Ops, AttendGrouped) { check({{.heads = 6, .kv_heads = 2, .head_size = 5, .scale = 0.4f, .causal = true}, kRagged}, 55, 0, 0); }
-TEST(Ops, AttendPrefix) { check({{.heads = 4, .kv_heads = 2, .head_size = 16, .scale = 0.3f, .causal = true}, kRagged, true}, 55, 0, 4); }
-TEST(Ops, AttendOneElement) { check({{.heads = 1, .kv_heads = 1, .head_size = 1, .causal = true}, {{0, 1, 0, 1, 0, 0}}}, 1, 0, 0); }
+TEST(Ops, AttendGrouped) {
+  check({{.heads = 6, .kv_heads = 2, .head_size = 5, .scale = 0.4f, .causal = true}, kRagged}, 55, 0, 0);
+}
+TEST(Ops, AttendPrefix) {
+  check({{.heads = 4, .kv_heads = 2, .head_size = 16, .scale = 0.3f, .causal = true}, kRagged, true}, 55, 0, 4);
+}
+TEST(Ops, AttendOneElement) {
+  check({{.heads = 1, .kv_heads = 1, .head_size = 1, .causal = true}, {{0, 1, 0, 1, 0, 0}}}, 1, 0, 0);
+}
 TEST(Ops, AttendDropout) {
-  check({{.heads = 2, .kv_heads = 1, .head_size = 8, .scale = 0.3f, .causal = true, .dropout = {0.3f, random_key(3, "attention")}}, kRagged, true}, 55, 0, 4);
+  check({{.heads = 2,
+          .kv_heads = 1,
+          .head_size = 8,
+          .scale = 0.3f,
+          .causal = true,
+          .dropout = {0.3f, random_key(3, "attention")}},
+         kRagged,
+         true},
+        55, 0, 4);
 }
 TEST(Ops, AttendRelativeBias) {
   check({{.heads = 3, .kv_heads = 3, .head_size = 4, .scale = 1}, kRagged, false, 4}, 55, 0, 0);
@@ -149,7 +170,8 @@ TEST(Attention, DecodesLikeTheWhole) {
   const AttendCase step{config, {{0, 1, 0, 40, 0, 0}, {1, 1, 0, 40, 0, 0}}};
   for (const Device device : {Device::cpu(), Device::gpu()}) {
     if (device.is_gpu() && gpu::device_count() == 0) continue;
-    const Var y = apply(step, Var(to_tensor(last, DType::f32, device)), Var(to_tensor(kv, DType::f32, device)), Var(), Var(), Var());
+    const Var y = apply(step, Var(to_tensor(last, DType::f32, device)), Var(to_tensor(kv, DType::f32, device)), Var(),
+                        Var(), Var());
     const Array got = to_array(y.value);
     for (int64_t b = 0; b < 2; ++b)
       for (int64_t d = 0; d < 64; ++d) EXPECT_NEAR(got(b, d), full(39, d), 2e-6);

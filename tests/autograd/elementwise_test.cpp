@@ -16,11 +16,12 @@ TEST(Ops, Add) {
   check_op(OpCase{
       .name = "add",
       .op = Add{0.75f},
-      .definition = +[](const Array& a, const Array& b) {
-        Array y = a;
-        for (int64_t i = 0; i < y.size(); ++i) y(i) += 0.75 * b(i);
-        return y;
-      },
+      .definition =
+          +[](const Array& a, const Array& b) {
+            Array y = a;
+            for (int64_t i = 0; i < y.size(); ++i) y(i) += 0.75 * b(i);
+            return y;
+          },
       .shapes = {{{1, 1}, {1, 1}}, {{7, 33}, {7, 33}}, {{3, 40000}, {3, 40000}}, {{0, 5}, {0, 5}}},
   });
 }
@@ -45,19 +46,22 @@ double activation(Activation kind, double x) {
   return NAN;
 }
 
-constexpr Activation kAll[] = {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu, Activation::tanh};
+constexpr Activation kAll[] = {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
+                               Activation::tanh};
 
 TEST(Ops, Activate) {
   for (const Activation kind : kAll)
     check_op(OpCase{
         .name = "activate",
         .op = Activate{kind},
-        .definition = [=](const Array& x, const Array& bias) {
-          Array y = x;
-          for (int64_t n = 0; n < x.rows(); ++n)
-            for (int64_t d = 0; d < x.cols(); ++d) y(n, d) = activation(kind, x(n, d) + (bias.size() ? bias(d) : 0));
-          return y;
-        },
+        .definition =
+            [=](const Array& x, const Array& bias) {
+              Array y = x;
+              for (int64_t n = 0; n < x.rows(); ++n)
+                for (int64_t d = 0; d < x.cols(); ++d)
+                  y(n, d) = activation(kind, x(n, d) + (bias.size() ? bias(d) : 0));
+              return y;
+            },
         .shapes = {{{1, 1}, {1}}, {{5, 37}, {37}}, {{33, 64}, {}}, {{0, 8}, {8}}},
         .wide_inputs = {1},
     });
@@ -68,14 +72,16 @@ TEST(Ops, ActivateGated) {
     check_op(OpCase{
         .name = "activate_gated",
         .op = ActivateGated{kind},
-        .definition = [=](const Array& x, const Array& bias) {
-          const int64_t F = x.cols() / 2;
-          Array y({x.rows(), F});
-          for (int64_t n = 0; n < x.rows(); ++n)
-            for (int64_t d = 0; d < F; ++d)
-              y(n, d) = activation(kind, x(n, d) + (bias.size() ? bias(d) : 0)) * (x(n, F + d) + (bias.size() ? bias(F + d) : 0));
-          return y;
-        },
+        .definition =
+            [=](const Array& x, const Array& bias) {
+              const int64_t F = x.cols() / 2;
+              Array y({x.rows(), F});
+              for (int64_t n = 0; n < x.rows(); ++n)
+                for (int64_t d = 0; d < F; ++d)
+                  y(n, d) = activation(kind, x(n, d) + (bias.size() ? bias(d) : 0)) *
+                            (x(n, F + d) + (bias.size() ? bias(F + d) : 0));
+              return y;
+            },
         .shapes = {{{1, 2}, {2}}, {{5, 74}, {}}, {{33, 64}, {64}}, {{0, 8}, {}}},
         .wide_inputs = {1},
     });
@@ -89,7 +95,8 @@ TEST(Activations, Extremes) {
     const Tensor y = apply(Activate{kind}, Var(x), Var()).value;
     for (size_t i = 0; i < values.size(); ++i) {
       const double expected = activation(kind, values[i]);
-      EXPECT_NEAR(y.data<float>()[i], expected, 1e-6 * std::abs(expected) + 1e-12) << name_of(kind) << " of " << values[i];
+      EXPECT_NEAR(y.data<float>()[i], expected, 1e-6 * std::abs(expected) + 1e-12)
+          << name_of(kind) << " of " << values[i];
     }
   }
 }
@@ -108,7 +115,9 @@ Array dropout_mask(const DropoutConfig& config, int64_t rows, int64_t cols) {
     for (int64_t d = 0; d < cols; ++d) {
       const int32_t* id = ids.data<int32_t>() + 2 * n;
       const RandomWords w = philox(config.key, channel_counter(uint32_t(d)), uint32_t(id[1]), uint32_t(id[0]), 0);
-      mask(n, d) = w.word[channel_word(uint32_t(d))] >= drop_threshold(config.probability) ? 1 / (1 - double(config.probability)) : 0;
+      mask(n, d) = w.word[channel_word(uint32_t(d))] >= drop_threshold(config.probability)
+                       ? 1 / (1 - double(config.probability))
+                       : 0;
     }
   return mask;
 }
@@ -120,7 +129,8 @@ TEST(Ops, Dropout) {
       for (const bool residual : {false, true})
         for (const Device device : {Device::cpu(), Device::gpu()}) {
           if (device.is_gpu() && gpu::device_count() == 0) continue;
-          const Array x = random_array({rows, cols}, 5), r = random_array({rows, cols}, 6), dy = random_array({rows, cols}, 7);
+          const Array x = random_array({rows, cols}, 5), r = random_array({rows, cols}, 6),
+                      dy = random_array({rows, cols}, 7);
           Tape tape;
           const Var vx = tape.leaf(to_tensor(x, DType::f32, device)), vr = tape.leaf(to_tensor(r, DType::f32, device));
           const Var y = apply(DropoutAdd{config, token_ids(rows, device)}, vx, residual ? vr : Var());

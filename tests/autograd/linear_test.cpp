@@ -21,7 +21,11 @@ TEST(Ops, Linear) {
       .name = "linear",
       .op = Linear{},
       .definition = linear,
-      .shapes = {{{1, 1}, {1, 1}, {1}}, {{3, 5}, {7, 5}, {7}}, {{65, 33}, {17, 33}, {}}, {{40, 96}, {100, 96}, {100}}, {{0, 4}, {6, 4}, {6}}},
+      .shapes = {{{1, 1}, {1, 1}, {1}},
+                 {{3, 5}, {7, 5}, {7}},
+                 {{65, 33}, {17, 33}, {}},
+                 {{40, 96}, {100, 96}, {100}},
+                 {{0, 4}, {6, 4}, {6}}},
       .tolerance = {.f32 = 4e-6, .bf16 = 2e-2},
       .wide_inputs = {2},
   });
@@ -54,8 +58,8 @@ TEST(Matmul, RowsDoNotDependOnTheBatch) {
               set_threads(threads);
               const Tensor part = product(x.rows(3, 3 + M), w, {.transpose_b = transposed}, DType::f32);
               set_threads(before);
-              ASSERT_TRUE(same_bits(part, whole.rows(3, 3 + M)))
-                  << name_of(dtype) << " N " << N << " K " << K << " M " << M << " threads " << threads << " packed " << packed;
+              ASSERT_TRUE(same_bits(part, whole.rows(3, 3 + M))) << name_of(dtype) << " N " << N << " K " << K << " M "
+                                                                 << M << " threads " << threads << " packed " << packed;
             }
         }
 }

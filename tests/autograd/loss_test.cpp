@@ -16,7 +16,9 @@ struct LossCase {
     for (int64_t r = 0; r < x.rows(); ++r) label_of.push_back(label(r, w.rows()));
     return LmHeadLoss{Tensor::of(label_of, x.device()), config}.forward(saved, needs, x, w, b);
   }
-  void backward(const Saved& saved, Tensor dy, Grads<3> grads) const { LmHeadLoss{}.backward(saved, std::move(dy), grads); }
+  void backward(const Saved& saved, Tensor dy, Grads<3> grads) const {
+    LmHeadLoss{}.backward(saved, std::move(dy), grads);
+  }
 };
 
 Array defined(const CrossEntropyConfig& config, const Array& x, const Array& w, const Array& b) {
@@ -32,14 +34,16 @@ Array defined(const CrossEntropyConfig& config, const Array& x, const Array& w, 
       mean += logit[size_t(v)] / V;
     }
     const double lse = std::log(total), target = logit[size_t(LossCase::label(r, w.rows()))];
-    loss(0) += double(config.gradient_scale) * (lse - (1 - smoothing) * target - smoothing * mean + double(config.z_loss) * lse * lse);
+    loss(0) += double(config.gradient_scale) *
+               (lse - (1 - smoothing) * target - smoothing * mean + double(config.z_loss) * lse * lse);
   }
   return loss;
 }
 
 TEST(Ops, LmHeadLoss) {
-  for (const CrossEntropyConfig config : {CrossEntropyConfig{.gradient_scale = 0.125f},
-                                          CrossEntropyConfig{.gradient_scale = 1, .label_smoothing = 0.125f, .z_loss = 0.0625f}})
+  for (const CrossEntropyConfig config :
+       {CrossEntropyConfig{.gradient_scale = 0.125f},
+        CrossEntropyConfig{.gradient_scale = 1, .label_smoothing = 0.125f, .z_loss = 0.0625f}})
     check_op(OpCase{
         .name = "lm_head_loss",
         .op = LossCase{config},
@@ -51,7 +55,8 @@ TEST(Ops, LmHeadLoss) {
 }
 
 TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
-  const Tensor logits = Tensor::of(std::vector<float>{1e4f, -1e4f, 0}).reshape({1, 3}), loss = Tensor::empty({1}, DType::f32);
+  const Tensor logits = Tensor::of(std::vector<float>{1e4f, -1e4f, 0}).reshape({1, 3}),
+               loss = Tensor::empty({1}, DType::f32);
   cpu::cross_entropy_rows(logits.stream(), {}, logits, Tensor::of(std::vector<int32_t>{1}), loss);
   EXPECT_FLOAT_EQ(loss.data<float>()[0], 2e4f);
   EXPECT_FLOAT_EQ(logits.data<float>()[0], 1);

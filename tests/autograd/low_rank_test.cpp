@@ -19,8 +19,8 @@ void add_part(const LowRank::Part& p, const Array& x, const Array& a, const Arra
 }
 
 auto definition_of(const LowRank& op) {
-  return [op](const Array& x, const Array& y, const Array& a0, const Array& b0, const Array& a1, const Array& b1, const Array& a2,
-              const Array& b2) {
+  return [op](const Array& x, const Array& y, const Array& a0, const Array& b0, const Array& a1, const Array& b1,
+              const Array& a2, const Array& b2) {
     Array z = y;
     const Array *a[] = {&a0, &a1, &a2}, *b[] = {&b0, &b1, &b2};
     for (size_t i = 0; i < LowRank::kMost; ++i)
@@ -48,9 +48,10 @@ TEST(Ops, LowRankOfOneProjection) {
 
 // Two that overlap, and one whose rank fills no tile; the rows of a mixed batch.
 TEST(Ops, LowRankOfSeveralProjections) {
-  const LowRank op{{LowRank::Part{.scale = 2, .rank = 4, .column_begin = 0, .column_end = 12},
-                    LowRank::Part{.scale = 0.5f, .rank = 2, .column_begin = 10, .column_end = 15, .row_begin = 1, .row_end = 3},
-                    LowRank::Part{.scale = 1, .rank = 17, .column_begin = 15, .column_end = 16, .row_begin = 2}}};
+  const LowRank op{
+      {LowRank::Part{.scale = 2, .rank = 4, .column_begin = 0, .column_end = 12},
+       LowRank::Part{.scale = 0.5f, .rank = 2, .column_begin = 10, .column_end = 15, .row_begin = 1, .row_end = 3},
+       LowRank::Part{.scale = 1, .rank = 17, .column_begin = 15, .column_end = 16, .row_begin = 2}}};
   check_op(OpCase{
       .name = "low_rank of three",
       .op = op,

@@ -11,7 +11,8 @@ Array rms_norm(const Array& x, const Array& weight) {
   for (int64_t n = 0; n < x.rows(); ++n) {
     double square = 0;
     for (int64_t d = 0; d < x.cols(); ++d) square += x(n, d) * x(n, d);
-    for (int64_t d = 0; d < x.cols(); ++d) y(n, d) = x(n, d) / std::sqrt(square / double(x.cols()) + double(1e-5f)) * weight(d);
+    for (int64_t d = 0; d < x.cols(); ++d)
+      y(n, d) = x(n, d) / std::sqrt(square / double(x.cols()) + double(1e-5f)) * weight(d);
   }
   return y;
 }
@@ -44,7 +45,11 @@ TEST(Ops, LayerNorm) {
       .name = "layer_norm",
       .op = LayerNorm{1e-5f},
       .definition = layer_norm,
-      .shapes = {{{3, 5}, {5}, {5}}, {{65, 33}, {33}, {33}}, {{9, 768}, {768}, {768}}, {{4, 8}, {8}, {}}, {{0, 16}, {16}, {16}}},
+      .shapes = {{{3, 5}, {5}, {5}},
+                 {{65, 33}, {33}, {33}},
+                 {{9, 768}, {768}, {768}},
+                 {{4, 8}, {8}, {}},
+                 {{0, 16}, {16}, {16}}},
       .wide_inputs = {1, 2},
   });
 }

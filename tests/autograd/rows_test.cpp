@@ -33,13 +33,14 @@ TEST(Ops, TakeRows) {
     check_op(OpCase{
         .name = "take_rows",
         .op = TakeRowsCase{index, 4, 1.5f, parameter},
-        .definition = [=](const Array& x, const Array& base) {
-          Array y({8, x.cols()});
-          for (int64_t n = 0; n < 8; ++n)
-            for (int64_t d = 0; d < x.cols(); ++d)
-              y(n, d) = (base.size() ? base(n, d) : 0) + (index[size_t(n)] < 0 ? 0 : 1.5 * x(index[size_t(n)], d));
-          return y;
-        },
+        .definition =
+            [=](const Array& x, const Array& base) {
+              Array y({8, x.cols()});
+              for (int64_t n = 0; n < 8; ++n)
+                for (int64_t d = 0; d < x.cols(); ++d)
+                  y(n, d) = (base.size() ? base(n, d) : 0) + (index[size_t(n)] < 0 ? 0 : 1.5 * x(index[size_t(n)], d));
+              return y;
+            },
         .shapes = {{{4, 1}, {8, 1}}, {{4, 33}, {8, 33}}, {{4, 20}, {}}},
     });
 }
@@ -50,11 +51,12 @@ TEST(Ops, Slice) {
   check_op(OpCase{
       .name = "slice",
       .op = Slice{1, 3},
-      .definition = +[](const Array& x) {
-        Array y({2, x.cols()});
-        std::copy_n(x.values.begin() + x.cols(), 2 * x.cols(), y.values.begin());
-        return y;
-      },
+      .definition =
+          +[](const Array& x) {
+            Array y({2, x.cols()});
+            std::copy_n(x.values.begin() + x.cols(), 2 * x.cols(), y.values.begin());
+            return y;
+          },
       .shapes = {{{3, 5}}, {{4, 1}}},
   });
 }
@@ -78,7 +80,8 @@ struct RotateCase {
   Rotate on(const Tensor& x) const {
     std::vector<int32_t> positions;
     for (int64_t n = 0; n < x.rows(); ++n) positions.push_back(position(n));
-    return {heads, size, Tensor::of(positions, x.device()), to_tensor(angles(rotary), accumulator(x.dtype()), x.device())};
+    return {heads, size, Tensor::of(positions, x.device()),
+            to_tensor(angles(rotary), accumulator(x.dtype()), x.device())};
   }
   Tensor forward(Saved& saved, Needs<1> needs, const Tensor& x) const { return on(x).forward(saved, needs, x); }
   void backward(const Saved& saved, Tensor dy, Grads<1> grads) const {
@@ -92,19 +95,21 @@ TEST(Ops, Rotate) {
     check_op(OpCase{
         .name = "rotate",
         .op = RotateCase{2, 6, rotary},
-        .definition = [=](const Array& x) {
-          const Array table = RotateCase::angles(rotary);
-          Array y = x;
-          for (int64_t n = 0; n < x.rows(); ++n)
-            for (int64_t h = 0; h < 2 && RotateCase::position(n) >= 0; ++h)
-              for (int64_t i = 0; i < rotary / 2; ++i) {
-                const double c = table(RotateCase::position(n), i), s = table(RotateCase::position(n), rotary / 2 + i);
-                const double a = x(n, h * 6 + i), b = x(n, h * 6 + rotary / 2 + i);
-                y(n, h * 6 + i) = a * c - b * s;
-                y(n, h * 6 + rotary / 2 + i) = b * c + a * s;
-              }
-          return y;
-        },
+        .definition =
+            [=](const Array& x) {
+              const Array table = RotateCase::angles(rotary);
+              Array y = x;
+              for (int64_t n = 0; n < x.rows(); ++n)
+                for (int64_t h = 0; h < 2 && RotateCase::position(n) >= 0; ++h)
+                  for (int64_t i = 0; i < rotary / 2; ++i) {
+                    const double c = table(RotateCase::position(n), i),
+                                 s = table(RotateCase::position(n), rotary / 2 + i);
+                    const double a = x(n, h * 6 + i), b = x(n, h * 6 + rotary / 2 + i);
+                    y(n, h * 6 + i) = a * c - b * s;
+                    y(n, h * 6 + rotary / 2 + i) = b * c + a * s;
+                  }
+              return y;
+            },
         .shapes = {{{1, 12}}, {{9, 15}}, {{0, 12}}},
     });
 }

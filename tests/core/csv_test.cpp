@@ -15,8 +15,7 @@ TEST(Csv, Fields) {
       "\"\"yes\"\".\"\r\n\n,\"two\nlines\"\n\"\",5\" x\rb",
       "x.csv");
   EXPECT_EQ(t.header, (std::vector<std::string>{"mr", "ref"}));
-  EXPECT_EQ(t.rows,
-            (Rows{{"name[A, B]", "He said \"yes\"."}, {"", "two\nlines"}, {"", "5\" x\rb"}}));
+  EXPECT_EQ(t.rows, (Rows{{"name[A, B]", "He said \"yes\"."}, {"", "two\nlines"}, {"", "5\" x\rb"}}));
   EXPECT_EQ(t.lines, (std::vector<int64_t>{2, 4, 6}));
   EXPECT_EQ(t.column("ref"), 1u);
   expect_error<InputError>([&] { t.column("text"); }, {"x.csv: has no column \"text\"", "mr, ref"});
@@ -33,8 +32,7 @@ TEST(Csv, WithoutHeader) {
 }
 
 TEST(Csv, Tsv) {
-  EXPECT_EQ(parse_table("MR\tout\n\"a, b\"\tc \"d\"\n", "x", TableFormat::tsv()).rows,
-            (Rows{{"a, b", "c \"d\""}}));
+  EXPECT_EQ(parse_table("MR\tout\n\"a, b\"\tc \"d\"\n", "x", TableFormat::tsv()).rows, (Rows{{"a, b", "c \"d\""}}));
   EXPECT_EQ(parse_table("s\tl\n\"open\t1\nhe \"said\t0\n", "x", TableFormat::plain_tsv()).rows,
             (Rows{{"\"open", "1"}, {"he \"said", "0"}}));
 }
@@ -66,8 +64,7 @@ TEST(Csv, Xz) {
   int refused = 0;
   for (size_t size = 6; size < packed.size(); ++size) {
     put_file(folder / "cut", packed.substr(0, size));
-    expect_error<InputError>([&] { read_data_file(folder / "cut"); },
-                             {"cut: the xz file is cut short"});
+    expect_error<InputError>([&] { read_data_file(folder / "cut"); }, {"cut: the xz file is cut short"});
   }
   for (uint32_t seed = 0; seed < 500; ++seed) {
     put_file(folder / "bad", damaged(packed, seed));

@@ -47,8 +47,7 @@ TEST(Files, FullDiskLeavesTheOldFile) {
   const std::string big(100000, 'x');
   {
     const FileSizeLimit limit(50000);
-    expect_error<Error>([&] { write_file(path, big); },
-                        {path, "cannot be written", "File too large"});
+    expect_error<Error>([&] { write_file(path, big); }, {path, "cannot be written", "File too large"});
   }
   EXPECT_EQ(read_text_file(path), "old");
   EXPECT_EQ(list_directory(folder.path()), std::vector<std::string>{"a.txt"});
@@ -58,17 +57,12 @@ TEST(Files, PathsThatCannotBeWritten) {
   const TemporaryDirectory folder;
   write_file(folder / "file", "x");
   expect_error<InputError>([&] { write_file(folder / "none/a", "x"); }, {"none/a", "No such file"});
-  expect_error<InputError>([&] { write_file(folder / "file/a", "x"); },
-                           {"file/a", "Not a directory"});
-  expect_error<InputError>([&] { write_file(folder.path(), "x"); },
-                           {folder.path(), "is there and is not a file"});
-  expect_error<InputError>([&] { write_file("/dev/null", "x"); },
-                           {"/dev/null", "is there and is not a file"});
+  expect_error<InputError>([&] { write_file(folder / "file/a", "x"); }, {"file/a", "Not a directory"});
+  expect_error<InputError>([&] { write_file(folder.path(), "x"); }, {folder.path(), "is there and is not a file"});
+  expect_error<InputError>([&] { write_file("/dev/null", "x"); }, {"/dev/null", "is there and is not a file"});
   expect_error<InputError>([&] { write_file("", "x"); }, {"not the name of a file"});
-  expect_error<InputError>([&] { write_file(folder / std::string(300, 'a'), "x"); },
-                           {"File name too long"});
-  expect_error<InputError>([&] { make_directories(folder / "file/a"); },
-                           {"file/a", "Not a directory"});
+  expect_error<InputError>([&] { write_file(folder / std::string(300, 'a'), "x"); }, {"File name too long"});
+  expect_error<InputError>([&] { make_directories(folder / "file/a"); }, {"file/a", "Not a directory"});
   struct stat status;
   ASSERT_EQ(::stat("/dev/null", &status), 0);
   EXPECT_TRUE(S_ISCHR(status.st_mode));
@@ -81,12 +75,9 @@ TEST(Files, NoPermission) {
   ASSERT_EQ(::chmod((folder / "a").c_str(), 0), 0);
   const uid_t user = ::geteuid();
   ASSERT_EQ(user == 0 ? ::seteuid(65534) : 0, 0);  // root may do everything
-  expect_error<InputError>([&] { write_file(folder / "a", "x"); },
-                           {"/a", "cannot be written: Permission denied"});
-  expect_error<InputError>([&] { read_text_file(folder / "a"); },
-                           {"/a", "cannot be read: Permission denied"});
-  expect_error<InputError>([&] { DirectoryLock lock(folder.path()); },
-                           {folder.path(), "Permission denied"});
+  expect_error<InputError>([&] { write_file(folder / "a", "x"); }, {"/a", "cannot be written: Permission denied"});
+  expect_error<InputError>([&] { read_text_file(folder / "a"); }, {"/a", "cannot be read: Permission denied"});
+  expect_error<InputError>([&] { DirectoryLock lock(folder.path()); }, {folder.path(), "Permission denied"});
   ASSERT_EQ(::seteuid(user), 0);
   ASSERT_EQ(::chmod(folder.path().c_str(), 0700), 0);
 }
@@ -139,13 +130,10 @@ TEST(Files, ReadWithALimit) {
   const TemporaryDirectory folder;
   write_file(folder / "a", "12345");
   EXPECT_EQ(read_text_file(folder / "a", 5), "12345");
-  expect_error<InputError>([&] { read_text_file(folder / "a", 4); },
-                           {"/a", "has 5 bytes", "at most 4"});
-  expect_error<InputError>([&] { read_text_file("/dev/zero", 1000); },
-                           {"/dev/zero", "more than 1000 bytes"});
+  expect_error<InputError>([&] { read_text_file(folder / "a", 4); }, {"/a", "has 5 bytes", "at most 4"});
+  expect_error<InputError>([&] { read_text_file("/dev/zero", 1000); }, {"/dev/zero", "more than 1000 bytes"});
   expect_error<InputError>([&] { read_text_file(folder / "b"); }, {"/b", "No such file"});
-  expect_error<InputError>([&] { read_text_file(folder.path()); },
-                           {folder.path(), "Is a directory"});
+  expect_error<InputError>([&] { read_text_file(folder.path()); }, {folder.path(), "Is a directory"});
 }
 
 TEST(Files, APipeIsReadToItsEnd) {
@@ -179,8 +167,7 @@ TEST(Files, MappedTensorsOutliveFileAndMapping) {
     shared = file.tensor(4, {2}, DType::f32);
     EXPECT_EQ(shared.raw(), file.data() + 4);
     copied = unaligned.tensor(1, {3}, DType::f32);
-    expect_error<InputError>([&] { file.tensor(4, {3}, DType::f32); },
-                             {path, "bytes 4 to 16", "has 12"});
+    expect_error<InputError>([&] { file.tensor(4, {3}, DType::f32); }, {path, "bytes 4 to 16", "has 12"});
     expect_error<InputError>([&] { file.tensor(-1, {1}, DType::f32); }, {path});
     expect_error<InputError>([&] { file.tensor(13, {0}, DType::f32); }, {path});
     EXPECT_EQ(file.tensor(12, {0}, DType::f32).size(), 0);
@@ -220,8 +207,7 @@ TEST(Files, ADirectoryIsLockedOnce) {
   bool waited = false;
   const DirectoryLock free(folder.path(), [&] { waited = true; });
   EXPECT_FALSE(waited);
-  expect_error<InputError>([&] { DirectoryLock::try_lock(folder / "none"); },
-                           {"none", "No such file"});
+  expect_error<InputError>([&] { DirectoryLock::try_lock(folder / "none"); }, {"none", "No such file"});
 }
 
 TEST(Files, ALockDiesWithItsProcess) {
@@ -252,13 +238,11 @@ TEST(Files, ALockDiesWithItsProcess) {
 // FIPS 180-4's examples, and a sum over several blocks.
 TEST(Sha256, KnownSums) {
   Sha256 empty, abc, million;
-  EXPECT_EQ(hex(empty.finish()),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(hex(empty.finish()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   abc.update("a"), abc.update("bc");
   EXPECT_EQ(hex(abc.finish()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   for (int i = 0; i < 1000; ++i) million.update(std::string(1000, 'a'));
-  EXPECT_EQ(hex(million.finish()),
-            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  EXPECT_EQ(hex(million.finish()), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 TEST(Sha256, OfAFile) {
@@ -267,8 +251,7 @@ TEST(Sha256, OfAFile) {
   Sha256 expected;
   expected.update(std::string(3000000, 'b'));
   int64_t done = 0, total = 0;
-  EXPECT_EQ(sha256_of_file(folder / "a", 4, [&](int64_t d, int64_t t) { done = d, total = t; }),
-            expected.finish());
+  EXPECT_EQ(sha256_of_file(folder / "a", 4, [&](int64_t d, int64_t t) { done = d, total = t; }), expected.finish());
   EXPECT_EQ(done, 3000000);
   EXPECT_EQ(total, 3000000);
   expect_error<InputError>([&] { sha256_of_file(folder / "none"); }, {"none", "No such file"});

@@ -28,19 +28,15 @@ void write_sample(const std::string& path) {
   file.attribute("/", "loss", 0.1);
   file.attribute("/", "empty", "");
   file.group("/nothing/here");
-  file.write("/a/f32",
-             Tensor::of(std::vector<float>{1, -0.0f, 3.5f, INFINITY, 1e-42f, 6}).reshape({2, 3}));
+  file.write("/a/f32", Tensor::of(std::vector<float>{1, -0.0f, 3.5f, INFINITY, 1e-42f, 6}).reshape({2, 3}));
   file.write("/a/f64", Tensor::of(std::vector<double>{0.1, 1e300}));
   file.write("/a/i32", Tensor::of(std::vector<int32_t>{-7, 7, 2147483647}));
-  file.write("/a/bf16",
-             Tensor::of(std::vector<float>{1.5f, -2.25f, 3e38f, 1e-40f}).to(DType::bf16));
+  file.write("/a/bf16", Tensor::of(std::vector<float>{1.5f, -2.25f, 3e38f, 1e-40f}).to(DType::bf16));
   file.write("/a/b/scalar", Tensor::of(std::span<const float>(std::vector<float>{0.5f}), Shape{}));
   file.write("/a/b/none", Tensor::zeros({0, 4}, DType::f32));
-  file.write("/a/long",
-             std::vector<int64_t>{std::numeric_limits<int64_t>::min(), -1, int64_t(1) << 40});
+  file.write("/a/long", std::vector<int64_t>{std::numeric_limits<int64_t>::min(), -1, int64_t(1) << 40});
   file.write("/a/no_long", std::vector<int64_t>{});
-  file.write("/a/words",
-             std::vector<std::string>{"one", "", "gr\xc3\xbc\xc3\x9f", std::string(5000, 'x')});
+  file.write("/a/words", std::vector<std::string>{"one", "", "gr\xc3\xbc\xc3\x9f", std::string(5000, 'x')});
   file.write("/a/packed", to_tensor(random_array({100, 70}, 3), DType::f32), 6);
   file.attribute("/a", "ints", std::vector<int64_t>{1, 2, 3});
   file.attribute("/a", "numbers", std::vector<double>{0.5, -1});
@@ -61,11 +57,9 @@ TEST(Hdf5, WhatIsWrittenIsRead) {
   EXPECT_EQ(file.attribute<std::string>("/", "empty"), "");
   EXPECT_EQ(file.attribute<std::vector<int64_t>>("/a", "ints"), (std::vector<int64_t>{1, 2, 3}));
   EXPECT_EQ(file.attribute<std::vector<double>>("/a", "numbers"), (std::vector<double>{0.5, -1}));
-  EXPECT_EQ(file.attribute<std::vector<std::string>>("/a/f32", "words"),
-            (std::vector<std::string>{"x", "yz"}));
+  EXPECT_EQ(file.attribute<std::vector<std::string>>("/a/f32", "words"), (std::vector<std::string>{"x", "yz"}));
   EXPECT_EQ(file.attribute<std::vector<double>>("/a/f32", "none"), std::vector<double>{});
-  EXPECT_EQ(file.attributes(),
-            (std::vector<std::string>{"configuration", "empty", "loss", "step"}));
+  EXPECT_EQ(file.attributes(), (std::vector<std::string>{"configuration", "empty", "loss", "step"}));
   EXPECT_TRUE(file.has_attribute("/a", "ints"));
   EXPECT_FALSE(file.has_attribute("/a", "step"));
 
@@ -86,8 +80,7 @@ TEST(Hdf5, WhatIsWrittenIsRead) {
   EXPECT_TRUE(same_bits(file.read("/a/f64"), Tensor::of(std::vector<double>{0.1, 1e300})));
   EXPECT_TRUE(same_bits(file.read("/a/i32"), Tensor::of(std::vector<int32_t>{-7, 7, 2147483647})));
   EXPECT_TRUE(
-      same_bits(file.read("/a/bf16"),
-                Tensor::of(std::vector<float>{1.5f, -2.25f, 3e38f, 1e-40f}).to(DType::bf16)));
+      same_bits(file.read("/a/bf16"), Tensor::of(std::vector<float>{1.5f, -2.25f, 3e38f, 1e-40f}).to(DType::bf16)));
   EXPECT_EQ(file.read("/a/b/scalar").shape(), Shape{});
   EXPECT_EQ(file.read("/a/b/scalar").data<float>()[0], 0.5f);
   EXPECT_EQ(file.read("/a/b/none").shape(), (Shape{0, 4}));
@@ -117,10 +110,8 @@ TEST(Hdf5, WrongQuestionsAreInputErrors) {
   expect_error<InputError>([&] { file.read_strings("/a/f32"); }, {"/a/f32 does not hold strings"});
   expect_error<InputError>([&] { file.list("/a/f32"); }, {"/a/f32 is not a group"});
   expect_error<InputError>([&] { file.list("/none"); }, {"has no \"/none\""});
-  expect_error<InputError>([&] { file.attribute<int64_t>("/", "x"); },
-                           {"/ has no attribute \"x\""});
-  expect_error<InputError>([&] { file.attribute<int64_t>("/", "loss"); },
-                           {"loss holds a number; expected an integer"});
+  expect_error<InputError>([&] { file.attribute<int64_t>("/", "x"); }, {"/ has no attribute \"x\""});
+  expect_error<InputError>([&] { file.attribute<int64_t>("/", "loss"); }, {"loss holds a number; expected an integer"});
   expect_error<InputError>([&] { file.attribute<std::string>("/a", "ints"); },
                            {"ints holds integers; expected a string"});
   expect_error<InputError>([&] { Hdf5File(folder / "none.h5"); }, {"none.h5", "No such file"});
@@ -139,8 +130,7 @@ TEST(Hdf5, WrongWritesAreErrors) {
   expect_error<Error>([&] { file.write("/a", one); }, {"a.h5", "/a", "already exists"});
   expect_error<Error>([&] { file.write("/a/b", one); }, {"a.h5", "/a/b"});
   expect_error<Error>([&] { file.attribute("/none", "x", 1); }, {"a.h5", "/none, attribute x"});
-  expect_error<Error>([&] { file.write("/s", std::vector<std::string>{std::string("a\0b", 3)}); },
-                      {"NUL"});
+  expect_error<Error>([&] { file.write("/s", std::vector<std::string>{std::string("a\0b", 3)}); }, {"NUL"});
   file.commit();
   EXPECT_EQ(Hdf5File(folder / "a.h5").datasets(), std::vector<std::string>{"/a"});
 }
@@ -169,8 +159,7 @@ TEST(Hdf5, WithoutCommitTheOldFileStays) {
   }
   EXPECT_EQ(read_text_file(folder / "a.h5"), "old");
   EXPECT_EQ(list_directory(folder.path()), std::vector<std::string>{"a.h5"});
-  expect_error<InputError>([&] { Hdf5Writer(folder / "none/a.h5"); },
-                           {"none/a.h5", "No such file"});
+  expect_error<InputError>([&] { Hdf5Writer(folder / "none/a.h5"); }, {"none/a.h5", "No such file"});
 }
 
 // A disk that is full at any moment: the old file stays, nothing else does, and the library goes on
@@ -184,8 +173,7 @@ TEST(Hdf5, FullDiskLeavesTheOldFile) {
   for (size_t room = 0; room < old.size(); room += 1500) {
     {
       const FileSizeLimit limit(room);
-      expect_error<Error>([&] { write_sample(path); },
-                          {path, "cannot be written", "File too large"});
+      expect_error<Error>([&] { write_sample(path); }, {path, "cannot be written", "File too large"});
       ++failed;
     }
     ASSERT_EQ(list_directory(folder.path()), std::vector<std::string>{"a.h5"});
@@ -249,8 +237,7 @@ TEST(Hdf5, DamagedFilesOfOurs) {
     bytes[at] ^= 1;
     refused(bytes);
   }
-  for (size_t size = 0; size < whole.size(); size += size < 600 ? 1 : 997)
-    refused(whole.substr(0, size));
+  for (size_t size = 0; size < whole.size(); size += size < 600 ? 1 : 997) refused(whole.substr(0, size));
   refused(whole + "x");
 }
 
@@ -258,16 +245,14 @@ TEST(Hdf5, FilesOfOthers) {
   const Hdf5File file(kForeign);
   EXPECT_EQ(file.path(), kForeign);
   EXPECT_EQ(file.list("/"), (std::vector<std::string>{"again", "data", "many"}));
-  EXPECT_EQ(file.list("/data"),
-            (std::vector<std::string>{"big_endian", "bytes", "chunked", "fixed_words", "long",
-                                      "never_written", "plain", "words"}));
+  EXPECT_EQ(file.list("/data"), (std::vector<std::string>{"big_endian", "bytes", "chunked", "fixed_words", "long",
+                                                          "never_written", "plain", "words"}));
   EXPECT_EQ(file.attribute<std::string>("/", "title"), "a file of others");
   EXPECT_EQ(file.attribute<std::string>("/", "fixed"), "fixed text");
   EXPECT_EQ(file.attribute<int64_t>("/", "count"), 3);
   EXPECT_EQ(file.attribute<double>("/", "half"), 0.5);
   EXPECT_EQ(file.attribute<std::vector<double>>("/", "rows"), (std::vector<double>{1.5, 2.5}));
-  EXPECT_EQ(file.attribute<std::vector<std::string>>("/data", "names"),
-            (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ(file.attribute<std::vector<std::string>>("/data", "names"), (std::vector<std::string>{"one", "two"}));
   EXPECT_FALSE(file.has_attribute("/", "flag"));
   for (const char* name : {"/data/plain", "/again"}) {
     EXPECT_EQ(file.shape(name), (Shape{3, 4}));
@@ -329,14 +314,12 @@ std::string output_of(const std::string& command) {
 }
 
 TEST(Hdf5, OtherToolsReadOurFiles) {
-  if (std::system("command -v h5dump h5ls >/dev/null") != 0)
-    GTEST_SKIP() << "hdf5-tools is not installed";
+  if (std::system("command -v h5dump h5ls >/dev/null") != 0) GTEST_SKIP() << "hdf5-tools is not installed";
   const TemporaryDirectory folder;
   write_sample(folder / "a.h5");
   const std::string listing = output_of("h5ls -r " + folder / "a.h5");
   EXPECT_NE(listing.find("/a/bf16                  Dataset {4}"), std::string::npos) << listing;
-  EXPECT_NE(listing.find("/a/packed                Dataset {100, 70}"), std::string::npos)
-      << listing;
+  EXPECT_NE(listing.find("/a/packed                Dataset {100, 70}"), std::string::npos) << listing;
   const std::string dump = output_of("h5dump -d /a/bf16 " + folder / "a.h5");
   EXPECT_NE(dump.find("16-bit little-endian floating-point"), std::string::npos) << dump;
   EXPECT_NE(dump.find("(0): 1.5, -2.25, 3.00406e+38"), std::string::npos) << dump;

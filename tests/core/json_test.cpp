@@ -10,8 +10,8 @@ namespace cambium::testing {
 namespace {
 
 TEST(Json, Values) {
-  const auto json = parse_json(
-      R"({"a": [1, -2, 3.5, true, null, "ü\n\u00e9"], "b": {}, "c": 18446744073709551615})", "x");
+  const auto json =
+      parse_json(R"({"a": [1, -2, 3.5, true, null, "ü\n\u00e9"], "b": {}, "c": 18446744073709551615})", "x");
   EXPECT_EQ(json.dump(), R"({"a":[1,-2,3.5,true,null,"ü\né"],"b":{},"c":18446744073709551615})");
   EXPECT_EQ(parse_json("7", "x").get<int>(), 7);
   EXPECT_EQ(parse_json("\xef\xbb\xbf[[], [[0]]]", "x").dump(), "[[],[[0]]]");
@@ -39,12 +39,9 @@ TEST(Json, FaultsHaveAPlace) {
 }
 
 TEST(Json, DepthIsLimited) {
-  const auto nested = [](size_t depth) {
-    return std::string(depth, '[') + std::string(depth, ']');
-  };
+  const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_TRUE(parse_json(nested(size_t(kJsonDepth)), "x").is_array());
-  expect_error<InputError>([&] { parse_json(nested(size_t(kJsonDepth) + 1), "x"); },
-                           {"x:1:65: more than 64 arrays"});
+  expect_error<InputError>([&] { parse_json(nested(size_t(kJsonDepth) + 1), "x"); }, {"x:1:65: more than 64 arrays"});
   expect_error<InputError>([&] { parse_json(std::string(1000000, '['), "x"); }, {"x:1:65"});
   std::string objects;
   for (int i = 0; i < 100; ++i) objects += "{\"a\":";
@@ -79,25 +76,19 @@ TEST(Json, Fields) {
   EXPECT_EQ(find_bool(json, "none"), std::nullopt);
   EXPECT_EQ(find_number(json, "x"), 0.5);
 
-  expect_error<InputError>([&] { get_int(json, "n", 1, 11); },
-                           {"\"n\" is 12", "an integer from 1 to 11"});
+  expect_error<InputError>([&] { get_int(json, "n", 1, 11); }, {"\"n\" is 12", "an integer from 1 to 11"});
   expect_error<InputError>([&] { get_int(json, "x"); }, {"\"x\" is 0.5", "an integer"});
-  expect_error<InputError>([&] { get_int(json, "huge", 0); },
-                           {"18446744073709551615", "an integer of at least 0"});
-  expect_error<InputError>([&] { get_int(json, "none", 1, 5); },
-                           {"\"none\" is missing", "an integer from 1 to 5"});
+  expect_error<InputError>([&] { get_int(json, "huge", 0); }, {"18446744073709551615", "an integer of at least 0"});
+  expect_error<InputError>([&] { get_int(json, "none", 1, 5); }, {"\"none\" is missing", "an integer from 1 to 5"});
   expect_error<InputError>([&] { get_int(json, "null"); }, {"\"null\" is missing"});
   expect_error<InputError>([&] { find_int(json, "s"); }, {"\"s\" is \"text\""});
-  expect_error<InputError>([&] { get_number(json, "x", 0.75, 1); },
-                           {"\"x\" is 0.5", "a number from 0.75 to 1"});
+  expect_error<InputError>([&] { get_number(json, "x", 0.75, 1); }, {"\"x\" is 0.5", "a number from 0.75 to 1"});
   expect_error<InputError>([&] { get_string(json, "n"); }, {"\"n\" is 12", "a string"});
   expect_error<InputError>([&] { get_bool(json, "n"); }, {"true or false"});
   expect_error<InputError>([&] { get_strings(json, "mixed"); }, {"\"mixed[1]\" is 1", "a string"});
-  expect_error<InputError>([&] { get_ints(json, "ids", 0, 9); },
-                           {"\"ids[1]\" is -2", "an integer from 0 to 9"});
+  expect_error<InputError>([&] { get_ints(json, "ids", 0, 9); }, {"\"ids[1]\" is -2", "an integer from 0 to 9"});
   expect_error<InputError>([&] { get_object(json, "list"); }, {"an array of 2", "an object"});
-  expect_error<InputError>([&] { get_int(json["list"], "n"); },
-                           {"an object with the field \"n\"", "an array of 2"});
+  expect_error<InputError>([&] { get_int(json["list"], "n"); }, {"an object with the field \"n\"", "an array of 2"});
   expect_error<InputError>([&] { reading("config.json", [&] { return get_int(json, "s"); }); },
                            {"config.json: the field"});
 }

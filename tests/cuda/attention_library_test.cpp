@@ -39,13 +39,15 @@ TEST(AttentionLibrary, TakesRaggedSelfAttention) {
 
 TEST(AttentionLibrary, RefusesWhatGraphsCannotExpress) {
   EXPECT_NE(refusal([](Call& c) { c.in.q.type = DType::f32; }).find("bfloat16"), std::string::npos);
-  for (const int size : {4, 12, 33, 264}) EXPECT_NE(refusal([&](Call& c) { c.config.head_size = size; }).find("multiples of 8"), std::string::npos) << size;
+  for (const int size : {4, 12, 33, 264})
+    EXPECT_NE(refusal([&](Call& c) { c.config.head_size = size; }).find("multiples of 8"), std::string::npos) << size;
   EXPECT_NE(refusal([](Call& c) { c.config.dropout.probability = 0.1f; }).find("random numbers"), std::string::npos);
   EXPECT_NE(refusal([](Call& c) { c.in.prefix_k = c.k; }).find("prefixes"), std::string::npos);
   EXPECT_NE(refusal([](Call& c) { c.in.bias = c.lse; }).find("bias"), std::string::npos);
   EXPECT_NE(refusal([](Call& c) { c.in.queries = c.in.keys = {}; }).find("self-attention"), std::string::npos);
   // A cache, or an encoder's rows.
-  EXPECT_NE(refusal([](Call& c) { c.in.keys.length.pointer = c.memory + 4; }).find("self-attention"), std::string::npos);
+  EXPECT_NE(refusal([](Call& c) { c.in.keys.length.pointer = c.memory + 4; }).find("self-attention"),
+            std::string::npos);
   EXPECT_NE(refusal([](Call& c) { c.in.k.pointer = c.memory + 2; }).find("aligned"), std::string::npos);
   EXPECT_NE(refusal([](Call& c) { c.in.v.stride = 129; }).find("aligned"), std::string::npos);
   EXPECT_NE(refusal([](Call& c) { c.in.q.row_count = int64_t(1) << 24; }).find("2^31"), std::string::npos);
@@ -53,7 +55,8 @@ TEST(AttentionLibrary, RefusesWhatGraphsCannotExpress) {
 }
 
 TEST(AttentionLibrary, ComputesAllGradientsOrNone) {
-  for (View AttentionGradients::*gradient : {&AttentionGradients::dq, &AttentionGradients::dk, &AttentionGradients::dv}) {
+  for (View AttentionGradients::*gradient :
+       {&AttentionGradients::dq, &AttentionGradients::dk, &AttentionGradients::dv}) {
     Call c;
     c.g.*gradient = View();
     ASSERT_NE(c.backward(), nullptr);
@@ -70,7 +73,8 @@ TEST(AttentionLibrary, LayoutCountsElements) {
   const Tensor begin = integers({2, 2, 9}, s.device), length = integers({0, 6, 4}, s.device);
   const int64_t strides[] = {7, 1};
   for (const int64_t capacity : {3, 4, 200}) {
-    const Tensor lengths = Tensor::zeros({capacity}, DType::i32, s.device), offset = Tensor::zeros({2, capacity + 4}, DType::i32, s.device);
+    const Tensor lengths = Tensor::zeros({capacity}, DType::i32, s.device),
+                 offset = Tensor::zeros({2, capacity + 4}, DType::i32, s.device);
     gpu::attention_layout(s, {begin, length, 3, 6}, capacity, strides, lengths.data<int32_t>(), offset.data<int32_t>());
     const Array n = values_of(lengths), at = values_of(offset);
     for (int64_t i = 0; i <= capacity; ++i) {
@@ -90,7 +94,8 @@ TEST(AttentionLibrary, WithoutCudnnOursGoOn) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   ::testing::internal::CaptureStderr();
   EXPECT_FALSE(gpu::prefer_cudnn_attention(Device::gpu(), {.heads = 1, .kv_heads = 1, .head_size = 8}));
-  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "note: attention stays with our own kernels: cuDNN: this build has no cuDNN\n");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "note: attention stays with our own kernels: cuDNN: this build has no cuDNN\n");
 }
 
 }  // namespace

@@ -34,10 +34,8 @@ struct Instance {
   const Problem& p;
   Stream& stream;
   DType dtype;
-  int64_t width = p.config.heads * p.config.head_size,
-          kv_width = p.config.kv_heads * p.config.head_size;
-  Strided q = matrix(p.query_rows, width, 1), k = keys(2), v = keys(3),
-          dout = matrix(p.query_rows, width, 4);
+  int64_t width = p.config.heads * p.config.head_size, kv_width = p.config.kv_heads * p.config.head_size;
+  Strided q = matrix(p.query_rows, width, 1), k = keys(2), v = keys(3), dout = matrix(p.query_rows, width, 4);
   Tensor prefix_k = prefix(5), prefix_v = prefix(6), bias, bucket, token;
   Tensor begin[3], length[3];
   int64_t longest[3];
@@ -51,18 +49,15 @@ struct Instance {
     std::vector<int32_t> tokens, of_distance, begins[3], lengths[3];
     for (int32_t n = 0; n < p.query_rows; ++n) tokens.insert(tokens.end(), {n / 5 + 7, n % 5});
     token = integers(tokens, {p.query_rows, 2}, s.device);
-    for (int d = -p.range; d <= p.range; ++d)
-      of_distance.push_back((d + p.range) * p.buckets / (2 * p.range + 1));
+    for (int d = -p.range; d <= p.range; ++d) of_distance.push_back((d + p.range) * p.buckets / (2 * p.range + 1));
     if (p.range) {
       bucket = integers(of_distance, s.device);
       bias = wide({p.buckets, p.config.heads}, 8);
       dbias = wide({p.buckets, p.config.heads}, 7);
     }
     for (const Sequence& x : p.sequences) {
-      const int32_t values[3][2] = {
-          {x.query_begin, x.queries}, {x.key_begin, x.keys}, {x.prefix_begin, x.prefix}};
-      for (int i = 0; i < 3; ++i)
-        begins[i].push_back(values[i][0]), lengths[i].push_back(values[i][1]);
+      const int32_t values[3][2] = {{x.query_begin, x.queries}, {x.key_begin, x.keys}, {x.prefix_begin, x.prefix}};
+      for (int i = 0; i < 3; ++i) begins[i].push_back(values[i][0]), lengths[i].push_back(values[i][1]);
     }
     for (int i = 0; i < 3; ++i) {
       begin[i] = integers(begins[i], s.device);
@@ -77,9 +72,8 @@ struct Instance {
   Strided keys(uint64_t seed) const {
     Array a = random_array({p.key_rows, kv_width}, seed);
     for (int64_t n = 0; n < p.key_rows && p.spare_is_nan; ++n) {
-      const bool used = std::any_of(p.sequences.begin(), p.sequences.end(), [&](const Sequence& s) {
-        return n >= s.key_begin && n < s.key_begin + s.keys;
-      });
+      const bool used = std::any_of(p.sequences.begin(), p.sequences.end(),
+                                    [&](const Sequence& s) { return n >= s.key_begin && n < s.key_begin + s.keys; });
       if (!used)
         for (int64_t d = 0; d < kv_width; ++d) a(n, d) = std::numeric_limits<double>::quiet_NaN();
     }
@@ -93,9 +87,7 @@ struct Instance {
     if (shape.rank() == 0) return {};
     return to_tensor(random_array(shape, seed), DType::f32, stream.device);
   }
-  Segments segments(int i) const {
-    return {begin[i], length[i], int64_t(p.sequences.size()), longest[i]};
-  }
+  Segments segments(int i) const { return {begin[i], length[i], int64_t(p.sequences.size()), longest[i]}; }
   static View view_of(const Tensor& t) { return t ? t.view() : View(); }
 
   AttentionInputs inputs() const {
@@ -119,9 +111,7 @@ struct Instance {
             .dprefix_v = view_of(dprefix_v),
             .dbias = view_of(dbias)};
   }
-  void forward() const {
-    DISPATCH(attention_forward, stream)(stream, p.config, inputs(), out, lse);
-  }
+  void forward() const { DISPATCH(attention_forward, stream)(stream, p.config, inputs(), out, lse); }
   void backward(const AttentionGradients& g) const {
     DISPATCH(attention_backward, stream)(stream, p.config, inputs(), dout, out, lse, g);
   }
@@ -139,8 +129,8 @@ struct Instance {
 
 void check(const Problem& p, const std::string& what, double bf16_share = 2e-2) {
   for (const DType dtype : {DType::f32, DType::bf16})
-    expect_sides_agree([&](Stream& s) { return Instance(p, s, dtype).run(); },
-                       dtype == DType::f32 ? 2e-5 : bf16_share, text(what, " ", name_of(dtype)));
+    expect_sides_agree([&](Stream& s) { return Instance(p, s, dtype).run(); }, dtype == DType::f32 ? 2e-5 : bf16_share,
+                       text(what, " ", name_of(dtype)));
 }
 
 AttentionConfig heads(int heads, int kv_heads, int size, bool causal, DropoutConfig dropout = {}) {
@@ -153,11 +143,8 @@ AttentionConfig heads(int heads, int kv_heads, int size, bool causal, DropoutCon
 }
 
 // Ragged, with an empty sequence, one of one token, and rows between that belong to none.
-const std::vector<Sequence> kRagged = {{0, 7, 0, 7, 0, 3},
-                                       {7, 1, 7, 1, 0, 3},
-                                       {8, 0, 8, 0, 0, 0},
-                                       {9, 19, 9, 19, 3, 2},
-                                       {30, 5, 30, 5, 1, 4}};
+const std::vector<Sequence> kRagged = {
+    {0, 7, 0, 7, 0, 3}, {7, 1, 7, 1, 0, 3}, {8, 0, 8, 0, 0, 0}, {9, 19, 9, 19, 3, 2}, {30, 5, 30, 5, 1, 4}};
 
 Problem ragged(const AttentionConfig& config) { return {config, kRagged, 36, 37}; }
 
@@ -180,10 +167,7 @@ TEST(GpuAttention, LengthsAroundATile) {
 
 TEST(GpuAttention, Cross) {
   for (const bool causal : {false, true})
-    check({heads(2, 2, 16, causal),
-           {{0, 3, 0, 70}, {3, 40, 75, 2}, {43, 2, 77, 0}, {45, 1, 77, 0}},
-           46,
-           78},
+    check({heads(2, 2, 16, causal), {{0, 3, 0, 70}, {3, 40, 75, 2}, {43, 2, 77, 0}, {45, 1, 77, 0}}, 46, 78},
           text("queries and keys of unequal number, causal ", causal));
 }
 
@@ -203,11 +187,7 @@ TEST(GpuAttention, Prefixes) {
 }
 
 TEST(GpuAttention, LongPrefixesAndNothingElse) {
-  Problem p{heads(2, 1, 16, true),
-            {{0, 5, 0, 5, 0, 90}, {5, 33, 5, 0, 10, 70}, {38, 1, 5, 0, 0, 64}},
-            39,
-            5,
-            91};
+  Problem p{heads(2, 1, 16, true), {{0, 5, 0, 5, 0, 90}, {5, 33, 5, 0, 10, 70}, {38, 1, 5, 0, 0, 64}}, 39, 5, 91};
   check(p, "long prefixes");
 }
 
@@ -269,12 +249,11 @@ TEST(GpuAttention, Decodes) {
 }
 
 TEST(GpuAttention, DecodesWithPrefixAndBias) {
-  Problem p{
-      heads(4, 2, 16, false),
-      {{0, 1, 0, 300, 0, 5}, {1, 1, 310, 3, 0, 5}, {2, 1, 310, 0, 2, 9}, {3, 1, 320, 251, 6, 5}},
-      4,
-      600,
-      11};
+  Problem p{heads(4, 2, 16, false),
+            {{0, 1, 0, 300, 0, 5}, {1, 1, 310, 3, 0, 5}, {2, 1, 310, 0, 2, 9}, {3, 1, 320, 251, 6, 5}},
+            4,
+            600,
+            11};
   p.range = 8;
   p.forward_only = p.spare_is_nan = true;
   for (const int64_t margin : {0, 3}) {
@@ -297,12 +276,9 @@ void expect_same_alone(const Problem& batch, DType dtype, size_t i) {
   const auto expected = Instance(alone, gpu, dtype).run(), seen = Instance(batch, gpu, dtype).run();
   for (size_t r = 0; r < (batch.forward_only ? 2 : 5); ++r) {
     const bool of_keys = r >= 3;
-    const int32_t begin = of_keys ? s.key_begin : s.query_begin,
-                  count = of_keys ? s.keys : s.queries;
-    EXPECT_EQ(rows_of_sequence(seen[r], begin, count).values,
-              rows_of_sequence(expected[r], begin, count).values)
-        << "sequence " << i << " " << name_of(dtype) << ", output " << r
-        << ": depends on the rest of the batch";
+    const int32_t begin = of_keys ? s.key_begin : s.query_begin, count = of_keys ? s.keys : s.queries;
+    EXPECT_EQ(rows_of_sequence(seen[r], begin, count).values, rows_of_sequence(expected[r], begin, count).values)
+        << "sequence " << i << " " << name_of(dtype) << ", output " << r << ": depends on the rest of the batch";
   }
 }
 
@@ -321,10 +297,7 @@ TEST(GpuAttention, BitsDoNotDependOnTheBatch) {
 TEST(GpuAttention, DecodingBitsDoNotDependOnTheBatch) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   for (const DType dtype : {DType::f32, DType::bf16}) {
-    Problem p{heads(4, 2, 16, true),
-              {{0, 1, 0, 40}, {1, 1, 50, 256}, {2, 1, 310, 700}, {3, 20, 1100, 20}},
-              23,
-              1120};
+    Problem p{heads(4, 2, 16, true), {{0, 1, 0, 40}, {1, 1, 50, 256}, {2, 1, 310, 700}, {3, 20, 1100, 20}}, 23, 1120};
     p.forward_only = true;
     for (size_t i = 0; i < p.sequences.size(); ++i) expect_same_alone(p, dtype, i);
   }
@@ -345,8 +318,7 @@ TEST(GpuAttention, GradientsThatAreNotWanted) {
     for (size_t i = 0; i < 6; ++i)
       if (!(mask >> i & 1)) *views[i] = View();
     some.backward(g);
-    const Tensor results[] = {some.dq.all,    some.dk.all,    some.dv.all,
-                              some.dprefix_k, some.dprefix_v, some.dbias};
+    const Tensor results[] = {some.dq.all, some.dk.all, some.dv.all, some.dprefix_k, some.dprefix_v, some.dbias};
     for (size_t i = 0; i < 6; ++i)
       if (mask >> i & 1) {
         EXPECT_TRUE(same_bits(results[i], all[2 + i])) << "gradient " << i << ", mask " << mask;

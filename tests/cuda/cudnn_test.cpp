@@ -20,7 +20,8 @@ struct Batch {
   std::vector<int32_t> lengths{5, 100, 1};
   Tensor begin, length, qkv, out, lse, dout, dqkv;
 
-  explicit Batch(std::vector<int32_t> of = {5, 100, 1}, AttentionConfig c = {.heads = 4, .kv_heads = 2, .head_size = 16, .scale = 0.25f, .causal = true})
+  explicit Batch(std::vector<int32_t> of = {5, 100, 1},
+                 AttentionConfig c = {.heads = 4, .kv_heads = 2, .head_size = 16, .scale = 0.25f, .causal = true})
       : config(c), lengths(std::move(of)) {
     std::vector<int32_t> first;
     int32_t rows = 3;  // which belong to no sequence
@@ -59,7 +60,8 @@ class Cudnn : public ::testing::Test {
       if (d->number(CUDNN_ATTR_TENSOR_UNIQUE_ID) == number) return *d;
     throw Error(text("no tensor has the number ", number));
   }
-  void expect_tensor(int64_t number, std::vector<int64_t> size, std::vector<int64_t> stride, cudnnDataType_t type, bool ragged) const {
+  void expect_tensor(int64_t number, std::vector<int64_t> size, std::vector<int64_t> stride, cudnnDataType_t type,
+                     bool ragged) const {
     const RecordedDescriptor& t = tensor(number);
     EXPECT_EQ(t.numbers(CUDNN_ATTR_TENSOR_DIMENSIONS), size) << number;
     EXPECT_EQ(t.numbers(CUDNN_ATTR_TENSOR_STRIDES), stride) << number;
@@ -78,13 +80,17 @@ class Cudnn : public ::testing::Test {
     const RecordedDescriptor& graph = *recorder.all(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR).back();
     for (size_t i = 0; i < graph.numbers(CUDNN_ATTR_OPERATIONGRAPH_OPS).size(); ++i) {
       const RecordedDescriptor& op = graph.descriptor(CUDNN_ATTR_OPERATIONGRAPH_OPS, i);
-      kinds.push_back(op.type == CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR
-                          ? 1000 + int(op.descriptor(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR).number(CUDNN_ATTR_POINTWISE_MODE)) : int(op.type));
+      kinds.push_back(
+          op.type == CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR
+              ? 1000 +
+                    int(op.descriptor(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR).number(CUDNN_ATTR_POINTWISE_MODE))
+              : int(op.type));
     }
     return kinds;
   }
   // The operation of this kind that writes the tensor.
-  const RecordedDescriptor& writer(int64_t number, cudnnBackendDescriptorType_t kind, cudnnBackendAttributeName_t result) const {
+  const RecordedDescriptor& writer(int64_t number, cudnnBackendDescriptorType_t kind,
+                                   cudnnBackendAttributeName_t result) const {
     for (const RecordedDescriptor* op : recorder.all(kind))
       if (op->descriptor(result).number(CUDNN_ATTR_TENSOR_UNIQUE_ID) == number) return *op;
     throw Error(text("no such operation writes ", number));
@@ -105,22 +111,34 @@ TEST_F(Cudnn, ForwardGraph) {
   expect_tensor(gpu::kOut, {16, 4, 256, 16}, {256 * 64, 16, 64, 1}, CUDNN_DATA_BFLOAT16, true);
   expect_tensor(gpu::kLse, {16, 4, 256, 1}, {256 * 4, 1, 4, 1}, CUDNN_DATA_FLOAT, true);
   expect_tensor(gpu::kLengths, {16, 1, 1, 1}, {1, 1, 1, 1}, CUDNN_DATA_INT32, false);
-  for (const int64_t number : {gpu::kScale, gpu::kLowest}) EXPECT_EQ(tensor(number).number(CUDNN_ATTR_TENSOR_IS_BY_VALUE), 1);
+  for (const int64_t number : {gpu::kScale, gpu::kLowest})
+    EXPECT_EQ(tensor(number).number(CUDNN_ATTR_TENSOR_IS_BY_VALUE), 1);
 
-  const int product = CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR, reduction = CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR;
+  const int product = CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR,
+            reduction = CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR;
   const auto at = [](cudnnPointwiseMode_t mode) { return 1000 + int(mode); };
   std::vector<int> expected{product, at(CUDNN_POINTWISE_MUL)};
-  const std::vector<int> padding{at(CUDNN_POINTWISE_GEN_INDEX), at(CUDNN_POINTWISE_CMP_LT), at(CUDNN_POINTWISE_GEN_INDEX),
-                                 at(CUDNN_POINTWISE_CMP_LT), at(CUDNN_POINTWISE_LOGICAL_AND), at(CUDNN_POINTWISE_BINARY_SELECT)};
-  const std::vector<int> causal{at(CUDNN_POINTWISE_GEN_INDEX), at(CUDNN_POINTWISE_GEN_INDEX), at(CUDNN_POINTWISE_CMP_GE), at(CUDNN_POINTWISE_BINARY_SELECT)};
-  const std::vector<int> softmax{reduction, at(CUDNN_POINTWISE_SUB), at(CUDNN_POINTWISE_EXP), reduction, at(CUDNN_POINTWISE_LOG),
-                                 at(CUDNN_POINTWISE_ADD), at(CUDNN_POINTWISE_DIV), product};
+  const std::vector<int> padding{at(CUDNN_POINTWISE_GEN_INDEX),   at(CUDNN_POINTWISE_CMP_LT),
+                                 at(CUDNN_POINTWISE_GEN_INDEX),   at(CUDNN_POINTWISE_CMP_LT),
+                                 at(CUDNN_POINTWISE_LOGICAL_AND), at(CUDNN_POINTWISE_BINARY_SELECT)};
+  const std::vector<int> causal{at(CUDNN_POINTWISE_GEN_INDEX), at(CUDNN_POINTWISE_GEN_INDEX),
+                                at(CUDNN_POINTWISE_CMP_GE), at(CUDNN_POINTWISE_BINARY_SELECT)};
+  const std::vector<int> softmax{reduction,
+                                 at(CUDNN_POINTWISE_SUB),
+                                 at(CUDNN_POINTWISE_EXP),
+                                 reduction,
+                                 at(CUDNN_POINTWISE_LOG),
+                                 at(CUDNN_POINTWISE_ADD),
+                                 at(CUDNN_POINTWISE_DIV),
+                                 product};
   std::vector<int> whole = expected;
   for (const auto* part : {&padding, &causal, &softmax}) whole.insert(whole.end(), part->begin(), part->end());
   EXPECT_EQ(operations(), whole);
 
-  const RecordedDescriptor& last = writer(gpu::kOut, CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR, CUDNN_ATTR_OPERATION_MATMUL_CDESC);
-  for (const auto name : {CUDNN_ATTR_OPERATION_MATMUL_GEMM_M_OVERRIDE_DESC, CUDNN_ATTR_OPERATION_MATMUL_GEMM_K_OVERRIDE_DESC})
+  const RecordedDescriptor& last =
+      writer(gpu::kOut, CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR, CUDNN_ATTR_OPERATION_MATMUL_CDESC);
+  for (const auto name :
+       {CUDNN_ATTR_OPERATION_MATMUL_GEMM_M_OVERRIDE_DESC, CUDNN_ATTR_OPERATION_MATMUL_GEMM_K_OVERRIDE_DESC})
     EXPECT_EQ(last.descriptor(name).number(CUDNN_ATTR_TENSOR_UNIQUE_ID), gpu::kLengths);
   EXPECT_FALSE(last.has(CUDNN_ATTR_OPERATION_MATMUL_GEMM_N_OVERRIDE_DESC));
 
@@ -158,13 +176,15 @@ TEST_F(Cudnn, BackwardGraph) {
 TEST_F(Cudnn, OnePlanACapacity) {
   CudnnAttention attention(api);
   const auto plans = [&] { return recorder.all(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR).size(); };
-  for (const auto& lengths : {std::vector<int32_t>{5, 100, 1}, {256}, std::vector<int32_t>(16, 3)}) ASSERT_TRUE(Batch(lengths).forward(attention));
+  for (const auto& lengths : {std::vector<int32_t>{5, 100, 1}, {256}, std::vector<int32_t>(16, 3)})
+    ASSERT_TRUE(Batch(lengths).forward(attention));
   EXPECT_EQ(plans(), 1u);
   ASSERT_TRUE(Batch({257}).forward(attention));
   ASSERT_TRUE(Batch(std::vector<int32_t>(17, 3)).forward(attention));
   EXPECT_EQ(plans(), 3u);
   EXPECT_EQ(recorder.executions.size(), 5u);
-  for (const RecordedDescriptor* pack : recorder.all(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)) EXPECT_TRUE(pack->destroyed);
+  for (const RecordedDescriptor* pack : recorder.all(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR))
+    EXPECT_TRUE(pack->destroyed);
 }
 
 std::vector<int32_t> on_host(const void* device, size_t count) {
@@ -185,7 +205,8 @@ TEST_F(Cudnn, TellsWhereRowsLie) {
     std::vector<int32_t> lengths(16, 0);
     lengths[0] = 5, lengths[1] = 100, lengths[2] = 1;
     EXPECT_EQ(on_host(e.pointers.at(gpu::kLengths), 16), lengths);
-    for (const auto& [operand, row] : {std::pair<int64_t, int>{gpu::kQuery, kRow}, {gpu::kOut, 64}, {gpu::kLse, 4}, {gpu::kKeyGradient, kRow}}) {
+    for (const auto& [operand, row] :
+         {std::pair<int64_t, int>{gpu::kQuery, kRow}, {gpu::kOut, 64}, {gpu::kLse, 4}, {gpu::kKeyGradient, kRow}}) {
       std::vector<int32_t> offset(17, 109 * row);
       offset[0] = 3 * row, offset[1] = 8 * row, offset[2] = 108 * row;
       EXPECT_EQ(on_host(e.pointers.at(operand + gpu::kOffset), 17), offset) << operand;
@@ -260,19 +281,22 @@ TEST_F(Cudnn, SoftmaxIsOurs) {
   for (const auto& [rows, columns] : {std::pair<int, int>{3, 7}, {5, 1000}, {1, 1}, {64, 33}}) {
     cudnnTensorDescriptor_t form;
     library->create_tensor(&form);
-    ASSERT_EQ(library->set_tensor(form, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, rows, columns, 1, 1), CUDNN_STATUS_SUCCESS);
+    ASSERT_EQ(library->set_tensor(form, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, rows, columns, 1, 1),
+              CUDNN_STATUS_SUCCESS);
     const Tensor x = to_tensor(random_array({rows, columns}, 1), DType::f32, s.device);
     const Tensor y = Tensor::like(x), theirs = Tensor::like(x), their_gradient = Tensor::like(x), gradient = x.clone();
     const float one = 1, zero = 0;
-    ASSERT_EQ(library->softmax_forward(handle, CUDNN_SOFTMAX_LOG, CUDNN_SOFTMAX_MODE_CHANNEL, &one, form, x.raw(), &zero, form, theirs.raw()),
+    ASSERT_EQ(library->softmax_forward(handle, CUDNN_SOFTMAX_LOG, CUDNN_SOFTMAX_MODE_CHANNEL, &one, form, x.raw(),
+                                       &zero, form, theirs.raw()),
               CUDNN_STATUS_SUCCESS);
     gpu::log_softmax(s, x, y);
     std::vector<int32_t> label;
     Array target({rows, columns});
     for (int r = 0; r < rows; ++r) label.push_back(r * 5 % columns), target(r, r * 5 % columns) = -1;
-    ASSERT_EQ(library->softmax_backward(handle, CUDNN_SOFTMAX_LOG, CUDNN_SOFTMAX_MODE_CHANNEL, &one, form, theirs.raw(), form,
-                                        to_tensor(target, DType::f32, s.device).raw(), &zero, form, their_gradient.raw()),
-              CUDNN_STATUS_SUCCESS);
+    ASSERT_EQ(
+        library->softmax_backward(handle, CUDNN_SOFTMAX_LOG, CUDNN_SOFTMAX_MODE_CHANNEL, &one, form, theirs.raw(), form,
+                                  to_tensor(target, DType::f32, s.device).raw(), &zero, form, their_gradient.raw()),
+        CUDNN_STATUS_SUCCESS);
     gpu::cross_entropy_rows(s, {}, gradient, integers(label, s.device), Tensor::empty({rows}, DType::f32, s.device));
     expect_close(to_array(y), to_array(theirs), 2e-6, 0, text("log softmax of ", rows, " x ", columns));
     expect_close(to_array(gradient), to_array(their_gradient), 2e-6, 1e-7, text("gradient of ", rows, " x ", columns));

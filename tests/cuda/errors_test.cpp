@@ -1,5 +1,5 @@
-// What is said when the GPU cannot be used: no device, another architecture, an old driver, no memory left. Devices that
-// an environment variable describes (an emulator's) are asked for in a process of their own.
+// What is said when the GPU cannot be used: no device, another architecture, an old driver, no memory left. Devices
+// that an environment variable describes (an emulator's) are asked for in a process of their own.
 #include <unistd.h>
 
 #include <cstdio>
@@ -25,7 +25,8 @@ std::string error_of(const std::function<void()>& run) {
 
 // What a test of this program prints when it runs under other environment variables.
 std::string output_of(const std::string& variables, const std::string& test) {
-  const std::string command = text("env CAMBIUM_EXACT_MEMORY=0 ", variables, " GTEST_ALSO_RUN_DISABLED_TESTS=1 /proc/", getpid(), "/exe --gtest_filter=", test, " 2>&1");
+  const std::string command = text("env CAMBIUM_EXACT_MEMORY=0 ", variables, " GTEST_ALSO_RUN_DISABLED_TESTS=1 /proc/",
+                                   getpid(), "/exe --gtest_filter=", test, " 2>&1");
   FILE* pipe = popen(command.c_str(), "r");
   if (!pipe) return "popen failed";
   std::string output;
@@ -36,7 +37,8 @@ std::string output_of(const std::string& variables, const std::string& test) {
 }
 
 void expect_says(const std::string& output, std::initializer_list<const char*> words) {
-  for (const char* word : words) EXPECT_NE(output.find(word), std::string::npos) << "\"" << word << "\" is not said in:\n" << output;
+  for (const char* word : words)
+    EXPECT_NE(output.find(word), std::string::npos) << "\"" << word << "\" is not said in:\n" << output;
 }
 
 // Run by the tests below.
@@ -45,16 +47,16 @@ TEST(GpuErrorsChild, DISABLED_CheckDevice) {
 }
 TEST(GpuErrorsChild, DISABLED_FillMemory) {
   std::puts(error_of([] {
-    const Tensor live = Tensor::empty({8 << 20}, DType::f32, Device::gpu());
-    { const Tensor freed = Tensor::empty({4 << 20}, DType::f32, Device::gpu()); }
-    Tensor::empty({int64_t(64) << 20}, DType::f32, Device::gpu());
-  }).c_str());
+              const Tensor live = Tensor::empty({8 << 20}, DType::f32, Device::gpu());
+              { const Tensor freed = Tensor::empty({4 << 20}, DType::f32, Device::gpu()); }
+              Tensor::empty({int64_t(64) << 20}, DType::f32, Device::gpu());
+            }).c_str());
 }
 TEST(GpuErrorsChild, DISABLED_CachedMemoryIsGivenBackFirst) {
   std::puts(error_of([] {
-    { const Tensor freed = Tensor::empty({16 << 20}, DType::f32, Device::gpu()); }
-    Tensor::empty({20 << 20}, DType::f32, Device::gpu());
-  }).c_str());
+              { const Tensor freed = Tensor::empty({16 << 20}, DType::f32, Device::gpu()); }
+              Tensor::empty({20 << 20}, DType::f32, Device::gpu());
+            }).c_str());
 }
 
 TEST(GpuErrors, ADeviceThatWorksIsAccepted) {
@@ -74,12 +76,14 @@ TEST(GpuErrors, ABuildWithoutGpuCodeSaysHowToGetOne) {
 
 TEST(GpuErrors, NoDevice) {
   if (!is_emulated()) GTEST_SKIP() << "no emulated GPU";
-  expect_says(output_of("CUDAEMU_DEVICES=0", "GpuErrorsChild.DISABLED_CheckDevice"), {"InputError", "--device gpu", "no NVIDIA GPU is visible"});
+  expect_says(output_of("CUDAEMU_DEVICES=0", "GpuErrorsChild.DISABLED_CheckDevice"),
+              {"InputError", "--device gpu", "no NVIDIA GPU is visible"});
 }
 
 TEST(GpuErrors, AnOldArchitecture) {
   if (!is_emulated()) GTEST_SKIP() << "no emulated GPU";
-  expect_says(output_of("CUDAEMU_SM=75", "GpuErrorsChild.DISABLED_CheckDevice"), {"InputError", "compute capability 7.5", "at least 8.0"});
+  expect_says(output_of("CUDAEMU_SM=75", "GpuErrorsChild.DISABLED_CheckDevice"),
+              {"InputError", "compute capability 7.5", "at least 8.0"});
 }
 
 TEST(GpuErrors, AnArchitectureThatTheBuildHasNoCodeFor) {
@@ -96,8 +100,9 @@ TEST(GpuErrors, AnOldDriver) {
 
 TEST(GpuErrors, OutOfMemory) {
   if (!is_emulated()) GTEST_SKIP() << "no emulated GPU";
-  expect_says(output_of("CUDAEMU_MEM_MB=100", "GpuErrorsChild.DISABLED_FillMemory"),
-              {"Error: out of GPU memory", "256 MiB asked for", "32 MiB in use", "16 MiB cached", "Lower --batch-size"});
+  expect_says(
+      output_of("CUDAEMU_MEM_MB=100", "GpuErrorsChild.DISABLED_FillMemory"),
+      {"Error: out of GPU memory", "256 MiB asked for", "32 MiB in use", "16 MiB cached", "Lower --batch-size"});
 }
 
 TEST(GpuErrors, CachedMemoryIsGivenBackBeforeMemoryIsOut) {

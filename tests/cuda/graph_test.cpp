@@ -123,7 +123,8 @@ TEST_F(StepGraphs, IndicesArriveBesideTheKernels) {
     copies.push_back(Tensor::of(indices(i), kGpu).clone());
   }
   gpu::synchronize(gpu::stream(kGpu, gpu::Queue::copies));
-  for (int i = 0; i < 300; ++i) EXPECT_EQ(values_of(copies[size_t(i)]).values, std::vector<double>(indices(i).size(), i));
+  for (int i = 0; i < 300; ++i)
+    EXPECT_EQ(values_of(copies[size_t(i)]).values, std::vector<double>(indices(i).size(), i));
 }
 
 // Nor is memory overwritten that the allocator had back before its last kernels have run.
@@ -227,8 +228,17 @@ struct TrainedRun {
     const auto tuner = make_tuner(m.name, m.options, {.model = *model, .seed = 3});
     TrainedSet trained(*model, *tuner);
     Trainer trainer(*model, *tuner, trained, {random_batch(model->config(), {5, 7, 9, 3, 12, 11})},
-                    {.optimizer = m.optimizer, .lr = 0.01, .schedule = "cosine", .clip = 0.5, .batch_size = 2, .steps = 13, .shards = 2,
-                     .dropout = {0.1f, 0.1f, 0.1f, 0.1f}, .seed = 3, .shuffle = false, .report_every = report_every});
+                    {.optimizer = m.optimizer,
+                     .lr = 0.01,
+                     .schedule = "cosine",
+                     .clip = 0.5,
+                     .batch_size = 2,
+                     .steps = 13,
+                     .shards = 2,
+                     .dropout = {0.1f, 0.1f, 0.1f, 0.1f},
+                     .seed = 3,
+                     .shuffle = false,
+                     .report_every = report_every});
     trainer.run(record);
     counts = trainer.graph_counts();
     for (const TrainedSet::Entry& e : trained.entries()) values.push_back(e.value.clone());
@@ -246,7 +256,8 @@ TEST_P(TrainingGraphs, HaveTheSameBits) {
   const TrainedRun direct(GetParam(), false, 1), recorded(GetParam(), true, 0);
   ASSERT_EQ(direct.record.steps.size(), 13u);
   EXPECT_EQ(recorded.record.losses(), direct.record.losses());
-  for (size_t i = 0; i < direct.record.steps.size(); ++i) EXPECT_EQ(recorded.record.steps[i].gradient_norm, direct.record.steps[i].gradient_norm) << "step " << i + 1;
+  for (size_t i = 0; i < direct.record.steps.size(); ++i)
+    EXPECT_EQ(recorded.record.steps[i].gradient_norm, direct.record.steps[i].gradient_norm) << "step " << i + 1;
   ASSERT_EQ(recorded.values.size(), direct.values.size());
   for (size_t i = 0; i < direct.values.size(); ++i) EXPECT_TRUE(same_bits(recorded.values[i], direct.values[i])) << i;
   EXPECT_EQ(direct.counts.made + direct.counts.updated, 0);
@@ -255,12 +266,14 @@ TEST_P(TrainingGraphs, HaveTheSameBits) {
   EXPECT_GE(recorded.counts.updated, 6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tuners, TrainingGraphs,
-                         ::testing::Values(Method{"llama_gqa", "lora", {{"rank", "3"}, {"dropout", "0.1"}}, "adamw", DType::bf16},
-                                           Method{"gpt2", "prefix", {{"length", "3"}, {"init", "random"}}, "adamw", DType::f32},
-                                           Method{"gpt2", "full", {}, "sgd", DType::bf16}, Method{"llama_gqa", "full", {}, "adamw", DType::f32},
-                                           Method{"t5", "full", {}, "adafactor", DType::f32}),
-                         [](const auto& info) { return std::string(info.param.model) + "_" + info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Tuners, TrainingGraphs,
+    ::testing::Values(Method{"llama_gqa", "lora", {{"rank", "3"}, {"dropout", "0.1"}}, "adamw", DType::bf16},
+                      Method{"gpt2", "prefix", {{"length", "3"}, {"init", "random"}}, "adamw", DType::f32},
+                      Method{"gpt2", "full", {}, "sgd", DType::bf16},
+                      Method{"llama_gqa", "full", {}, "adamw", DType::f32},
+                      Method{"t5", "full", {}, "adafactor", DType::f32}),
+    [](const auto& info) { return std::string(info.param.model) + "_" + info.param.name; });
 
 // Steps that were already under way when a bad one is noticed have changed nothing, recorded or not.
 TEST_F(StepGraphs, StayBeforeTheFirstBadStep) {
@@ -277,7 +290,8 @@ TEST_F(StepGraphs, StayBeforeTheFirstBadStep) {
     lengths[12] = 25;  // step 13
     const auto tuner = make_tuner("lora", {}, {.model = *model});
     TrainedSet trained(*model, *tuner);
-    Trainer trainer(*model, *tuner, trained, {random_batch(model->config(), lengths)}, {.batch_size = 1, .steps = steps, .shuffle = false});
+    Trainer trainer(*model, *tuner, trained, {random_batch(model->config(), lengths)},
+                    {.batch_size = 1, .steps = steps, .shuffle = false});
     Record record;
     if (fails) expect_error<Error>([&] { trainer.run(record); }, {"step 13:", "loss is nan"});
     else trainer.run(record);

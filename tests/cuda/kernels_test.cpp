@@ -13,8 +13,7 @@ namespace {
 
 constexpr DType kTypes[] = {DType::f32, DType::bf16};
 // Empty, one element, odd, whole vectors, more than a warp's and than a block's share.
-const std::vector<Shape> kShapes = {{0, 8},  {1, 1},    {3, 5},    {2, 8},   {7, 33},
-                                    {5, 64}, {129, 40}, {2, 1030}, {1, 2304}};
+const std::vector<Shape> kShapes = {{0, 8}, {1, 1}, {3, 5}, {2, 8}, {7, 33}, {5, 64}, {129, 40}, {2, 1030}, {1, 2304}};
 // Columns before and after the matrix: none, and such that vectors fit or do not.
 const std::vector<std::pair<int64_t, int64_t>> kMargins = {{0, 0}, {8, 8}, {3, 2}};
 
@@ -47,9 +46,8 @@ TEST(GpuKernels, Convert) {
 TEST(GpuKernels, ConvertRoundsToNearestEven) {
   Array x({1, 6});
   x.values = {1.00390625, 1.01171875, -1.00390625, 3.4e38, INFINITY, 1e-40};
-  expect_sides_equal(
-      [&](Stream& s) { return std::vector{to_tensor(x, DType::f32, s.device).to(DType::bf16)}; },
-      "ties");
+  expect_sides_equal([&](Stream& s) { return std::vector{to_tensor(x, DType::f32, s.device).to(DType::bf16)}; },
+                     "ties");
 }
 
 TEST(GpuKernels, AddScaleAndScaleColumns) {
@@ -126,11 +124,10 @@ TEST(GpuKernels, Norms) {
           const Strided dy = strided(random_array(shape, 2), dtype, s.device, before, after);
           const Strided rms = strided(Array(shape), dtype, s.device, before, after),
                         layer = strided(Array(shape), dtype, s.device, before, after);
-          const Tensor rms_dx = Tensor::empty(shape, dtype, s.device),
-                       layer_dx = Tensor::empty(shape, dtype, s.device);
+          const Tensor rms_dx = Tensor::empty(shape, dtype, s.device), layer_dx = Tensor::empty(shape, dtype, s.device);
           const Tensor weight = wide({D}, 3), bias = D % 2 ? wide({D}, 4) : Tensor();
-          const Tensor r = wide({N}, 5), mean = wide({N}, 6), rstd = wide({N}, 7),
-                       rms_dw = wide({D}, 8), layer_dw = wide({D}, 9);
+          const Tensor r = wide({N}, 5), mean = wide({N}, 6), rstd = wide({N}, 7), rms_dw = wide({D}, 8),
+                       layer_dw = wide({D}, 9);
           DISPATCH(rms_norm_forward, s)(s, x, weight, 1e-5f, rms, r);
           DISPATCH(rms_norm_backward_input, s)(s, dy, x, weight, r, rms_dx);
           DISPATCH(rms_norm_backward_weight, s)(s, dy, x, r, rms_dw);
@@ -144,8 +141,8 @@ TEST(GpuKernels, Norms) {
 }
 
 TEST(GpuKernels, Activations) {
-  for (const Activation kind : {Activation::relu, Activation::gelu, Activation::gelu_tanh,
-                                Activation::silu, Activation::tanh})
+  for (const Activation kind :
+       {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu, Activation::tanh})
     for_each_case([&](const Shape& shape, DType dtype, int64_t before, int64_t after) {
       if (shape[1] > 100 && kind != Activation::gelu) return;
       expect_sides_agree(
@@ -157,10 +154,8 @@ TEST(GpuKernels, Activations) {
             const auto bias = [&](int64_t n) {
               return F % 2 ? to_tensor(random_array({n}, 9), DType::f32, s.device) : Tensor();
             };
-            const Strided x = some(shape, 1), dy = some(shape, 2), y = some(shape, 3),
-                          dx = some(shape, 3);
-            const Strided gated = some({N, 2 * F}, 4), gated_y = some(shape, 3),
-                          gated_dx = some({N, 2 * F}, 3);
+            const Strided x = some(shape, 1), dy = some(shape, 2), y = some(shape, 3), dx = some(shape, 3);
+            const Strided gated = some({N, 2 * F}, 4), gated_y = some(shape, 3), gated_dx = some({N, 2 * F}, 3);
             DISPATCH(activation_forward, s)(s, kind, x, bias(F), y);
             DISPATCH(activation_backward, s)(s, kind, dy, x, bias(F), dx);
             DISPATCH(gated_forward, s)(s, kind, gated, bias(2 * F), gated_y);
@@ -181,8 +176,7 @@ TEST(GpuKernels, DropoutMasksAreEqual) {
               std::vector<int32_t> ids;
               for (int32_t n = 0; n < shape[0]; ++n) ids.insert(ids.end(), {n / 3 + 1000, n % 3});
               const Strided x = strided(random_array(shape, 1), dtype, s.device, before, after);
-              const Strided residual =
-                  strided(random_array(shape, 2), dtype, s.device, before, after);
+              const Strided residual = strided(random_array(shape, 2), dtype, s.device, before, after);
               const Tensor token = integers(ids, {shape[0], 2}, s.device);
               DISPATCH(dropout, s)
               (s, {p, random_key(3, "test")}, x, token, add ? ConstView(residual) : ConstView(), x);
@@ -201,10 +195,8 @@ TEST(GpuKernels, GatherAndScatterRows) {
               const int32_t N = int32_t(shape[0]);
               std::vector<int32_t> from, to;
               for (int32_t n = 0; n < N; ++n)
-                from.push_back(n % 4 == 3 ? -1 : (n * 5) % 7),
-                    to.push_back(n % 3 == 1 ? -1 : N - 1 - n);
-              const Strided table =
-                  strided(random_array({7, shape[1]}, 1), table_type, s.device, before, after);
+                from.push_back(n % 4 == 3 ? -1 : (n * 5) % 7), to.push_back(n % 3 == 1 ? -1 : N - 1 - n);
+              const Strided table = strided(random_array({7, shape[1]}, 1), table_type, s.device, before, after);
               const Strided y = strided(random_array(shape, 2), dtype, s.device, before, after);
               const Strided moved = strided(random_array(shape, 3), dtype, s.device, before, after);
               DISPATCH(gather_rows, s)(s, table, integers(from, s.device), 0.5f, accumulate, y);
@@ -238,8 +230,7 @@ TEST(GpuKernels, SumRowGroups) {
             target.push_back((g * 3) % 5);
           }
           const Strided dy = strided(random_array(shape, 1), dtype, s.device, before, after);
-          const Strided table =
-              strided(random_array({5, shape[1]}, 2), DType::f32, s.device, before, after);
+          const Strided table = strided(random_array({5, shape[1]}, 2), DType::f32, s.device, before, after);
           const Tensor rows = integers(row, s.device), begins = integers(begin, s.device),
                        targets = integers(target, s.device);
           DISPATCH(sum_row_groups, s)
@@ -255,8 +246,8 @@ TEST(GpuKernels, Rotary) {
     int64_t N;
     int heads, head_size, rotated, extra;
   };
-  for (const Case c : {Case{5, 2, 16, 16, 0}, Case{5, 3, 6, 4, 1}, Case{9, 2, 32, 16, 32},
-                       Case{1, 1, 2, 2, 0}, Case{0, 2, 4, 4, 0}})
+  for (const Case c :
+       {Case{5, 2, 16, 16, 0}, Case{5, 3, 6, 4, 1}, Case{9, 2, 32, 16, 32}, Case{1, 1, 2, 2, 0}, Case{0, 2, 4, 4, 0}})
     for (const DType dtype : kTypes)
       for (const bool in_place : {false, true})
         for (const auto& [before, after] : kMargins)
@@ -266,12 +257,9 @@ TEST(GpuKernels, Rotary) {
                 for (int32_t n = 0; n < c.N; ++n) position.push_back(n == 2 ? -1 : (n * 7) % 11);
                 const Shape shape{c.N, c.heads * c.head_size + c.extra};
                 const Strided x = strided(random_array(shape, 1), dtype, s.device, before, after);
-                const Strided y =
-                    in_place ? x : strided(random_array(shape, 2), dtype, s.device, before, after);
-                const Tensor table =
-                    to_tensor(random_array({11, c.rotated}, 3), DType::f32, s.device);
-                const RotaryConfig config{
-                    .heads = c.heads, .head_size = c.head_size, .inverse = in_place};
+                const Strided y = in_place ? x : strided(random_array(shape, 2), dtype, s.device, before, after);
+                const Tensor table = to_tensor(random_array({11, c.rotated}, 3), DType::f32, s.device);
+                const RotaryConfig config{.heads = c.heads, .head_size = c.head_size, .inverse = in_place};
                 DISPATCH(rotary, s)(s, config, x, integers(position, s.device), table, y);
                 return std::vector{y.all};
               },

@@ -16,15 +16,12 @@ TEST(GpuLogits, CrossEntropy) {
   for (const Shape& shape : kShapes)
     for (const int margin : {0, 4, 3})
       for (const CrossEntropyConfig& config :
-           {CrossEntropyConfig{}, CrossEntropyConfig{0.25f, 0.1f, 1e-3f, true},
-            CrossEntropyConfig{1, 0, 0, false}})
+           {CrossEntropyConfig{}, CrossEntropyConfig{0.25f, 0.1f, 1e-3f, true}, CrossEntropyConfig{1, 0, 0, false}})
         expect_sides_agree(
             [&](Stream& s) {
-              const Strided logits =
-                  strided(logits_of(shape, 1), DType::f32, s.device, margin, margin);
+              const Strided logits = strided(logits_of(shape, 1), DType::f32, s.device, margin, margin);
               std::vector<int32_t> labels;
-              for (int64_t r = 0; r < shape[0]; ++r)
-                labels.push_back(int32_t((r * 31 + shape[1] - 1) % shape[1]));
+              for (int64_t r = 0; r < shape[0]; ++r) labels.push_back(int32_t((r * 31 + shape[1] - 1) % shape[1]));
               const Tensor loss = Tensor::empty({shape[0]}, DType::f32, s.device);
               DISPATCH(cross_entropy_rows, s)(s, config, logits, integers(labels, s.device), loss);
               return std::vector{logits.all, loss};
@@ -37,8 +34,7 @@ TEST(GpuLogits, CrossEntropyOfMaskedAndLargeLogits) {
       [](Stream& s) {
         Array x({2, 6});
         x.values = {-INFINITY, 2, -INFINITY, 3, -INFINITY, 1, 1000, -1000, 999, 0, 1, 2};
-        const Tensor logits = to_tensor(x, DType::f32, s.device),
-                     loss = Tensor::empty({2}, DType::f32, s.device);
+        const Tensor logits = to_tensor(x, DType::f32, s.device), loss = Tensor::empty({2}, DType::f32, s.device);
         DISPATCH(cross_entropy_rows, s)(s, {}, logits, integers({3, 2}, s.device), loss);
         return std::vector{logits, loss};
       },
@@ -74,8 +70,7 @@ TEST(GpuLogits, Mask) {
 // Rows of few different values: equal ones come by ascending column. Both zeros are equal.
 Array tied(const Shape& shape) {
   Array x(shape);
-  for (int64_t i = 0; i < x.size(); ++i)
-    x(i) = i % 11 == 0 ? -INFINITY : i % 5 == 0 ? -0.0 : double(i * 7 % 3) - 1;
+  for (int64_t i = 0; i < x.size(); ++i) x(i) = i % 11 == 0 ? -INFINITY : i % 5 == 0 ? -0.0 : double(i * 7 % 3) - 1;
   return x;
 }
 
@@ -86,8 +81,7 @@ TEST(GpuLogits, TopK) {
         if (k > shape[1] || (k > 60 && shape[1] > 2049)) continue;
         expect_sides_equal(
             [&](Stream& s) {
-              const Strided x =
-                  strided(ties ? tied(shape) : logits_of(shape, 1), DType::f32, s.device, 1, 0);
+              const Strided x = strided(ties ? tied(shape) : logits_of(shape, 1), DType::f32, s.device, 1, 0);
               const Tensor value = Tensor::empty({shape[0], k}, DType::f32, s.device);
               const Tensor index = Tensor::empty({shape[0], k}, DType::i32, s.device);
               DISPATCH(top_k, s)(s, x, k, value, index);
@@ -99,9 +93,8 @@ TEST(GpuLogits, TopK) {
 
 TEST(GpuLogits, Samples) {
   for (const Shape& shape : {Shape{16, 1}, Shape{16, 7}, Shape{16, 300}, Shape{6, 5003}})
-    for (const SamplingConfig& config :
-         {SamplingConfig{}, SamplingConfig{0.7f, 0.9f, 0}, SamplingConfig{1.5f, 1, 5},
-          SamplingConfig{1, 0.5f, 20}, SamplingConfig{1, 0.01f, 0}})
+    for (const SamplingConfig& config : {SamplingConfig{}, SamplingConfig{0.7f, 0.9f, 0}, SamplingConfig{1.5f, 1, 5},
+                                         SamplingConfig{1, 0.5f, 20}, SamplingConfig{1, 0.01f, 0}})
       expect_sides_equal(
           [&](Stream& s) {
             Array uniform({shape[0]});
@@ -125,11 +118,10 @@ TEST(GpuLogits, SamplesFromBrokenLogits) {
     for (double& v : x.values) v = broken;
     uniform.values = {0.1, 0.99};
     const Tensor token = Tensor::empty({2}, DType::i32, s.device);
-    gpu::sample_tokens(s, {1, 0.9f, 3}, to_tensor(x, DType::f32, s.device),
-                       to_tensor(uniform, DType::f32, s.device), token);
+    gpu::sample_tokens(s, {1, 0.9f, 3}, to_tensor(x, DType::f32, s.device), to_tensor(uniform, DType::f32, s.device),
+                       token);
     const Tensor host = token.to(Device::cpu());
-    for (const int32_t t : host.span<int32_t>())
-      EXPECT_TRUE(t >= 0 && t < 10) << t << " from " << broken;
+    for (const int32_t t : host.span<int32_t>()) EXPECT_TRUE(t >= 0 && t < 10) << t << " from " << broken;
   }
 }
 

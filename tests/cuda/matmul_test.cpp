@@ -31,9 +31,8 @@ TEST(GpuMatmul, AgreesWithTheCpu) {
   constexpr DType f32 = DType::f32, bf16 = DType::bf16;
   const std::vector<std::array<int64_t, 3>> sizes = {{1, 1, 1},     {5, 7, 3}, {33, 40, 65},
                                                      {64, 16, 128}, {0, 4, 4}, {4, 0, 4}};
-  const std::vector<std::array<DType, 3>> types = {{f32, f32, f32},   {bf16, bf16, bf16},
-                                                   {bf16, bf16, f32}, {f32, bf16, f32},
-                                                   {bf16, f32, bf16}, {f32, f32, bf16}};
+  const std::vector<std::array<DType, 3>> types = {{f32, f32, f32},  {bf16, bf16, bf16}, {bf16, bf16, f32},
+                                                   {f32, bf16, f32}, {bf16, f32, bf16},  {f32, f32, bf16}};
   for (const auto& [M, N, K] : sizes)
     for (const auto& [a, b, c] : types)
       for (int flags = 0; flags < (a == f32 && b == f32 ? 64 : 32); ++flags) {
@@ -49,9 +48,9 @@ TEST(GpuMatmul, AgreesWithTheCpu) {
                                     .round_to_bf16 = (flags & 32) != 0},
                         .bias = (flags & 8) != 0,
                         .margin = flags & 16 ? 3 : 0};
-        expect_sides_agree([&](Stream& s) { return run(p, s); }, c == bf16 ? 1e-2 : 1e-5,
-                           text("matmul ", M, "x", N, "x", K, " ", name_of(a), " ", name_of(b), " ",
-                                name_of(c), ", flags ", flags));
+        expect_sides_agree(
+            [&](Stream& s) { return run(p, s); }, c == bf16 ? 1e-2 : 1e-5,
+            text("matmul ", M, "x", N, "x", K, " ", name_of(a), " ", name_of(b), " ", name_of(c), ", flags ", flags));
       }
 }
 
@@ -59,9 +58,8 @@ TEST(GpuMatmul, AnEmptySumIsZero) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   Stream& s = current_stream(Device::gpu());
   for (const DType type : {DType::f32, DType::bf16}) {
-    const Array c = to_array(
-        run({.M = 3, .N = 4, .K = 0, .a = type, .b = type, .c = type, .options = {}, .bias = false},
-            s)[0]);
+    const Array c =
+        to_array(run({.M = 3, .N = 4, .K = 0, .a = type, .b = type, .c = type, .options = {}, .bias = false}, s)[0]);
     EXPECT_EQ(c.largest(), 0);
   }
 }
@@ -69,11 +67,14 @@ TEST(GpuMatmul, AnEmptySumIsZero) {
 TEST(GpuMatmul, WeightAndBiasGradient) {
   for (const DType type : {DType::f32, DType::bf16})
     for (const bool round : {false, true})
-      for (const auto& [rows, in, out] : {std::array<int64_t, 3>{5, 7, 3}, {64, 16, 24}, {130, 33, 65}, {1, 1, 1}, {0, 4, 4}})
+      for (const auto& [rows, in, out] :
+           {std::array<int64_t, 3>{5, 7, 3}, {64, 16, 24}, {130, 33, 65}, {1, 1, 1}, {0, 4, 4}})
         expect_sides_agree(
             [&](Stream& s) {
-              const Tensor dy = to_tensor(random_array({rows, out}, 1), type, s.device), x = to_tensor(random_array({rows, in}, 2), type, s.device);
-              const Tensor dweight = Tensor::empty({out, in}, DType::f32, s.device), dbias = Tensor::empty({out}, DType::f32, s.device);
+              const Tensor dy = to_tensor(random_array({rows, out}, 1), type, s.device),
+                           x = to_tensor(random_array({rows, in}, 2), type, s.device);
+              const Tensor dweight = Tensor::empty({out, in}, DType::f32, s.device),
+                           dbias = Tensor::empty({out}, DType::f32, s.device);
               DISPATCH(weight_and_bias_gradient, s)(s, dy, x, round, dweight, dbias);
               return std::vector{dweight, dbias};
             },
@@ -88,16 +89,13 @@ TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {
     for (const bool transpose_b : {false, true}) {
       const int64_t M = 70, N = 48, K = 96;
       const Tensor a = to_tensor(random_array({M, K}, 1), type, s.device);
-      const Tensor b =
-          to_tensor(random_array(transpose_b ? Shape{N, K} : Shape{K, N}, 2), type, s.device);
+      const Tensor b = to_tensor(random_array(transpose_b ? Shape{N, K} : Shape{K, N}, 2), type, s.device);
       const Tensor all = Tensor::empty({M, N}, type, s.device);
       gpu::matmul(s, a, b, {}, {.transpose_b = transpose_b}, all);
-      for (const auto& [begin, end] :
-           {std::pair<int64_t, int64_t>{0, 1}, {69, 70}, {3, 20}, {32, 64}}) {
+      for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 1}, {69, 70}, {3, 20}, {32, 64}}) {
         const Tensor part = Tensor::empty({end - begin, N}, type, s.device);
         gpu::matmul(s, a.rows(begin, end), b, {}, {.transpose_b = transpose_b}, part);
-        EXPECT_TRUE(same_bits(part, all.rows(begin, end)))
-            << name_of(type) << " rows " << begin << " to " << end;
+        EXPECT_TRUE(same_bits(part, all.rows(begin, end))) << name_of(type) << " rows " << begin << " to " << end;
       }
     }
 }
@@ -105,8 +103,7 @@ TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {
 TEST(GpuMatmul, NamesSizesThatDoNotFit) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   Stream& s = current_stream(Device::gpu());
-  const Tensor a = Tensor::zeros({2, 3}, DType::f32, s.device),
-               c = Tensor::zeros({2, 4}, DType::f32, s.device);
+  const Tensor a = Tensor::zeros({2, 3}, DType::f32, s.device), c = Tensor::zeros({2, 4}, DType::f32, s.device);
   try {
     gpu::matmul(s, a, a, {}, {}, c);
     FAIL();

@@ -83,8 +83,9 @@ double distance(Array a, const Array& b) {
   return length(a);
 }
 
-// On a GPU activations are bfloat16 too, so gradients agree as vectors, not element by element. How far they may be apart
-// is measured: rounding the weights alone moves a gradient by `noise`, and a layer rounds each activation several times.
+// On a GPU activations are bfloat16 too, so gradients agree as vectors, not element by element. How far they may be
+// apart is measured: rounding the weights alone moves a gradient by `noise`, and a layer rounds each activation several
+// times.
 TEST_P(GpuModel, LossAndGradientsInBfloat16) {
   const Results exact = loss_and_gradients(GetParam(), DType::f32, Device::cpu(), false);
   const Results expected = loss_and_gradients(GetParam(), DType::bf16, Device::cpu(), false);
@@ -106,7 +107,8 @@ TEST_P(GpuModel, RecomputedLayersHaveTheSameBits) {
   for (const auto& [name, g] : plain.gradients) EXPECT_EQ(again.gradients.at(name).values, g.values) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GpuModel, ::testing::Values("gpt2", "llama_gqa", "bert", "roberta", "t5", "t5_1_1", "bart"),
+INSTANTIATE_TEST_SUITE_P(Models, GpuModel,
+                         ::testing::Values("gpt2", "llama_gqa", "bert", "roberta", "t5", "t5_1_1", "bart"),
                          [](const auto& info) { return std::string(info.param); });
 
 // ---- training ----
@@ -126,16 +128,25 @@ struct TrainingRun : TrainListener {
   std::unique_ptr<TrainedSet> trained;
   std::unique_ptr<Trainer> trainer;
   std::vector<double> losses;
-  std::string save_to;       // a checkpoint after step `save_at`
+  std::string save_to;  // a checkpoint after step `save_at`
   int64_t save_at = 0;
 
   // from: a checkpoint to continue.
-  TrainingRun(const Method& m, DType dtype, Device device, const std::string& from = "") : model(open_model(m.model, dtype, device)) {
+  TrainingRun(const Method& m, DType dtype, Device device, const std::string& from = "")
+      : model(open_model(m.model, dtype, device)) {
     const TunerContext context{.model = *model, .seed = 3};
     tuner = from.empty() ? make_tuner(m.name, m.options, context) : load_tuner(from, *model, {}, true);
     trained = std::make_unique<TrainedSet>(*model, *tuner, nullptr);
-    TrainOptions options{.optimizer = m.optimizer, .lr = 0.01, .schedule = "linear", .warmup = "2", .batch_size = 2,
-                         .steps = 10, .shards = 2, .dropout = {0.1f, 0.1f, 0.1f, 0.1f}, .seed = 3, .save_every = 1};
+    TrainOptions options{.optimizer = m.optimizer,
+                         .lr = 0.01,
+                         .schedule = "linear",
+                         .warmup = "2",
+                         .batch_size = 2,
+                         .steps = 10,
+                         .shards = 2,
+                         .dropout = {0.1f, 0.1f, 0.1f, 0.1f},
+                         .seed = 3,
+                         .save_every = 1};
     // A gradient that is zero but for rounding must not become a step of full size.
     options.optimizer_options = {.epsilon = 1e-5, .weight_decay = 0.1, .momentum = 0.9};
     trainer = std::make_unique<Trainer>(*model, *tuner, *trained, TrainData{batch_of(m.model), {}}, options);
@@ -148,7 +159,8 @@ struct TrainingRun : TrainListener {
   void on_save(int64_t step, bool) override {
     if (step != save_at) return;
     const TrainingState state{.step = step, .steps = 10, .seed = 3};
-    save_checkpoint(save_to, *tuner, *trained, &trainer->optimizer(), state, {}, compute_golden(*model, *tuner, batch_of("gpt2")));
+    save_checkpoint(save_to, *tuner, *trained, &trainer->optimizer(), state, {},
+                    compute_golden(*model, *tuner, batch_of("gpt2")));
   }
 };
 
@@ -176,12 +188,14 @@ INSTANTIATE_TEST_SUITE_P(
     Tuners, GpuTraining,
     ::testing::Values(Method{"gpt2", "prompt", {{"length", "4"}, {"init", "random"}}, "adafactor"},
                       Method{"gpt2", "prefix", {{"length", "3"}, {"init", "random"}}, "adamw"},
-                      Method{"llama_gqa", "prefix", {{"length", "3"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "8"}}, "adamw"},
+                      Method{"llama_gqa",
+                             "prefix",
+                             {{"length", "3"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "8"}},
+                             "adamw"},
                       Method{"bert", "adapter", {{"bottleneck", "5"}}, "sgd"},
                       Method{"llama_gqa", "lora", {{"rank", "3"}, {"dropout", "0.1"}}, "adamw"},
                       Method{"t5", "lora", {{"rank", "2"}}, "adafactor"},
-                      Method{"llama_gqa", "top_layers", {{"layers", "1"}}, "sgd"},
-                      Method{"gpt2", "full", {}, "adamw"}),
+                      Method{"llama_gqa", "top_layers", {{"layers", "1"}}, "sgd"}, Method{"gpt2", "full", {}, "adamw"}),
     [](const auto& info) { return std::string(info.param.model) + "_" + info.param.name; });
 
 // What a run on the GPU wrote continues there, bit for bit; the CPU reads it, too.
@@ -199,7 +213,8 @@ TEST(GpuCheckpoint, ContinuesWithTheSameBits) {
     ASSERT_EQ(rest.losses.size(), 4u);
     for (size_t i = 0; i < 4; ++i) EXPECT_EQ(rest.losses[i], whole.losses[6 + i]) << m.name << " step " << 7 + i;
     for (size_t i = 0; i < whole.trained->entries().size(); ++i)
-      EXPECT_TRUE(same_bits(whole.trained->entries()[i].value, rest.trained->entries()[i].value)) << whole.trained->entries()[i].name;
+      EXPECT_TRUE(same_bits(whole.trained->entries()[i].value, rest.trained->entries()[i].value))
+          << whole.trained->entries()[i].name;
     const auto model = open_model(m.model, dtype, Device::cpu());
     const auto tuner = load_tuner(path, *model, {}, true);
     EXPECT_LT(golden_difference(*model, *tuner, read_golden(path)), 1e-4) << m.name << " " << name_of(dtype);
@@ -211,7 +226,8 @@ TEST(GpuCheckpoint, ContinuesWithTheSameBits) {
 class GpuGeneration : public GpuModel {};
 
 TEST_P(GpuGeneration, EqualsTheCpus) {
-  const auto on_cpu = open_model(GetParam(), DType::f32, Device::cpu()), on_gpu = open_model(GetParam(), DType::f32, Device::gpu());
+  const auto on_cpu = open_model(GetParam(), DType::f32, Device::cpu()),
+             on_gpu = open_model(GetParam(), DType::f32, Device::gpu());
   Hooks none;
   const std::vector<std::vector<int32_t>> inputs = {{5, 9, 4, 17}, {7}, {30, 31, 32, 33, 34, 35, 9}};
   const GenerationOptions greedy{.max_new_tokens = 7, .scores = true};

@@ -23,7 +23,7 @@ View flat(const Tensor& t) { return t ? View(t.reshape({t.size()})) : View(); }
 struct List {
   Stream& stream;
   int64_t gap;
-  std::vector<Tensor> kept;                        // whole buffers: what is compared
+  std::vector<Tensor> kept;                       // whole buffers: what is compared
   std::vector<std::pair<Tensor, Tensor>> copies;  // (value, working)
 
   Tensor make(const Shape& shape, uint64_t seed, double deviation = 1, bool positive = false) {
@@ -45,14 +45,14 @@ struct List {
     for (const int64_t n : sizes()) {
       const uint64_t seed = all.size() * 10;
       const Tensor value = make({n}, seed), gradient = make({n}, seed + 1);
-      const Tensor first = states > 0 ? make({n}, seed + 2) : Tensor(), second = states > 1 ? make({n}, seed + 3, 1, true) : Tensor();
+      const Tensor first = states > 0 ? make({n}, seed + 2) : Tensor(),
+                   second = states > 1 ? make({n}, seed + 3, 1, true) : Tensor();
       all.push_back({flat(value), flat(gradient), flat(first), flat(second), flat(working(value))});
     }
     return all;
   }
   std::vector<Tensor> outputs() const {
-    for (const auto& [value, working] : copies)
-      EXPECT_TRUE(!working || same_bits(value.to(DType::bf16), working));
+    for (const auto& [value, working] : copies) EXPECT_TRUE(!working || same_bits(value.to(DType::bf16), working));
     return kept;
   }
 };
@@ -108,8 +108,13 @@ TEST(GpuOptimizer, Adafactor) {
               tensors.push_back({{value, gradient, first, second, list.working(value)}});
             }
             const Tensor open = gate(0.5, 1, s.device);
-            const AdafactorStep step{.lr = 0.3, .beta2 = 0.9, .clip = 0.5, .decay = options ? 0.1 : 0,
-                                     .scale_by_parameter = options, .decay_times_lr = options, .gate = open};
+            const AdafactorStep step{.lr = 0.3,
+                                     .beta2 = 0.9,
+                                     .clip = 0.5,
+                                     .decay = options ? 0.1 : 0,
+                                     .scale_by_parameter = options,
+                                     .decay_times_lr = options,
+                                     .gate = open};
             DISPATCH(adafactor, s)(s, step, tensors);
             DISPATCH(adafactor, s)(s, step, tensors);
             return list.outputs();
@@ -179,7 +184,8 @@ TEST(GpuOptimizer, NoUpdateThroughAShutGate) {
           if (working) DISPATCH(convert, s)(s, value, working);
         std::vector<AdafactorTensor> whole, factored;
         for (const OptimizerTensor& t : tensors) whole.push_back({{t.value, t.gradient, {}, t.second, t.working}});
-        const Tensor matrix = list.make({33, 65}, 1), gradient = list.make({33, 65}, 2), rows = list.make({33}, 3, 1, true), columns = list.make({65}, 4, 1, true);
+        const Tensor matrix = list.make({33, 65}, 1), gradient = list.make({33, 65}, 2),
+                     rows = list.make({33}, 3, 1, true), columns = list.make({65}, 4, 1, true);
         factored.push_back({{matrix, gradient, rows, columns, {}}});
         std::vector<Tensor> before;
         for (const Tensor& t : list.kept) before.push_back(t.clone());
@@ -194,8 +200,8 @@ TEST(GpuOptimizer, NoUpdateThroughAShutGate) {
       "a shut gate");
 }
 
-// Sums of more tensors than a block has threads, and of none; with and without clipping; each kind of broken step, after
-// which the gate stays shut.
+// Sums of more tensors than a block has threads, and of none; with and without clipping; each kind of broken step,
+// after which the gate stays shut.
 TEST(GpuOptimizer, JudgeStep) {
   struct Step {
     std::vector<double> sums;
@@ -206,8 +212,9 @@ TEST(GpuOptimizer, JudgeStep) {
   std::vector<double> many(700), broken(700, 1.5);
   for (size_t i = 0; i < many.size(); ++i) many[i] = std::ldexp(1 + 0.1 * double(i % 7), int(i % 40) - 20);
   broken[300] = infinite, broken[301] = nan;
-  const std::vector<Step> steps = {{many, {0.1f, 0.2f, 0.3f}, 0}, {many, {1}, 1}, {{9, 16}, {}, 5}, {{9, 16}, {2}, 4.9}, {{}, {2}, 1},
-                                   {{1, 2}, {1, NAN}, 1},  {{1, 2}, {1}, 1},  {broken, {1}, 1}, {{4, nan}, {INFINITY}, 1}};
+  const std::vector<Step> steps = {
+      {many, {0.1f, 0.2f, 0.3f}, 0}, {many, {1}, 1},   {{9, 16}, {}, 5}, {{9, 16}, {2}, 4.9},      {{}, {2}, 1},
+      {{1, 2}, {1, NAN}, 1},         {{1, 2}, {1}, 1}, {broken, {1}, 1}, {{4, nan}, {INFINITY}, 1}};
   for (size_t first = 0; first < steps.size(); ++first)  // the run starts at each of them
     expect_sides_equal(
         [&](Stream& s) {
@@ -220,7 +227,9 @@ TEST(GpuOptimizer, JudgeStep) {
             // As text, NaN is equal to NaN.
             const Tensor r = report.to(Device::cpu()), g = open.to(Device::cpu());
             const auto bits = [](double v) { return std::isnan(v) ? 7e77 : v; };
-            seen.push_back(Tensor::of(std::vector<double>{bits(r.data<double>()[0]), bits(r.data<double>()[1]), r.data<double>()[2], bits(g.data<double>()[0]), g.data<double>()[1]}));
+            seen.push_back(
+                Tensor::of(std::vector<double>{bits(r.data<double>()[0]), bits(r.data<double>()[1]),
+                                               r.data<double>()[2], bits(g.data<double>()[0]), g.data<double>()[1]}));
           }
           return seen;
         },
@@ -236,7 +245,8 @@ TEST(GpuOptimizer, JudgeStep) {
   EXPECT_EQ(judge(steps[2]), (std::vector<double>{0, 5, -1, 1, 1}));
   EXPECT_EQ(judge(steps[3]), (std::vector<double>{2, 5, -1, 4.9 / 5, 1}));
   EXPECT_EQ(judge(steps[5])[4], 0);
-  EXPECT_EQ(judge(steps[6]), (std::vector<double>{1, std::sqrt(3.0), -1, 1 / std::sqrt(3.0), 0}));  // a good step behind a bad one
+  EXPECT_EQ(judge(steps[6]),
+            (std::vector<double>{1, std::sqrt(3.0), -1, 1 / std::sqrt(3.0), 0}));  // a good step behind a bad one
   EXPECT_EQ(judge(steps[7])[2], 300);
 }
 

@@ -13,7 +13,8 @@ namespace cambium::testing {
 
 // The device is an emulator, which environment variables make smaller or older.
 inline bool is_emulated() {
-  return gpu::is_real() && gpu::device_count() > 0 && gpu::properties(Device::gpu()).name.find("emulator") != std::string::npos;
+  return gpu::is_real() && gpu::device_count() > 0 &&
+         gpu::properties(Device::gpu()).name.find("emulator") != std::string::npos;
 }
 
 // Allowed error, as a share of the largest value of an output (or of 0.3).
@@ -49,9 +50,8 @@ inline void expect_sides_agree(const Call& run, double share, const std::string&
     const double allowed = share * std::max(expected.largest(), 0.3);
     for (int64_t e = 0; e < seen.size(); ++e) {
       if (seen(e) == expected(e)) continue;  // infinities too
-      ASSERT_LE(std::abs(seen(e) - expected(e)), allowed)
-          << what << ", output " << i << ", element " << e << ": " << seen(e) << " on the GPU, "
-          << expected(e) << " on the CPU";
+      ASSERT_LE(std::abs(seen(e) - expected(e)), allowed) << what << ", output " << i << ", element " << e << ": "
+                                                          << seen(e) << " on the GPU, " << expected(e) << " on the CPU";
     }
   }
   for (const unsigned seed : {1u, 7u}) {
@@ -59,15 +59,12 @@ inline void expect_sides_agree(const Call& run, double share, const std::string&
     const auto again = run(current_stream(Device::gpu()));
     gpu::shuffle_threads(0);
     for (size_t i = 0; i < gpu.size(); ++i)
-      EXPECT_TRUE(same_bits(gpu[i], again[i]))
-          << what << ", output " << i << ": depends on the order of threads";
+      EXPECT_TRUE(same_bits(gpu[i], again[i])) << what << ", output " << i << ": depends on the order of threads";
   }
 }
 
 // Outputs with the same bits on both sides.
-inline void expect_sides_equal(const Call& run, const std::string& what) {
-  expect_sides_agree(run, 0, what);
-}
+inline void expect_sides_equal(const Call& run, const std::string& what) { expect_sides_agree(run, 0, what); }
 
 // A matrix inside a wider one, so that rows are strided and start where no vector does.
 struct Strided {
@@ -86,9 +83,7 @@ inline Strided strided(const Array& a, DType dtype, Device device, int64_t befor
   return {to_tensor(wide, dtype, device), before, before + a.cols()};
 }
 
-inline Tensor integers(const std::vector<int32_t>& values, Device device) {
-  return Tensor::of(values).to(device);
-}
+inline Tensor integers(const std::vector<int32_t>& values, Device device) { return Tensor::of(values).to(device); }
 
 inline Tensor integers(const std::vector<int32_t>& values, const Shape& shape, Device device) {
   return Tensor::of(std::span<const int32_t>(values), shape).to(device);

@@ -83,10 +83,8 @@ __global__ void early_return_before_shuffle_kernel(int last) {
 }
 
 __global__ void two_barriers_kernel() {
-  if (threadIdx.x < 7)
-    __syncwarp();
-  else
-    __syncthreads();
+  if (threadIdx.x < 7) __syncwarp();
+  else __syncthreads();
 }
 
 TEST(Simt, BarriersThatNotAllThreadsReach) {
@@ -96,16 +94,12 @@ TEST(Simt, BarriersThatNotAllThreadsReach) {
                        "(63,0,0) has ended"),
             std::string::npos)
       << block;
-  const std::string shuffle =
-      error_of([] { launch(early_return_before_shuffle_kernel, 1, 32, 0, stream(), 10); });
-  EXPECT_NE(shuffle.find("a warp's shuffle or barrier that not all its threads reach"),
-            std::string::npos)
-      << shuffle;
+  const std::string shuffle = error_of([] { launch(early_return_before_shuffle_kernel, 1, 32, 0, stream(), 10); });
+  EXPECT_NE(shuffle.find("a warp's shuffle or barrier that not all its threads reach"), std::string::npos) << shuffle;
   const std::string mixed = error_of([] { launch(two_barriers_kernel, 1, 32, 0, stream()); });
   EXPECT_NE(mixed.find("waits elsewhere"), std::string::npos) << mixed;
   // A whole warp may leave before a shuffle, and errors leave the machine usable.
-  EXPECT_EQ(error_of([] { launch(early_return_before_shuffle_kernel, 1, 64, 0, stream(), 31); }),
-            "no error");
+  EXPECT_EQ(error_of([] { launch(early_return_before_shuffle_kernel, 1, 64, 0, stream(), 31); }), "no error");
 }
 
 __global__ void shuffles_kernel(int* out, unsigned mask) {
@@ -131,25 +125,18 @@ TEST(Simt, Shuffles) {
     }
   }
   shuffle_threads(0);
-  EXPECT_NE(error_of([&] {
-              launch(shuffles_kernel, 1, 64, 0, stream(), out.data(), 1u);
-            }).find("whole warps only"),
+  EXPECT_NE(error_of([&] { launch(shuffles_kernel, 1, 64, 0, stream(), out.data(), 1u); }).find("whole warps only"),
             std::string::npos);
 }
 
 TEST(Simt, RefusesWhatNoDeviceTakes) {
-  EXPECT_NE(error_of([] {
-              launch(early_return_kernel, 1, 1025, 0, stream(), 2000);
-            }).find("1025 threads"),
+  EXPECT_NE(error_of([] { launch(early_return_kernel, 1, 1025, 0, stream(), 2000); }).find("1025 threads"),
             std::string::npos);
-  EXPECT_NE(error_of([] {
-              launch(early_return_kernel, dim3(1, 65536), 1, 0, stream(), 2000);
-            }).find("grid 1x65536x1"),
+  EXPECT_NE(error_of([] { launch(early_return_kernel, dim3(1, 65536), 1, 0, stream(), 2000); }).find("grid 1x65536x1"),
             std::string::npos);
-  EXPECT_NE(error_of([] {
-              launch(early_return_kernel, 1, 1, 164 << 10, stream(), 2000);
-            }).find("bytes of shared memory"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of([] { launch(early_return_kernel, 1, 1, 164 << 10, stream(), 2000); }).find("bytes of shared memory"),
+      std::string::npos);
 }
 
 TEST(Simt, IsNoGpuForCommands) {

@@ -1,4 +1,5 @@
-// Unusable arguments and files of every kind: code 2 (or 1), at most three lines that say what and where, nothing half-written.
+// Unusable arguments and files of every kind: code 2 (or 1), at most three lines that say what and where, nothing
+// half-written.
 #include "tests/support/command.h"
 
 namespace cambium::testing {
@@ -25,7 +26,8 @@ TEST_F(BadInput, Arguments) {
   bad(forward(gpt2, {"--xyzzy"}), {"no option --xyzzy", "--help"});
   bad(forward(gpt2, {"stray"}), {"stray"});
   bad(forward(gpt2, {"--tuner"}), {"--tuner"});
-  for (const char* threads : {"-1", "1e9", "1000000000", "99999999999999", "two", ""}) bad(forward(gpt2, {"--threads", threads}), {"--threads"});
+  for (const char* threads : {"-1", "1e9", "1000000000", "99999999999999", "two", ""})
+    bad(forward(gpt2, {"--threads", threads}), {"--threads"});
   bad(forward(gpt2, {"--threads", "0"}), {"--threads", "0"});
   bad(forward(gpt2, {"--dtype", "f16"}), {"--dtype f16", "f32 and bf16"});
   bad(forward(gpt2, {"--device", "tpu"}), {"--device tpu", "cpu"});
@@ -37,7 +39,8 @@ TEST_F(BadInput, Arguments) {
   bad({"train", "--model", gpt2, "--output", folder / "r"}, {"--task", "--batches"});
   batch();
   bad({"train", "--model", gpt2, "--output", folder / "r", "--batches", folder / "batch.json"}, {"--tuner"});
-  bad({"train", "--model", gpt2, "--output", folder / "r", "--batches", folder / "batch.json", "--tuner", "lroa"}, {"lroa", "lora"});
+  bad({"train", "--model", gpt2, "--output", folder / "r", "--batches", folder / "batch.json", "--tuner", "lroa"},
+      {"lroa", "lora"});
   bad(train_arguments("r", {"--option", "rank"}), {"--option rank", "name=value"});
   bad(train_arguments("r", {"--option", "rank=3"}), {"rank", "twice"});
   bad(train_arguments("r", {"--option", "rnak=3"}), {"rnak", "rank"});
@@ -58,7 +61,8 @@ TEST_F(BadInput, MissingFilesAndDirectories) {
   bad(forward(none), {none});
   bad(forward(folder.path()), {folder.path()});  // a directory without a model
   bad({"forward", "--model", gpt2, "--input", none, "--output", folder / "o.h5"}, {none});
-  bad({"forward", "--model", gpt2, "--input", folder.path(), "--output", folder / "o.h5"}, {folder.path(), "directory"});
+  bad({"forward", "--model", gpt2, "--input", folder.path(), "--output", folder / "o.h5"},
+      {folder.path(), "directory"});
   bad(forward(gpt2, {"--tuner", none}), {none});
   bad(forward(gpt2, {"--tuner", gpt2}), {gpt2});
   bad({"inspect", none}, {none});
@@ -110,7 +114,8 @@ TEST_F(BadModel, Weights) {
   changed("model.safetensors", header, {"model.safetensors"});
   std::string renamed = weights;
   renamed.replace(renamed.find("transformer.h.0.ln_1.weight"), 15, "transformer.X.0");
-  changed("model.safetensors", renamed, {"1 names too many", "transformer.X.0", "1 missing", "transformer.h.0.ln_1.weight"});
+  changed("model.safetensors", renamed,
+          {"1 names too many", "transformer.X.0", "1 missing", "transformer.h.0.ln_1.weight"});
   std::filesystem::remove_all(folder / "model");
   copied(gpt2);
   std::filesystem::remove(folder / "model/model.safetensors");
@@ -165,11 +170,14 @@ TEST_F(BadInput, FullDisk) {
 TEST_F(BadInput, TooLongForTheTuner) {
   batch();
   good(train_arguments("lora", {"--steps", "1"}));
-  good({"train", "--model", gpt2, "--tuner", "prompt", "--option", "length=30", "--batches", folder / "batch.json", "--output", folder / "prompt", "--dtype", "f32", "--quiet", "--steps", "1"});
+  good({"train", "--model", gpt2, "--tuner", "prompt", "--option", "length=30", "--batches", folder / "batch.json",
+        "--output", folder / "prompt", "--dtype", "f32", "--quiet", "--steps", "1"});
   std::string ids = "1";
   for (int i = 0; i < 10; ++i) ids += ",1";
   const std::string input = put("eleven.json", "{\"inputs\": [[" + ids + "]]}");
-  bad({"forward", "--model", gpt2, "--dtype", "f32", "--tuner", folder / "prompt/checkpoint.h5", "--input", input, "--output", folder / "o.h5"}, {"eleven.json", "11", "30", "40"});
+  bad({"forward", "--model", gpt2, "--dtype", "f32", "--tuner", folder / "prompt/checkpoint.h5", "--input", input,
+       "--output", folder / "o.h5"},
+      {"eleven.json", "11", "30", "40"});
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ TEST_F(ForwardCommand, GivesTransformersNumbers) {
     if (!is_directory(model)) continue;
     const json batch = parse_json_file(model + "/cases.json");
     const SafetensorsFile expected(model + "/expected.safetensors");
-    std::vector<std::string> arguments{"forward", "--model", model, "--input", model + "/cases.json", "--output", folder / "out.h5", "--dtype", "f32"};
+    std::vector<std::string> arguments{"forward",  "--model",         model,     "--input", model + "/cases.json",
+                                       "--output", folder / "out.h5", "--dtype", "f32"};
     if (expected.has("loss")) arguments.push_back("--gradients");
     EXPECT_EQ(good(arguments).out, "");
     const Hdf5File out(folder / "out.h5");
@@ -32,7 +33,8 @@ TEST_F(ForwardCommand, GivesTransformersNumbers) {
     EXPECT_EQ(out.is_dataset("/loss"), expected.has("loss")) << name;
     if (!expected.has("loss")) continue;
     EXPECT_EQ(out.shape("/loss").rank(), 0u) << name;
-    EXPECT_NEAR(to_array(out.read("/loss").reshape({1}))(0), to_array(expected.read("loss").reshape({1}))(0), 3e-6) << name;
+    EXPECT_NEAR(to_array(out.read("/loss").reshape({1}))(0), to_array(expected.read("loss").reshape({1}))(0), 3e-6)
+        << name;
 
     double largest = 0;
     std::map<std::string, std::string> reference;  // in the present spelling
@@ -57,7 +59,8 @@ TEST_F(ForwardCommand, GivesTransformersNumbers) {
       ++compared;
     }
     // Only what transformers stores transposed or split has no name there.
-    EXPECT_EQ(compared + (source->config().family == "gpt2" ? 4 * size_t(source->config().decoder.layers) : 0), all) << name;
+    EXPECT_EQ(compared + (source->config().family == "gpt2" ? 4 * size_t(source->config().decoder.layers) : 0), all)
+        << name;
   }
 }
 
@@ -67,8 +70,10 @@ TEST_F(ForwardCommand, WithoutTargets) {
   EXPECT_EQ(Hdf5File(folder / "out.h5").datasets("/"), (std::vector<std::string>{"/logits/0", "/logits/1"}));
   good({"forward", "--model", t5, "--input", input, "--output", folder / "t5.h5"});
   EXPECT_EQ(Hdf5File(folder / "t5.h5").shape("/logits/0"), (Shape{1, 90}));  // the first step of the decoder
-  bad({"forward", "--model", gpt2, "--input", input, "--output", folder / "none.h5", "--gradients"}, {"--gradients", "targets", "in.json"});
-  bad({"forward", "--model", golden_path("models/bert_base"), "--input", cases(golden_path("models/bert_base")), "--output", folder / "none.h5", "--gradients"},
+  bad({"forward", "--model", gpt2, "--input", input, "--output", folder / "none.h5", "--gradients"},
+      {"--gradients", "targets", "in.json"});
+  bad({"forward", "--model", golden_path("models/bert_base"), "--input", cases(golden_path("models/bert_base")),
+       "--output", folder / "none.h5", "--gradients"},
       {"--gradients"});
 }
 
@@ -76,22 +81,29 @@ TEST_F(ForwardCommand, WithoutTargets) {
 TEST_F(ForwardCommand, MixesTuners) {
   batch();
   good(train_arguments("a", {"--steps", "2", "--lr", "0.1"}));
-  good({"train", "--model", gpt2, "--tuner", "prompt", "--option", "length=3", "--batches", folder / "batch.json", "--output", folder / "b", "--dtype", "f32", "--steps", "2", "--quiet"});
-  const std::string a = folder / "a/checkpoint.h5", b = folder / "b/checkpoint.h5", peft = golden_path("adapters/gpt2_lora");
-  const std::string sequences = R"("inputs": [[5,6,7],[8,9,4,3],[7,7],[11,12,13]], "targets": [[5,6,7],[8,9,4,3],[7,7],[11,12,13]])";
-  const std::string mixed = put("mixed.json", "{" + sequences + R"(, "tuners": [1, 0, -1, 2]})"), plain = put("plain.json", "{" + sequences + "}");
+  good({"train", "--model", gpt2, "--tuner", "prompt", "--option", "length=3", "--batches", folder / "batch.json",
+        "--output", folder / "b", "--dtype", "f32", "--steps", "2", "--quiet"});
+  const std::string a = folder / "a/checkpoint.h5", b = folder / "b/checkpoint.h5",
+                    peft = golden_path("adapters/gpt2_lora");
+  const std::string sequences =
+      R"("inputs": [[5,6,7],[8,9,4,3],[7,7],[11,12,13]], "targets": [[5,6,7],[8,9,4,3],[7,7],[11,12,13]])";
+  const std::string mixed = put("mixed.json", "{" + sequences + R"(, "tuners": [1, 0, -1, 2]})"),
+                    plain = put("plain.json", "{" + sequences + "}");
   const auto forward = [&](const std::string& input, const std::string& output, std::vector<std::string> more) {
-    std::vector<std::string> arguments{"forward", "--model", gpt2, "--input", input, "--output", folder / output, "--dtype", "f32", "--gradients"};
+    std::vector<std::string> arguments{"forward",  "--model",       gpt2,      "--input", input,
+                                       "--output", folder / output, "--dtype", "f32",     "--gradients"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     good(arguments);
     return Hdf5File(folder / output);
   };
   const Hdf5File out = forward(mixed, "mixed.h5", {"--tuner", a, "--tuner", b, "--tuner", peft});
-  const Hdf5File alone[] = {forward(plain, "a.h5", {"--tuner", a}), forward(plain, "b.h5", {"--tuner", b}), forward(plain, "c.h5", {"--tuner", peft}), forward(plain, "base.h5", {})};
+  const Hdf5File alone[] = {forward(plain, "a.h5", {"--tuner", a}), forward(plain, "b.h5", {"--tuner", b}),
+                            forward(plain, "c.h5", {"--tuner", peft}), forward(plain, "base.h5", {})};
   const int who[] = {1, 0, 3, 2};
   for (int s = 0; s < 4; ++s)
     for (int t = 0; t < 4; ++t)
-      EXPECT_EQ(same_bits(out.read(text("/logits/", s)), alone[t].read(text("/logits/", s))), t == who[s]) << s << " " << t;
+      EXPECT_EQ(same_bits(out.read(text("/logits/", s)), alone[t].read(text("/logits/", s))), t == who[s])
+          << s << " " << t;
   EXPECT_TRUE(out.is_dataset("/gradients/0/decoder/layers/0/self_attention/query/lora_a"));
   EXPECT_EQ(out.shape("/gradients/1/decoder/prompt"), (Shape{3, 24}));
   EXPECT_TRUE(out.is_group("/gradients/2"));
@@ -99,12 +111,18 @@ TEST_F(ForwardCommand, MixesTuners) {
   EXPECT_TRUE(alone[3].is_dataset("/gradients/decoder/position/weight"));
 
   // What changes the base itself cannot be mixed.
-  good({"train", "--model", gpt2, "--tuner", "top_layers", "--batches", folder / "batch.json", "--output", folder / "top", "--dtype", "f32", "--steps", "1", "--quiet"});
+  good({"train", "--model", gpt2, "--tuner", "top_layers", "--batches", folder / "batch.json", "--output",
+        folder / "top", "--dtype", "f32", "--steps", "1", "--quiet"});
   const std::string top = folder / "top/checkpoint.h5";
-  bad({"forward", "--model", gpt2, "--dtype", "f32", "--input", mixed, "--output", folder / "none.h5", "--tuner", a, "--tuner", top, "--tuner", b}, {"changes the base", "top/checkpoint.h5"});
+  bad({"forward", "--model", gpt2, "--dtype", "f32", "--input", mixed, "--output", folder / "none.h5", "--tuner", a,
+       "--tuner", top, "--tuner", b},
+      {"changes the base", "top/checkpoint.h5"});
   put("left.json", "{" + sequences + R"(, "tuners": [0, 0, -1, 0]})");
-  bad({"forward", "--model", gpt2, "--dtype", "f32", "--input", folder / "left.json", "--output", folder / "none.h5", "--tuner", top}, {"changes the base", "sequence 2"});
-  bad({"forward", "--model", gpt2, "--dtype", "f32", "--input", mixed, "--output", folder / "none.h5", "--tuner", a}, {"mixed.json", "tuners[0]", "1"});
+  bad({"forward", "--model", gpt2, "--dtype", "f32", "--input", folder / "left.json", "--output", folder / "none.h5",
+       "--tuner", top},
+      {"changes the base", "sequence 2"});
+  bad({"forward", "--model", gpt2, "--dtype", "f32", "--input", mixed, "--output", folder / "none.h5", "--tuner", a},
+      {"mixed.json", "tuners[0]", "1"});
 }
 
 // A checkpoint's dropout plays no part.
@@ -112,8 +130,8 @@ TEST_F(ForwardCommand, DropoutIsOff) {
   batch();
   good(train_arguments("dropped", {"--steps", "2", "--option", "dropout=0.5"}));
   for (const char* seed : {"1", "2"})
-    good({"forward", "--model", gpt2, "--dtype", "f32", "--input", folder / "batch.json", "--output", folder / seed, "--gradients", "--tuner",
-          folder / "dropped/checkpoint.h5", "--seed", seed});
+    good({"forward", "--model", gpt2, "--dtype", "f32", "--input", folder / "batch.json", "--output", folder / seed,
+          "--gradients", "--tuner", folder / "dropped/checkpoint.h5", "--seed", seed});
   EXPECT_TRUE(read_text_file(folder / "1") == read_text_file(folder / "2"));
 }
 
@@ -142,10 +160,12 @@ TEST_F(ForwardCommand, BadBatches) {
   all.push_back({longest + "]]}", {"bad.json", "41", "40"}});
   for (const auto& [contents, parts] : all) {
     const std::string input = put("bad.json", contents);
-    const std::vector<std::string> arguments{"forward", "--model", gpt2, "--input", input, "--output", folder / "out.h5"};
+    const std::vector<std::string> arguments{"forward",  "--model",        gpt2, "--input", input,
+                                             "--output", folder / "out.h5"};
     bad(arguments, {parts[0]});
     const ProcessResult result = run(arguments);
-    for (const std::string& part : parts) EXPECT_NE(result.err.find(part), std::string::npos) << contents << "\n" << result.err;
+    for (const std::string& part : parts)
+      EXPECT_NE(result.err.find(part), std::string::npos) << contents << "\n" << result.err;
   }
 }
 

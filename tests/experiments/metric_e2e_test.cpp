@@ -80,14 +80,14 @@ TEST(MetricE2e, MeteorOfPairsIsTheOriginals) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     std::vector<double> row;
     append_meteor_row(lexicon, {references[i]}, outputs[i], row);
-    EXPECT_NEAR(meteor_score(row), pairs[i]["score"].get<double>(), 1e-9)
-        << pairs[i].dump();
+    EXPECT_NEAR(meteor_score(row), pairs[i]["score"].get<double>(), 1e-9) << pairs[i].dump();
   }
 }
 
 TEST(MetricE2e, MeteorMatchesInFourStages) {
   MeteorLexicon lexicon;
-  const Tokens output = lexicon.read("the dogs bought a large car"), reference = lexicon.read("the dog bought a big car");
+  const Tokens output = lexicon.read("the dogs bought a large car"),
+               reference = lexicon.read("the dog bought a big car");
   const auto matches = meteor_align(lexicon, output, reference);
   ASSERT_EQ(matches.size(), 6u);
   const MeteorMatch::Stage stages[] = {MeteorMatch::exact, MeteorMatch::stem,    MeteorMatch::exact,

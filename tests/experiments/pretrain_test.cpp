@@ -92,7 +92,8 @@ TEST(Tokenized, IsDoneOnceForEachTextAndTokenizer) {
   EXPECT_NE(tokenized(folder / "a.txt", folder / "tokens", tokenizer, 257, 256), path);
   EXPECT_EQ(list_directory(folder / "tokens").size(), 3u);
   put_file(folder / "empty.txt", "");
-  expect_error<InputError>([&] { tokenized(folder / "empty.txt", folder / "tokens", tokenizer, 257, 256); }, {"empty.txt", "no text"});
+  expect_error<InputError>([&] { tokenized(folder / "empty.txt", folder / "tokens", tokenizer, 257, 256); },
+                           {"empty.txt", "no text"});
 }
 
 TEST(TokenBlocks, ReachOverFilesAndLoseNothing) {

@@ -13,7 +13,10 @@ namespace {
 
 Report small_report() {
   Report r{.title = "A & B", .subtitle = "of <1> paper"};
-  ReportTable t{.title = "Scores", .columns = {{"method", false}, {"BLEU", true, "measured"}, {"NIST", true, "measured"}, {"BLEU", true, "published"}}};
+  ReportTable t{
+      .title = "Scores",
+      .columns = {
+          {"method", false}, {"BLEU", true, "measured"}, {"NIST", true, "measured"}, {"BLEU", true, "published"}}};
   t.rows = {{"zero-shot", "3.10", "0.512", "–"}, {"lora", {"64.21±0.80", true}, "8.100", {"70.40", false, "a table"}}};
   t.notes = {"A note."};
   r.tables = {t};
@@ -70,17 +73,20 @@ TEST(Report, HtmlIsOnePageThatNeedsNothingElse) {
   Report r = small_report();
   r.figures = {{"F", line_chart({"step", "loss"}, {{"lora", 0, {1, 2, 3}, {3, 2, 1}}}), "c"}};
   const std::string page = render(r, ReportFormat::html);
-  for (const char* part : {"<!DOCTYPE html>", "<h1>A &amp; B</h1>", "of &lt;1&gt; paper",  " strong\">64.21", "colspan=\"2\">measured",
-                           " title=\"a table\"", "<svg viewBox", "cell 2: full", "X is good.", "prefers-color-scheme: dark", "@media print"})
+  for (const char* part : {"<!DOCTYPE html>", "<h1>A &amp; B</h1>", "of &lt;1&gt; paper", " strong\">64.21",
+                           "colspan=\"2\">measured", " title=\"a table\"", "<svg viewBox", "cell 2: full", "X is good.",
+                           "prefers-color-scheme: dark", "@media print"})
     EXPECT_NE(page.find(part), page.npos) << part;
-  for (const char* part : {"http:", "https:", "<script", "<link", "@import", "url(", "<img", "src="}) EXPECT_EQ(page.find(part), page.npos) << part;
+  for (const char* part : {"http:", "https:", "<script", "<link", "@import", "url(", "<img", "src="})
+    EXPECT_EQ(page.find(part), page.npos) << part;
 }
 
 TEST(Report, TextsOfModelsCannotBreakOut) {
   const std::string hostile = "<script>alert('x')</script> & \"q\" $1_{2}% #3 \\end{table} | a*b ~^ [x](y)\n# z";
   EXPECT_EQ(escape_html("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
   EXPECT_EQ(escape_latex("a_b & 5% of $x {y} #1 ~ ^ \\ <|>"),
-            "a\\_b \\& 5\\% of \\$x \\{y\\} \\#1 \\textasciitilde{} \\textasciicircum{} \\textbackslash{} \\textless{}\\textbar{}\\textgreater{}");
+            "a\\_b \\& 5\\% of \\$x \\{y\\} \\#1 \\textasciitilde{} \\textasciicircum{} \\textbackslash{} "
+            "\\textless{}\\textbar{}\\textgreater{}");
   EXPECT_EQ(escape_markdown("a|b *c* _d_ <e> [f] `g`\nh"), "a\\|b \\*c\\* \\_d\\_ &lt;e&gt; \\[f\\] \\`g\\` h");
   Report r = small_report();
   r.samples[0].outputs[0].second = r.title = r.tables[0].rows[0][0].text = r.facts[0].second = hostile;
@@ -102,21 +108,26 @@ TEST(Report, Numbers) {
 }
 
 TEST(Charts, TicksAreRoundAndCoverTheRange) {
-  for (const auto& [low, high] : {std::pair{0.0, 71.4}, {1.3, 1.4}, {-3.0, 8.0}, {0.0, 1e7}, {5.0, 5.0}, {0.0, 0.0}, {1e-9, 3e-9}}) {
+  for (const auto& [low, high] :
+       {std::pair{0.0, 71.4}, {1.3, 1.4}, {-3.0, 8.0}, {0.0, 1e7}, {5.0, 5.0}, {0.0, 0.0}, {1e-9, 3e-9}}) {
     const std::vector<double> ticks = axis_ticks(low, high);
     ASSERT_GE(ticks.size(), 2u);
     EXPECT_LE(ticks.size(), 14u);
     EXPECT_LE(ticks.front(), low * (1 + 1e-12));
     EXPECT_GE(ticks.back(), high * (1 - 1e-12));
-    for (size_t i = 1; i < ticks.size(); ++i) EXPECT_NEAR(ticks[i] - ticks[i - 1], ticks[1] - ticks[0], 1e-9 * std::abs(ticks[1] - ticks[0]) + 1e-18);
+    for (size_t i = 1; i < ticks.size(); ++i)
+      EXPECT_NEAR(ticks[i] - ticks[i - 1], ticks[1] - ticks[0], 1e-9 * std::abs(ticks[1] - ticks[0]) + 1e-18);
   }
 }
 
 TEST(Charts, HoldWhatTheyShow) {
-  const std::string lines = line_chart({"step", "loss"}, {{"prefix <p>", 0, {1, 2, 3}, {3, 2, 1}}, {"lora", 1, {1, 2, 3}, {2, std::nan(""), 1}}});
+  const std::string lines = line_chart(
+      {"step", "loss"}, {{"prefix <p>", 0, {1, 2, 3}, {3, 2, 1}}, {"lora", 1, {1, 2, 3}, {2, std::nan(""), 1}}});
   EXPECT_NE(lines.find("prefix &lt;p&gt;"), lines.npos);
   EXPECT_EQ(lines.find("nan"), lines.npos);
-  const std::string bars = bar_chart({"", "BLEU"}, {"zero", "lora"}, {{"measured", 0, {3, 64}, {std::nan(""), 1}}, {"published", 1, {std::nan(""), 70}, {}}});
+  const std::string bars =
+      bar_chart({"", "BLEU"}, {"zero", "lora"},
+                {{"measured", 0, {3, 64}, {std::nan(""), 1}}, {"published", 1, {std::nan(""), 70}, {}}});
   EXPECT_EQ(bars.find("nan"), bars.npos);
   size_t count = 0;
   for (size_t at = bars.find("<title>"); at != bars.npos; at = bars.find("<title>", at + 1)) ++count;
@@ -140,9 +151,20 @@ CellResult outputs_right(const std::string& method, uint64_t seed, size_t right,
 }
 
 TEST(Verdict, SaysWhatTheResultsSay) {
-  const CellResult good = outputs_right("good", 0, 36), bad = outputs_right("bad", 0, 8), alike = outputs_right("alike", 0, 35), late = outputs_right("late", 7, 36);
-  const std::vector<RowResults> rows = {{{.name = "good"}, {&good}, 1}, {{.name = "bad"}, {&bad}, 1}, {{.name = "alike"}, {&alike}, 1}, {{.name = "none"}, {}, 1}, {{.name = "late"}, {&late}, 1}};
-  const std::vector<Verdict> v = judge({{"good", "bad", ""}, {"bad", "good", ""}, {"good", "alike", ""}, {"good", "none", ""}, {"good", "absent", ""}, {"good", "late", ""}}, rows, "bleu", "bleu");
+  const CellResult good = outputs_right("good", 0, 36), bad = outputs_right("bad", 0, 8),
+                   alike = outputs_right("alike", 0, 35), late = outputs_right("late", 7, 36);
+  const std::vector<RowResults> rows = {{{.name = "good"}, {&good}, 1},
+                                        {{.name = "bad"}, {&bad}, 1},
+                                        {{.name = "alike"}, {&alike}, 1},
+                                        {{.name = "none"}, {}, 1},
+                                        {{.name = "late"}, {&late}, 1}};
+  const std::vector<Verdict> v = judge({{"good", "bad", ""},
+                                        {"bad", "good", ""},
+                                        {"good", "alike", ""},
+                                        {"good", "none", ""},
+                                        {"good", "absent", ""},
+                                        {"good", "late", ""}},
+                                       rows, "bleu", "bleu");
   ASSERT_EQ(v.size(), 6u);
   EXPECT_STREQ(name_of(v[0].kind), "holds");
   EXPECT_STREQ(name_of(v[1].kind), "reversed");
@@ -161,7 +183,8 @@ TEST(Verdict, SeedsArePairedAndOtherTextsRefused) {
   const CellResult a0 = outputs_right("a", 0, 30), a1 = outputs_right("a", 1, 20), b1 = outputs_right("b", 1, 10);
   CellResult moved = outputs_right("c", 1, 10);
   moved.inputs[3] = "another";
-  const std::vector<RowResults> rows = {{{.name = "a"}, {&a0, &a1}, 2}, {{.name = "b"}, {&b1}, 2}, {{.name = "c"}, {&moved}, 1}};
+  const std::vector<RowResults> rows = {
+      {{.name = "a"}, {&a0, &a1}, 2}, {{.name = "b"}, {&b1}, 2}, {{.name = "c"}, {&moved}, 1}};
   const std::vector<Verdict> v = judge({{"a", "b", ""}, {"a", "c", ""}}, rows, "bleu", "bleu");
   EXPECT_EQ(v[0].seeds, 1u);
   EXPECT_LT(v[0].test.a, 65);  // seed 1 alone

@@ -52,7 +52,9 @@ TEST(TableResult, BytesThatHdf5CannotHoldBecomeReplacementCharacters) {
   CellResult r = example_result();
   r.outputs = {std::string("a\0b", 3), "\xff", "ok"};
   save_result(folder / "r.h5", r);
-  EXPECT_EQ(read_result(folder / "r.h5").outputs, (std::vector<std::string>{"a\xEF\xBF\xBD" "b", "\xEF\xBF\xBD", "ok"}));
+  EXPECT_EQ(read_result(folder / "r.h5").outputs, (std::vector<std::string>{"a\xEF\xBF\xBD"
+                                                                            "b",
+                                                                            "\xEF\xBF\xBD", "ok"}));
 }
 
 TEST(TableResult, ResultsWithoutTextsAndSeries) {

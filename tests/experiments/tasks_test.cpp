@@ -14,7 +14,9 @@ namespace {
 TEST(Sst2, ReadsGluesFiles) {
   const TemporaryDirectory folder;
   put_file(folder / "train.tsv", "sentence\tlabel\nhide new secretions from the parental units \t0\n");
-  put_file(folder / "dev.tsv", "sentence\tlabel\nit 's a charming and often affecting journey . \t1\nunflinchingly bleak and desperate \t0\n");
+  put_file(
+      folder / "dev.tsv",
+      "sentence\tlabel\nit 's a charming and often affecting journey . \t1\nunflinchingly bleak and desperate \t0\n");
   const auto task = make_task("sst2", folder.path());
   EXPECT_TRUE(task->is_classification());
   ASSERT_EQ(task->labelled(Split::train).size(), 1u);
@@ -99,7 +101,8 @@ TEST(Synthetic, TextsTellTheirClass) {
   int telling = 0;
   for (const LabelledText& t : dev) {
     const auto list = split(t.text, ' ');
-    telling += std::any_of(list.begin(), list.end(), [&](const std::string& w) { return !words[1 - t.label].count(w); });
+    telling +=
+        std::any_of(list.begin(), list.end(), [&](const std::string& w) { return !words[1 - t.label].count(w); });
   }
   EXPECT_EQ(telling, 64);
   expect_error<InputError>([] { make_task("synthetic", "data"); }, {"synthetic", "data"});

@@ -61,19 +61,25 @@ TEST_F(TextCommand, TokenizeThereAndBack) {
 }
 
 TEST_F(TextCommand, TrainEvaluateGenerateScore) {
-  const std::vector<std::string> train{"train", "--model", model, "--tuner", "prefix", "--option", "length=4", "--task", "e2e", "--limit", "12", "--batch-size", "4", "--epochs", "2",
-                                       "--dtype", "f32", "--output", folder / "run", "--json", "--quiet"};
+  const std::vector<std::string> train{
+      "train",  "--model", model,     "--tuner",  "prefix",       "--option", "length=4",
+      "--task", "e2e",     "--limit", "12",       "--batch-size", "4",        "--epochs",
+      "2",      "--dtype", "f32",     "--output", folder / "run", "--json",   "--quiet"};
   const json summary = json_of(good(train));
   EXPECT_EQ(summary.at("steps"), 6);
   EXPECT_EQ(summary.at("trainable"), 2 * 2 * 4 * 2 * 8);
-  for (const char* name : {"checkpoint.h5", "best.h5", "config.json", "log.jsonl"}) EXPECT_TRUE(file_exists(folder / "run/" + name)) << name;
+  for (const char* name : {"checkpoint.h5", "best.h5", "config.json", "log.jsonl"})
+    EXPECT_TRUE(file_exists(folder / "run/" + name)) << name;
   const std::string tuner = folder / "run/checkpoint.h5";
   EXPECT_EQ(json_of(good({"inspect", tuner, "--check", "--json"})).at("golden").at("status"), "good");
 
-  const std::vector<std::string> evaluate{"evaluate", "--model", model, "--tuner", tuner, "--task", "e2e", "--limit", "3", "--max-new-tokens", "12", "--dtype", "f32",
-                                          "--output", folder / "evaluation", "--json", "--quiet"};
+  const std::vector<std::string> evaluate{"evaluate", "--model", model,     "--tuner",  tuner,
+                                          "--task",   "e2e",     "--limit", "3",        "--max-new-tokens",
+                                          "12",       "--dtype", "f32",     "--output", folder / "evaluation",
+                                          "--json",   "--quiet"};
   const json scores = json_of(good(evaluate));
-  for (const char* name : {"bleu", "nist", "meteor", "rouge_l", "cider"}) EXPECT_TRUE(scores.at(name).is_number()) << name;
+  for (const char* name : {"bleu", "nist", "meteor", "rouge_l", "cider"})
+    EXPECT_TRUE(scores.at(name).is_number()) << name;
   EXPECT_EQ(scores.at("inputs"), 3);
   const auto outputs = lines(read_text_file(folder / "evaluation/outputs.txt"));
   EXPECT_EQ(outputs.size(), 3u);
@@ -83,10 +89,12 @@ TEST_F(TextCommand, TrainEvaluateGenerateScore) {
   EXPECT_EQ(json_of(good(again)).at("bleu"), scores.at("bleu"));
 
   // The files score as the command said.
-  const json scored = json_of(good({"score", "--metric", "e2e", "--references", folder / "evaluation/references.txt", "--outputs", folder / "evaluation/outputs.txt"}));
+  const json scored = json_of(good({"score", "--metric", "e2e", "--references", folder / "evaluation/references.txt",
+                                    "--outputs", folder / "evaluation/outputs.txt"}));
   for (const auto& [name, value] : scored.items()) EXPECT_EQ(value, scores.at(name)) << name;
 
-  const std::vector<std::string> generate{"generate", "--model", model, "--tuner", tuner, "--max-new-tokens", "6", "--dtype", "f32", "--quiet"};
+  const std::vector<std::string> generate{"generate",         "--model", model,     "--tuner", tuner,
+                                          "--max-new-tokens", "6",       "--dtype", "f32",     "--quiet"};
   const ProcessResult greedy = good(generate, {.input = "name[Blue]\nfood[French], area[city]\n"});
   ASSERT_EQ(lines(greedy.out).size(), 2u);
   for (const std::string& line : lines(greedy.out)) {
@@ -108,7 +116,8 @@ TEST_F(TextCommand, TrainEvaluateGenerateScore) {
 }
 
 TEST_F(TextCommand, BadInput) {
-  const auto generate = [&](const std::vector<std::string>& more, const std::string& input, std::initializer_list<std::string_view> parts) {
+  const auto generate = [&](const std::vector<std::string>& more, const std::string& input,
+                            std::initializer_list<std::string_view> parts) {
     std::vector<std::string> all{"generate", "--model", model, "--quiet"};
     all.insert(all.end(), more.begin(), more.end());
     bad(all, parts, 2, {.input = input});
@@ -129,11 +138,15 @@ TEST_F(TextCommand, BadInput) {
   generate({}, std::string(600, 'x') + "\n", {"600", "512"});
   bad({"generate", "--model", bert, "--quiet"}, {bert}, 2, {.input = "a\n"});
   bad({"train", "--model", gpt2, "--tuner", "lora", "--task", "e2e", "--output", folder / "r"}, {gpt2, "tokenizer"});
-  bad({"train", "--model", model, "--tuner", "lora", "--task", "e2e", "--data", folder / "none", "--output", folder / "r"}, {"none"});
+  bad({"train", "--model", model, "--tuner", "lora", "--task", "e2e", "--data", folder / "none", "--output",
+       folder / "r"},
+      {"none"});
   std::filesystem::create_directory(folder / "e2e");
   put("e2e/trainset.csv", "mr,ref\n\"name[x]");
   put("e2e/devset.csv", "mr,ref\nname[x],x is\n");
-  bad({"train", "--model", model, "--tuner", "lora", "--task", "e2e", "--data", folder / "e2e", "--output", folder / "r"}, {"trainset.csv"});
+  bad({"train", "--model", model, "--tuner", "lora", "--task", "e2e", "--data", folder / "e2e", "--output",
+       folder / "r"},
+      {"trainset.csv"});
   bad({"evaluate", "--model", model, "--task", "e2e", "--split", "train", "--output", folder / "r"}, {"train"});
   bad({"evaluate", "--model", model, "--task", "e2e", "--limit", "-1", "--output", folder / "r"}, {"--limit -1"});
   put("refs", "a b c\n\nd e f\n"), put("outs", "a b c\n");

@@ -1,4 +1,5 @@
-// cambium train: the run's directory, its log, how runs continue, and that no way to stop it loses more than the last steps.
+// cambium train: the run's directory, its log, how runs continue, and that no way to stop it loses more than the last
+// steps.
 #include <ctime>
 #include <thread>
 
@@ -50,7 +51,8 @@ class TrainCommand : public Command {
 };
 
 TEST_F(TrainCommand, WritesItsRun) {
-  const json summary = json_of(good(train_arguments("run", {"--epochs", "4", "--batch-size", "2", "--lr", "0.01", "--json"})));
+  const json summary =
+      json_of(good(train_arguments("run", {"--epochs", "4", "--batch-size", "2", "--lr", "0.01", "--json"})));
   EXPECT_EQ(summary.at("steps"), 12);  // five sequences in batches of two: 2, 2, 1
   EXPECT_EQ(summary.at("trainable"), 2 * 2 * 2 * (24 + 24));
   const auto lines = log("run");
@@ -71,8 +73,26 @@ TEST_F(TrainCommand, WritesItsRun) {
 TEST_F(TrainCommand, LogsPyTorchsLosses) {
   const std::string golden = golden_path("training/gpt2_full");
   const json expected = parse_json_file(golden + "/case.json");
-  good({"train", "--model", gpt2, "--tuner", "full", "--batches", golden + "/batch.json", "--output", folder / "full", "--dtype", "f32", "--quiet", "--lr", "0.001",
-        "--clip", "0", "--batch-size", "3", "--steps", "10"});
+  good({"train",
+        "--model",
+        gpt2,
+        "--tuner",
+        "full",
+        "--batches",
+        golden + "/batch.json",
+        "--output",
+        folder / "full",
+        "--dtype",
+        "f32",
+        "--quiet",
+        "--lr",
+        "0.001",
+        "--clip",
+        "0",
+        "--batch-size",
+        "3",
+        "--steps",
+        "10"});
   const auto lines = log("full");
   ASSERT_EQ(lines.size(), 10u);
   for (size_t i = 0; i < 10; ++i) {
@@ -81,8 +101,30 @@ TEST_F(TrainCommand, LogsPyTorchsLosses) {
   }
   // A PEFT adapter to start from.
   const std::string fused = golden_path("training/gpt2_lora_fused");
-  good({"train", "--model", gpt2, "--tuner-from", fused + "/initial", "--batches", fused + "/batch.json", "--output", folder / "peft", "--dtype", "f32", "--quiet", "--lr",
-        "0.01", "--weight-decay", "0.1", "--schedule", "linear", "--warmup", "3", "--batch-size", "3", "--steps", "10"});
+  good({"train",
+        "--model",
+        gpt2,
+        "--tuner-from",
+        fused + "/initial",
+        "--batches",
+        fused + "/batch.json",
+        "--output",
+        folder / "peft",
+        "--dtype",
+        "f32",
+        "--quiet",
+        "--lr",
+        "0.01",
+        "--weight-decay",
+        "0.1",
+        "--schedule",
+        "linear",
+        "--warmup",
+        "3",
+        "--batch-size",
+        "3",
+        "--steps",
+        "10"});
   const json peft = parse_json_file(fused + "/case.json");
   for (size_t i = 0; i < 10; ++i) {
     EXPECT_NEAR(log("peft")[i].at("loss").get<double>(), peft.at("loss")[i].get<double>(), 3e-5);
@@ -180,7 +222,8 @@ TEST_F(TrainCommand, SignalsSaveAndEndWith75) {
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
     const std::string name = std::to_string(signal);
     Process process(command(train_arguments(name, {"--steps", "1000000"})), options());
-    ASSERT_TRUE(wait_for(process, [&] { return file_exists(folder / name + "/log.jsonl") && !bytes(name + "/log.jsonl").empty(); }));
+    ASSERT_TRUE(wait_for(
+        process, [&] { return file_exists(folder / name + "/log.jsonl") && !bytes(name + "/log.jsonl").empty(); }));
     process.kill(signal);
     const ProcessResult result = process.wait();
     EXPECT_EQ(result.code, 75) << result.err;
@@ -191,7 +234,8 @@ TEST_F(TrainCommand, SignalsSaveAndEndWith75) {
 }
 
 // A run that is killed at `kills` random places and resumed each time ends with the bits of one that is not.
-void kill_and_resume(int kills, uint64_t seed, const std::vector<std::string>& whole, const std::vector<std::string>& killed, const ProcessOptions& options) {
+void kill_and_resume(int kills, uint64_t seed, const std::vector<std::string>& whole,
+                     const std::vector<std::string>& killed, const ProcessOptions& options) {
   ASSERT_EQ(run_process(whole, options).code, 0);
   double whole_seconds = 0;
   {
@@ -218,18 +262,22 @@ TEST_F(TrainCommand, KilledAndResumedHasTheSameBits) {
   const std::vector<std::string> more{"--steps", "300", "--save-every", "7", "--dropout", "0.1", "--shards", "2"};
   auto resumed = more;
   resumed.push_back("--resume");
-  kill_and_resume(6, 1, command(train_arguments("whole", more)), command(train_arguments("killed", resumed)), options());
-  for (const char* name : {"/checkpoint.h5", "/checkpoint.previous.h5"}) EXPECT_TRUE(bytes(std::string("killed") + name) == bytes(std::string("whole") + name)) << name;
+  kill_and_resume(6, 1, command(train_arguments("whole", more)), command(train_arguments("killed", resumed)),
+                  options());
+  for (const char* name : {"/checkpoint.h5", "/checkpoint.previous.h5"})
+    EXPECT_TRUE(bytes(std::string("killed") + name) == bytes(std::string("whole") + name)) << name;
   EXPECT_EQ(log("killed").size(), 300u);
 }
 
 TEST_F(TrainCommand, KilledHundredsOfTimesLong) {
   for (int round = 0; round < 10; ++round) {
-    const std::vector<std::string> more{"--steps", "200", "--save-every", "3", "--dropout", "0.1", "--seed", std::to_string(round)};
+    const std::vector<std::string> more{"--steps",   "200", "--save-every", "3",
+                                        "--dropout", "0.1", "--seed",       std::to_string(round)};
     auto resumed = more;
     resumed.push_back("--resume");
     const std::string whole = text("whole", round), killed = text("killed", round);
-    kill_and_resume(30, uint64_t(100 + round), command(train_arguments(whole, more)), command(train_arguments(killed, resumed)), options());
+    kill_and_resume(30, uint64_t(100 + round), command(train_arguments(whole, more)),
+                    command(train_arguments(killed, resumed)), options());
     EXPECT_TRUE(bytes(killed + "/checkpoint.h5") == bytes(whole + "/checkpoint.h5"));
     EXPECT_EQ(log(killed).size(), 200u);
   }
@@ -244,7 +292,8 @@ TEST_F(TrainCommand, FullDiskKeepsTheLastCheckpoint) {
     std::filesystem::copy(folder / "run", folder / name);
     std::filesystem::rename(folder / name + "/checkpoint.previous.h5", folder / name + "/checkpoint.h5");
     const std::string before = bytes(name + "/checkpoint.h5");
-    const ProcessResult result = run(train_arguments(name, {"--steps", "4", "--save-every", "2", "--resume"}), {.file_size = limit});
+    const ProcessResult result =
+        run(train_arguments(name, {"--steps", "4", "--save-every", "2", "--resume"}), {.file_size = limit});
     EXPECT_EQ(result.code, 1) << result.err;
     EXPECT_LE(std::count(result.err.begin(), result.err.end(), '\n'), 3) << result.err;
     EXPECT_TRUE(bytes(name + "/checkpoint.h5") == before);
@@ -256,7 +305,8 @@ TEST_F(TrainCommand, FullDiskKeepsTheLastCheckpoint) {
 
 TEST_F(TrainCommand, NotFiniteStops) {
   good(train_arguments("run", {"--steps", "2", "--save-every", "1"}));
-  const ProcessResult result = run(train_arguments("wild", {"--optimizer", "sgd", "--lr", "1e29", "--clip", "0", "--steps", "50", "--save-every", "1"}));
+  const ProcessResult result = run(train_arguments(
+      "wild", {"--optimizer", "sgd", "--lr", "1e29", "--clip", "0", "--steps", "50", "--save-every", "1"}));
   EXPECT_EQ(result.code, 1);
   EXPECT_NE(result.err.find("step "), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("not finite"), std::string::npos) << result.err;
@@ -268,7 +318,8 @@ TEST_F(TrainCommand, NotFiniteStops) {
 
 TEST_F(TrainCommand, OneProcessARun) {
   Process first(command(train_arguments("run", {"--steps", "1000000"})), options());
-  ASSERT_TRUE(wait_for(first, [&] { return file_exists(folder / "run/log.jsonl") && !bytes("run/log.jsonl").empty(); }));
+  ASSERT_TRUE(
+      wait_for(first, [&] { return file_exists(folder / "run/log.jsonl") && !bytes("run/log.jsonl").empty(); }));
   const ProcessResult second = run(train_arguments("run", {"--steps", "1000000", "--resume"}));
   EXPECT_EQ(second.code, 2) << second.err;
   EXPECT_NE(second.err.find("another process"), std::string::npos) << second.err;

@@ -1,4 +1,5 @@
-// The tables of other kinds of models and tasks, as users run them on their smoke presets; prefix_table_to_text_test.cpp tests what all share.
+// The tables of other kinds of models and tasks, as users run them on their smoke presets;
+// prefix_table_to_text_test.cpp tests what all share.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -15,7 +16,8 @@ namespace {
 
 class TuningTables : public ::testing::Test {
  protected:
-  ProcessResult run(const std::string& program, std::vector<std::string> arguments, const std::string& results = "results") const {
+  ProcessResult run(const std::string& program, std::vector<std::string> arguments,
+                    const std::string& results = "results") const {
     arguments.insert(arguments.begin(), CAMBIUM_PROGRAMS "/" + program);
     arguments.insert(arguments.begin() + 2, {"--results", folder / results});
     return run_process(arguments, {.environment = {{"OMP_WAIT_POLICY", "passive"}, {"CAMBIUM_HOME", folder / "home"}}});
@@ -30,7 +32,8 @@ class TuningTables : public ::testing::Test {
     }
     return all;
   }
-  void refuses(const std::string& program, const std::vector<std::string>& arguments, std::initializer_list<const char*> parts) const {
+  void refuses(const std::string& program, const std::vector<std::string>& arguments,
+               std::initializer_list<const char*> parts) const {
     const ProcessResult r = run(program, arguments, "refused");
     EXPECT_EQ(r.code, 2) << r.err;
     for (const char* part : parts) EXPECT_NE(r.err.find(part), r.err.npos) << r.err;
@@ -50,12 +53,17 @@ TEST_F(TuningTables, SmokeSummariesRunEveryMethod) {
     EXPECT_TRUE(std::regex_search(r.out, std::regex("\n" + std::string(method) + " +[|] +[0-9]+[.][0-9]{2}"))) << r.out;
     const CellResult& cell = all.at(method);
     EXPECT_EQ(cell.outputs.size(), 3u);
-    for (const char* score : {"rouge1", "rouge2", "rougeL"}) EXPECT_TRUE(cell.score(score) >= 0 && cell.score(score) < 0.3) << method << ": the model is random";
-    if (cell.cell.method != "zero-shot") { EXPECT_EQ(cell.series.at("loss").size(), 2u) << "4 examples in batches of 2"; }
+    for (const char* score : {"rouge1", "rouge2", "rougeL"})
+      EXPECT_TRUE(cell.score(score) >= 0 && cell.score(score) < 0.3) << method << ": the model is random";
+    if (cell.cell.method != "zero-shot") {
+      EXPECT_EQ(cell.series.at("loss").size(), 2u) << "4 examples in batches of 2";
+    }
   }
-  for (const char* words : {"43.80", "BART large, XSum", "scitldr", "Report: "}) EXPECT_NE(r.out.find(words), r.out.npos) << words;
+  for (const char* words : {"43.80", "BART large, XSum", "scitldr", "Report: "})
+    EXPECT_NE(r.out.find(words), r.out.npos) << words;
   const std::string page = read_text_file(folder / "results/prefix_summarization/smoke/report.html");
-  for (const char* words : {"Training loss", "loss per token", "ROUGE-1, measured and published"}) EXPECT_NE(page.find(words), page.npos) << words;
+  for (const char* words : {"Training loss", "loss per token", "ROUGE-1, measured and published"})
+    EXPECT_NE(page.find(words), page.npos) << words;
 }
 
 TEST_F(TuningTables, SmokeClassificationRunsEveryMethod) {
@@ -65,7 +73,8 @@ TEST_F(TuningTables, SmokeClassificationRunsEveryMethod) {
   ASSERT_EQ(all.size(), 7u);
   constexpr double kHead = 2 * 32 + 2;  // the pooler in front of it is the model's own
   for (const auto& [method, cell] : all) {
-    EXPECT_TRUE(std::regex_search(r.out, std::regex("\n" + method + " +[|] +[0-9]+[.][0-9]"))) << method << " in\n" << r.out;
+    EXPECT_TRUE(std::regex_search(r.out, std::regex("\n" + method + " +[|] +[0-9]+[.][0-9]"))) << method << " in\n"
+                                                                                               << r.out;
     ASSERT_EQ(cell.outputs.size(), 64u);
     int right = 0;
     for (size_t i = 0; i < cell.outputs.size(); ++i) {
@@ -93,7 +102,9 @@ TEST_F(TuningTables, SmokeClassificationRunsEveryMethod) {
 
 // Each cell has a head of its own, and a base that no cell before it has touched.
 TEST_F(TuningTables, ClassificationCellsDoNotDependOnThoseBefore) {
-  ASSERT_EQ(run("lora_glue", {"run", "--preset", "smoke", "--methods", "zero-shot,full,lora", "--seeds", "1"}, "all").code, 0);
+  ASSERT_EQ(
+      run("lora_glue", {"run", "--preset", "smoke", "--methods", "zero-shot,full,lora", "--seeds", "1"}, "all").code,
+      0);
   ASSERT_EQ(run("lora_glue", {"run", "--preset", "smoke", "--methods", "full"}, "alone").code, 0);
   ASSERT_EQ(run("lora_glue", {"run", "--preset", "smoke", "--methods", "lora", "--threads", "1"}, "alone").code, 0);
   const auto all = results("lora_glue", "all"), alone = results("lora_glue", "alone");
@@ -109,11 +120,14 @@ TEST_F(TuningTables, AnotherTaskOfTheSameKindComesFromItsFiles) {
   make_directories(folder / "sst");
   put_file(folder / "sst/train.tsv", rows);
   put_file(folder / "sst/dev.tsv", rows);
-  const ProcessResult r = run("lora_glue", {"run", "--preset", "smoke", "--methods", "zero-shot,lora", "--tasks", "sst2", "--data", folder / "sst"});
+  const ProcessResult r = run("lora_glue", {"run", "--preset", "smoke", "--methods", "zero-shot,lora", "--tasks",
+                                            "sst2", "--data", folder / "sst"});
   ASSERT_EQ(r.code, 0) << r.err;
-  for (const char* words : {"95.1", "RoBERTa base, all of SST-2", "Always the most frequent class: 65.0.", "fine film"}) EXPECT_NE(r.out.find(words), r.out.npos) << r.out;
+  for (const char* words : {"95.1", "RoBERTa base, all of SST-2", "Always the most frequent class: 65.0.", "fine film"})
+    EXPECT_NE(r.out.find(words), r.out.npos) << r.out;
   EXPECT_EQ(results("lora_glue").at("lora").outputs.size(), 40u);
-  const ProcessResult plan = run("lora_glue", {"plan", "--preset", "smoke", "--tasks", "sst2", "--data", folder / "sst"});
+  const ProcessResult plan =
+      run("lora_glue", {"plan", "--preset", "smoke", "--tasks", "sst2", "--data", folder / "sst"});
   EXPECT_EQ(plan.code, 0) << plan.err;
   EXPECT_NE(plan.out.find("finished"), plan.out.npos) << plan.out;
 }
@@ -123,17 +137,21 @@ TEST_F(TuningTables, WhatDoesNotFitIsRefused) {
   std::filesystem::copy(golden_path("models/bert"), bert);
   put_file(bert + "/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nfilm\n");
   refuses("prefix_summarization", {"run", "--preset", "quickstart", "--model", bert}, {"scitldr", "encoder", "bert"});
-  refuses("prefix_summarization", {"run", "--preset", "smoke", "--tasks", "sst2"}, {"--tasks sst2", "scitldr, samsum, xsum"});
+  refuses("prefix_summarization", {"run", "--preset", "smoke", "--tasks", "sst2"},
+          {"--tasks sst2", "scitldr, samsum, xsum"});
   refuses("prefix_summarization", {"run", "--preset", "smoke", "--tasks", "scitldr,scitldr"}, {"twice"});
   refuses("prefix_summarization", {"run", "--preset", "smoke", "--tasks", "samsum"}, {"samsum", "--data"});
-  refuses("lora_glue", {"run", "--preset", "quickstart", "--model", bert}, {"do not ship", "gluebenchmark.com", "--data"});
+  refuses("lora_glue", {"run", "--preset", "quickstart", "--model", bert},
+          {"do not ship", "gluebenchmark.com", "--data"});
   refuses("lora_glue", {"run", "--preset", "smoke", "--data", folder.path()}, {"synthetic", "--data"});
 }
 
 TEST_F(TuningTables, QuickstartAsksForDataBeforeItBuilds) {
-  const ProcessResult r = run_process({"/bin/bash", CAMBIUM_SOURCE_DIR "/quickstart", "--model", "minilm-l6"}, {.environment = {{"CAMBIUM_HOME", folder / "home"}}});
+  const ProcessResult r = run_process({"/bin/bash", CAMBIUM_SOURCE_DIR "/quickstart", "--model", "minilm-l6"},
+                                      {.environment = {{"CAMBIUM_HOME", folder / "home"}}});
   EXPECT_EQ(r.code, 2) << r.err;
-  for (const char* part : {"SST-2", "gluebenchmark.com", "--data DIR"}) EXPECT_NE(r.err.find(part), r.err.npos) << r.err;
+  for (const char* part : {"SST-2", "gluebenchmark.com", "--data DIR"})
+    EXPECT_NE(r.err.find(part), r.err.npos) << r.err;
   EXPECT_EQ(r.out, "");
 }
 

@@ -17,7 +17,8 @@ class ChangedModel {
   ChangedModel(const std::string& name, const std::function<void(json&)>& change) {
     const std::string from = golden_path("models/" + name);
     for (const std::string& file : list_directory(from))
-      if (file.ends_with(".json") || file.ends_with(".safetensors")) std::filesystem::copy_file(from + "/" + file, folder_ / file);
+      if (file.ends_with(".json") || file.ends_with(".safetensors"))
+        std::filesystem::copy_file(from + "/" + file, folder_ / file);
     json config = parse_json_file(from + "/config.json");
     change(config);
     put_file(folder_ / "config.json", config.dump());
@@ -28,7 +29,8 @@ class ChangedModel {
   TemporaryDirectory folder_;
 };
 
-void expect_refused(const std::string& model, const std::function<void(json&)>& change, std::initializer_list<std::string_view> parts) {
+void expect_refused(const std::string& model, const std::function<void(json&)>& change,
+                    std::initializer_list<std::string_view> parts) {
   const ChangedModel changed(model, change);
   expect_error<InputError>([&] { ModelSource::open(changed.path()); }, parts);
 }
@@ -44,7 +46,8 @@ TEST(Seq2seqConfig, NeedsADecoderStart) {
 
 TEST(Weights, HaveTheShapesOfTheConfiguration) {
   for (const char* model : {"bert", "roberta", "t5", "bart"})
-    expect_refused(model, [](json& j) { j["vocab_size"] = j["vocab_size"].get<int>() + 1; }, {"do not fit the configuration", "of another shape"});
+    expect_refused(model, [](json& j) { j["vocab_size"] = j["vocab_size"].get<int>() + 1; },
+                   {"do not fit the configuration", "of another shape"});
   expect_refused("bert", [](json& j) { j["num_hidden_layers"] = 3; }, {"16 missing"});
   expect_refused("t5", [](json& j) { j["num_layers"] = 1; }, {"names too many"});
   expect_refused("bart", [](json& j) { j["max_position_embeddings"] = 64; }, {"of another shape"});
@@ -73,7 +76,9 @@ Sequence sequence(size_t ids, size_t labels) {
 }
 
 TEST(LongSequences, AreRefusedWhereAModelHasNoPositionsForThem) {
-  const auto check = [](const char* name, const Sequence& s) { load_model(*ModelSource::open(golden_path(std::string("models/") + name)), DType::f32)->check({s}); };
+  const auto check = [](const char* name, const Sequence& s) {
+    load_model(*ModelSource::open(golden_path(std::string("models/") + name)), DType::f32)->check({s});
+  };
   check("bert", sequence(32, 32));
   expect_error<InputError>([&] { check("bert", sequence(33, 33)); }, {"sequence 0", "33", "32 positions"});
   check("roberta", sequence(32, 32));  // 34 rows, two of them below the first position
@@ -91,7 +96,8 @@ TEST(Generation, RefusesModelsWithoutADecoderAndInputsWithoutRoom) {
   const auto bert = load_model(*ModelSource::open(golden_path("models/bert")), DType::f32);
   expect_error<InputError>([&] { generate(*bert, none, {{1}}, {}); }, {"cannot generate"});
   const auto bart = load_model(*ModelSource::open(golden_path("models/bart")), DType::f32);
-  expect_error<InputError>([&] { generate(*bart, none, {std::vector<int32_t>(33, 5)}, {.max_new_tokens = 4}); }, {"input 0", "33 tokens"});
+  expect_error<InputError>([&] { generate(*bart, none, {std::vector<int32_t>(33, 5)}, {.max_new_tokens = 4}); },
+                           {"input 0", "33 tokens"});
   expect_error<InputError>([&] { generate(*bart, none, {{5}}, {.max_new_tokens = 33}); }, {"32 positions"});
   EXPECT_EQ(generate(*bart, none, {{5}}, {.max_new_tokens = 32, .eos = std::vector<int32_t>()})[0][0].ids.size(), 32u);
 }

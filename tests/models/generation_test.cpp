@@ -41,10 +41,12 @@ TEST_P(GoldenGeneration, EqualsTransformers) {
         const json& expected = c.at("results").at(i);
         ASSERT_EQ(results[i].size(), expected.size()) << c.at("name");
         for (size_t k = 0; k < expected.size(); ++k) {
-          EXPECT_EQ(results[i][k].ids, expected[k].at("ids").get<std::vector<int32_t>>()) << c.at("name") << " input " << i << " result " << k;
+          EXPECT_EQ(results[i][k].ids, expected[k].at("ids").get<std::vector<int32_t>>())
+              << c.at("name") << " input " << i << " result " << k;
           double score = 0;
           if (expected[k].contains("score")) score = expected[k].at("score");
-          else for (const double p : expected[k].at("log_probabilities")) score += p / double(results[i][k].ids.size());
+          else
+            for (const double p : expected[k].at("log_probabilities")) score += p / double(results[i][k].ids.size());
           EXPECT_NEAR(results[i][k].score, score, 2e-5) << c.at("name") << " input " << i << " result " << k;
         }
       }
@@ -52,7 +54,8 @@ TEST_P(GoldenGeneration, EqualsTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenGeneration, ::testing::Values("gpt2", "llama_gqa", "t5", "t5_1_1", "flan", "bart", "bart_old"),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenGeneration,
+                         ::testing::Values("gpt2", "llama_gqa", "t5", "t5_1_1", "flan", "bart", "bart_old"),
                          [](const auto& info) { return std::string(info.param); });
 
 class Sampling : public ::testing::Test {
@@ -63,7 +66,8 @@ class Sampling : public ::testing::Test {
 };
 
 TEST_F(Sampling, DependsOnSeedAloneAndNotOnTheBatch) {
-  GenerationOptions options{.max_new_tokens = 10, .eos = std::vector<int32_t>(), .sample = true, .temperature = 1.5, .seed = 3};
+  GenerationOptions options{
+      .max_new_tokens = 10, .eos = std::vector<int32_t>(), .sample = true, .temperature = 1.5, .seed = 3};
   const auto ids = [&](GenerationOptions o) {
     std::vector<std::vector<int32_t>> all;
     for (const auto& r : generate(*model, none, inputs, o)) all.push_back(r[0].ids);

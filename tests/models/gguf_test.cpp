@@ -10,21 +10,7 @@
 namespace cambium::testing {
 namespace {
 
-enum : uint32_t {
-  kU8,
-  kI8,
-  kU16,
-  kI16,
-  kU32,
-  kI32,
-  kF32,
-  kBool,
-  kString,
-  kArray,
-  kU64,
-  kI64,
-  kF64
-};
+enum : uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64 };
 
 // Writes GGUF as its specification says.
 struct Writer {
@@ -48,11 +34,8 @@ struct Writer {
   Writer& value(std::string_view key, uint32_t type, T v) {
     return string(key).add(type).add(v);
   }
-  Writer& text_value(std::string_view key, std::string_view v) {
-    return string(key).add(kString).string(v);
-  }
-  Writer& tensor(std::string_view name, std::vector<uint64_t> dims, uint32_t type,
-                 uint64_t offset) {
+  Writer& text_value(std::string_view key, std::string_view v) { return string(key).add(kString).string(v); }
+  Writer& tensor(std::string_view name, std::vector<uint64_t> dims, uint32_t type, uint64_t offset) {
     string(name).add(uint32_t(dims.size()));
     for (const uint64_t d : dims) add(d);
     return add(type).add(offset);
@@ -65,8 +48,7 @@ struct Writer {
 
 std::string random_bytes(size_t count, uint32_t seed) {
   std::string out;
-  for (size_t i = 0; i < count; ++i)
-    out += char(philox(random_key(5, "bytes"), uint32_t(i), seed, 0, 0).word[0]);
+  for (size_t i = 0; i < count; ++i) out += char(philox(random_key(5, "bytes"), uint32_t(i), seed, 0, 0).word[0]);
   return out;
 }
 
@@ -77,13 +59,8 @@ Writer sample() {
       .value("i8", kI8, int8_t(-3))
       .value("u16", kU16, uint16_t(60000))
       .value("i16", kI16, int16_t(-300));
-  w.value("u32", kU32, uint32_t(4000000000u))
-      .value("i32", kI32, int32_t(-70000))
-      .value("u64", kU64, uint64_t(1) << 40);
-  w.value("i64", kI64, int64_t(-5))
-      .value("f32", kF32, 0.5f)
-      .value("f64", kF64, 0.1)
-      .value("yes", kBool, uint8_t(1));
+  w.value("u32", kU32, uint32_t(4000000000u)).value("i32", kI32, int32_t(-70000)).value("u64", kU64, uint64_t(1) << 40);
+  w.value("i64", kI64, int64_t(-5)).value("f32", kF32, 0.5f).value("f64", kF64, 0.1).value("yes", kBool, uint8_t(1));
   w.text_value("text", "gr\xc3\xbc\xc3\x9f")
       .value("huge", kU64, ~uint64_t(0))
       .value("general.alignment", kU32, uint32_t(64));
@@ -110,12 +87,7 @@ Writer sample() {
   w.tensor("q8_0", {64, 3}, 8, 192).tensor("q4_0", {32, 2, 2}, 2, 448).tensor("q4_1", {96}, 3, 576);
   w.align(64);
   for (const float v : {1.f, 2.f, 3.f, 4.f, 5.f, 6.f}) w.add(v);
-  w.align(64)
-      .add(uint16_t(0x3c00))
-      .add(uint16_t(0x8001))
-      .add(uint16_t(0x7bff))
-      .add(uint16_t(0))
-      .align(64);
+  w.align(64).add(uint16_t(0x3c00)).add(uint16_t(0x8001)).add(uint16_t(0x7bff)).add(uint16_t(0)).align(64);
   w.add(uint16_t(0x3fc0)).add(uint16_t(0xc000)).align(64);
   w.bytes += random_bytes(6 * 34, 1);
   w.align(64).bytes += random_bytes(4 * 18, 2);
@@ -164,20 +136,16 @@ TEST_F(Gguf, Values) {
   EXPECT_EQ(file->metadata().at("huge"), "18446744073709551615");
   EXPECT_EQ(file->metadata().at("words"), "an array of 3");
 
-  expect_error<InputError>([&] { v.get_int("none"); },
-                           {path_, "none is missing; expected an integer"});
-  expect_error<InputError>([&] { v.get_int("u8", 0, 199); },
-                           {"u8 is 200; expected an integer from 0 to 199"});
+  expect_error<InputError>([&] { v.get_int("none"); }, {path_, "none is missing; expected an integer"});
+  expect_error<InputError>([&] { v.get_int("u8", 0, 199); }, {"u8 is 200; expected an integer from 0 to 199"});
   expect_error<InputError>([&] { v.get_int("text"); }, {"text does not hold integers"});
   expect_error<InputError>([&] { v.get_int("f32"); }, {"f32 does not hold integers"});
   expect_error<InputError>([&] { v.get_int("ints"); }, {"ints is an array; expected an integer"});
   expect_error<InputError>([&] { v.get_int("huge"); }, {"huge holds 18446744073709551615"});
-  expect_error<InputError>([&] { v.get_number("f32", 1, 2); },
-                           {"f32 is 0.5; expected a number from 1 to 2"});
+  expect_error<InputError>([&] { v.get_number("f32", 1, 2); }, {"f32 is 0.5; expected a number from 1 to 2"});
   expect_error<InputError>([&] { v.get_string("u8"); }, {"u8 does not hold a string"});
   expect_error<InputError>([&] { v.get_bool("u8"); }, {"u8 does not hold a boolean"});
-  expect_error<InputError>([&] { v.get_strings("text"); },
-                           {"text is no array; expected an array of strings"});
+  expect_error<InputError>([&] { v.get_strings("text"); }, {"text is no array; expected an array of strings"});
   expect_error<InputError>([&] { v.get_strings("ints"); }, {"ints does not hold strings"});
   expect_error<InputError>([&] { v.get_ints("words"); }, {"words does not hold integers"});
   expect_error<InputError>([&] { v.get_floats("ints"); }, {"ints does not hold 32-bit numbers"});
@@ -206,8 +174,7 @@ TEST_F(Gguf, QuantisedValues) {
   const auto nibble = [](const std::string& b, size_t start, size_t i) {
     return uint8_t(b[start + i % 16]) >> (i < 16 ? 0 : 4) & 15;
   };
-  const auto check = [&](const char* name, const std::string& bytes, size_t block,
-                         const auto& value) {
+  const auto check = [&](const char* name, const std::string& bytes, size_t block, const auto& value) {
     const Tensor t = file.read(name);
     ASSERT_EQ(t.dtype(), DType::f32);
     for (size_t i = 0; i < size_t(t.size()); ++i) {
@@ -234,14 +201,12 @@ TEST_F(Gguf, HostileSizes) {
   fails(Writer().start(0, 0, 0x03000000), {"big-endian"});
   fails(Writer().start(0, huge), {"claims 1152921504606846976 metadata"});
   fails(Writer().start(huge, 0), {"claims 1152921504606846976 tensors"});
-  fails(Writer().start(0, 1).add(huge).string("padding"),
-        {"a metadata key needs 1152921504606846976"});
+  fails(Writer().start(0, 1).add(huge).string("padding"), {"a metadata key needs 1152921504606846976"});
   fails(Writer().start(0, 1).text_value("", "x"), {"a metadata key of 0 bytes"});
   const auto array = [&](uint32_t type) {
     return Writer().start(0, 1).string("key").add(kArray).add(type).add(huge).string("some bytes");
   };
-  for (const uint32_t type : {kU8, kI16, kF32, kBool, kU64})
-    fails(array(type), {"an array needs 1152921504606846976"});
+  for (const uint32_t type : {kU8, kI16, kF32, kBool, kU64}) fails(array(type), {"an array needs 1152921504606846976"});
   fails(array(kString), {"claims 1152921504606846976 strings"});
   fails(array(kArray), {"claims 1152921504606846976 arrays"});
   fails(Writer().start(0, 1).value("key", 13, uint64_t(0)), {"unknown type 13"});
@@ -272,15 +237,12 @@ TEST_F(Gguf, WrongTensors) {
   fails(with_data(one({8}, 0, 32), 32), {"\"x\" has 32 bytes at 32"});
   fails(with_data(one({8}, 0, ~uint64_t(31)), 64), {"\"x\" has 32 bytes at"});
   fails(with_data(one({8}, 0, 4), 64), {"lies at 4, no multiple of 32"});
-  fails(
-      with_data(Writer().start(2, 0).tensor("x", {16}, 0, 0).tensor("y", {8}, 0, 32).align(32), 64),
-      {"\"x\" and \"y\" overlap"});
-  fails(Writer().start(2, 0).tensor("x", {16}, 0, 0).tensor("x", {16}, 0, 64),
-        {"\"x\" comes a second time"});
+  fails(with_data(Writer().start(2, 0).tensor("x", {16}, 0, 0).tensor("y", {8}, 0, 32).align(32), 64),
+        {"\"x\" and \"y\" overlap"});
+  fails(Writer().start(2, 0).tensor("x", {16}, 0, 0).tensor("x", {16}, 0, 64), {"\"x\" comes a second time"});
   fails(Writer().start(0, 1).value("general.alignment", kU32, uint32_t(24)),
         {"general.alignment 24 is no power of two"});
-  fails(Writer().start(0, 1).value("general.alignment", kU32, uint32_t(0)),
-        {"general.alignment is 0"});
+  fails(Writer().start(0, 1).value("general.alignment", kU32, uint32_t(0)), {"general.alignment is 0"});
   put_file(path_, with_data(one({}, 0, 0), 4).bytes);
   EXPECT_EQ(GgufFile(path_).shape("x"), Shape{});
 }

@@ -16,49 +16,39 @@ std::string varint(uint64_t v) {
   return out + char(v);
 }
 std::string number(int field, uint64_t v) { return varint(uint64_t(field) << 3) + varint(v); }
-std::string bytes(int field, const std::string& b) {
-  return varint(uint64_t(field) << 3 | 2) + varint(b.size()) + b;
-}
+std::string bytes(int field, const std::string& b) { return varint(uint64_t(field) << 3 | 2) + varint(b.size()) + b; }
 
 enum { kFloat = 1, kUint8 = 2, kInt8 = 3, kInt64 = 7 };
 
-std::string tensor(const std::string& name, int type, const std::vector<int64_t>& dims,
-                   const std::string& raw) {
+std::string tensor(const std::string& name, int type, const std::vector<int64_t>& dims, const std::string& raw) {
   std::string out, packed;
   for (const int64_t d : dims) packed += varint(uint64_t(d));
   if (!dims.empty()) out += bytes(1, packed);
   return bytes(5, out + number(2, uint64_t(type)) + bytes(8, name) + bytes(9, raw));
 }
-std::string float_raw(const std::vector<float>& v) {
-  return {reinterpret_cast<const char*>(v.data()), 4 * v.size()};
-}
+std::string float_raw(const std::vector<float>& v) { return {reinterpret_cast<const char*>(v.data()), 4 * v.size()}; }
 std::string single_float(const std::string& name, float v) {
   return bytes(5, number(2, kFloat) + bytes(4, float_raw({v})) + bytes(8, name));
 }
 std::string single_int(const std::string& name, int type, int64_t v) {
   return bytes(5, number(2, uint64_t(type)) + bytes(5, varint(uint64_t(v))) + bytes(8, name));
 }
-std::string quantised(const std::string& name, int type, const std::vector<int64_t>& dims,
-                      const std::string& raw, float scale, int64_t zero) {
+std::string quantised(const std::string& name, int type, const std::vector<int64_t>& dims, const std::string& raw,
+                      float scale, int64_t zero) {
   return tensor(name + "_quantized", type, dims, raw) + single_float(name + "_scale", scale) +
          single_int(name + "_zero_point", type, zero);
 }
 std::string node(const std::string& kind, const std::string& name, const std::string& weight) {
-  return bytes(1,
-               bytes(1, "x") + bytes(1, weight) + bytes(2, "y") + bytes(3, name) + bytes(4, kind));
+  return bytes(1, bytes(1, "x") + bytes(1, weight) + bytes(2, "y") + bytes(3, name) + bytes(4, kind));
 }
-std::string model(const std::string& graph) {
-  return number(1, 8) + bytes(2, "test") + bytes(7, graph);
-}
+std::string model(const std::string& graph) { return number(1, 8) + bytes(2, "test") + bytes(7, graph); }
 
 std::string sample() {
-  return model(
-      node("MatMulInteger", "/enc/block.0/q/MatMul_quant", "W_quantized") +
-      node("Gather", "/g", "E_quantized") +
-      tensor("enc.norm.weight", kFloat, {3}, float_raw({1, -2, 0.5f})) +
-      quantised("W", kInt8, {2, 3}, std::string("\x01\x02\x7f\x80\xff\x00", 6), 0.25f, -1) +
-      quantised("E", kUint8, {2, 2}, std::string("\x00\xff\x80\x01", 4), 0.5f, 128) +
-      tensor("shape", kInt64, {1}, std::string(8, 1)));
+  return model(node("MatMulInteger", "/enc/block.0/q/MatMul_quant", "W_quantized") +
+               node("Gather", "/g", "E_quantized") + tensor("enc.norm.weight", kFloat, {3}, float_raw({1, -2, 0.5f})) +
+               quantised("W", kInt8, {2, 3}, std::string("\x01\x02\x7f\x80\xff\x00", 6), 0.25f, -1) +
+               quantised("E", kUint8, {2, 2}, std::string("\x00\xff\x80\x01", 4), 0.5f, 128) +
+               tensor("shape", kInt64, {1}, std::string(8, 1)));
 }
 
 class Onnx : public ::testing::Test {
@@ -75,8 +65,7 @@ class Onnx : public ::testing::Test {
 TEST_F(Onnx, Values) {
   put_file(path_, sample());
   const OnnxFile file(path_);
-  EXPECT_EQ(file.names(),
-            (std::vector<std::string>{"/enc/block.0/q/MatMul_quant", "E", "enc.norm.weight"}));
+  EXPECT_EQ(file.names(), (std::vector<std::string>{"/enc/block.0/q/MatMul_quant", "E", "enc.norm.weight"}));
   EXPECT_EQ(to_array(file.read("enc.norm.weight")).values, (std::vector<double>{1, -2, 0.5}));
   EXPECT_EQ(file.shape("/enc/block.0/q/MatMul_quant"), (Shape{3, 2}));
   // (q + 1) / 4, transposed
@@ -89,39 +78,31 @@ TEST_F(Onnx, Values) {
 TEST_F(Onnx, WrongGraphs) {
   fails("", {"a.onnx: is not an ONNX file: it has no graph"});
   fails("text", {"is not an ONNX file, or is damaged"});
-  fails(bytes(7, "") + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-        {"is not an ONNX file, or is damaged"});
+  fails(bytes(7, "") + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", {"is not an ONNX file, or is damaged"});
   fails(model(tensor("a", kFloat, {2}, float_raw({1}))), {"\"a\" of shape [2] has 4 bytes"});
-  fails(model(tensor("a", kFloat, {int64_t(1) << 39, int64_t(1) << 39}, "")),
-        {"\"a\" has an impossible size"});
+  fails(model(tensor("a", kFloat, {int64_t(1) << 39, int64_t(1) << 39}, "")), {"\"a\" has an impossible size"});
   fails(model(tensor("a", kFloat, {-1}, "")), {"\"a\"", "impossible size"});
   fails(model(tensor("a", kFloat, std::vector<int64_t>(9, 1), "1234")), {"more than 6 dimensions"});
-  fails(model(tensor("a", kFloat, {1}, "1234") + tensor("a", kFloat, {1}, "1234")),
-        {"\"a\" is there twice"});
+  fails(model(tensor("a", kFloat, {1}, "1234") + tensor("a", kFloat, {1}, "1234")), {"\"a\" is there twice"});
   fails(model(tensor("a_quantized", kInt8, {1}, "1")), {"\"a_scale\" is missing"});
   fails(model(quantised("a", kInt8, {1}, "1", 1, 0) + node("MatMulInteger", "n", "a_quantized")),
         {"n multiplies by \"a_quantized\", which is no matrix"});
-  fails(model(tensor("a_quantized", kInt8, {1}, "1") +
-              tensor("a_scale", kFloat, {2}, float_raw({1, 2})) +
+  fails(model(tensor("a_quantized", kInt8, {1}, "1") + tensor("a_scale", kFloat, {2}, float_raw({1, 2})) +
               single_int("a_zero_point", kInt8, 0)),
         {"\"a_scale\" has shape [2]; expected one value"});
-  fails(model(single_int("a_quantized", kInt8, 1) + single_float("a_scale", 1) +
-              single_int("a_zero_point", kInt8, 0)),
+  fails(model(single_int("a_quantized", kInt8, 1) + single_float("a_scale", 1) + single_int("a_zero_point", kInt8, 0)),
         {"\"a_quantized\" has no raw data"});
-  fails(model(bytes(5, number(2, kFloat) + bytes(8, "a") + number(14, 1))),
-        {"\"a\" lie in another file"});
+  fails(model(bytes(5, number(2, kFloat) + bytes(8, "a") + number(14, 1))), {"\"a\" lie in another file"});
 }
 
 TEST_F(Onnx, T5) {
   const std::string embedding = std::string("\x01\x02\x03\x04", 4);
   const auto linear = [](const std::string& name, const std::string& weight) {
-    return node("MatMulInteger", name, weight + "_quantized") +
-           quantised(weight, kInt8, {2, 1}, "ab", 0.5f, 0);
+    return node("MatMulInteger", name, weight + "_quantized") + quantised(weight, kInt8, {2, 1}, "ab", 0.5f, 0);
   };
-  const std::string encoder =
-      model(quantised("enc.embed_tokens.weight", kUint8, {2, 2}, embedding, 0.5f, 2) +
-            linear("/enc/block.0/layer.0/SelfAttention/q/MatMul_quant", "W1") +
-            tensor("enc.final_layer_norm.weight", kFloat, {1}, float_raw({1})));
+  const std::string encoder = model(quantised("enc.embed_tokens.weight", kUint8, {2, 2}, embedding, 0.5f, 2) +
+                                    linear("/enc/block.0/layer.0/SelfAttention/q/MatMul_quant", "W1") +
+                                    tensor("enc.final_layer_norm.weight", kFloat, {1}, float_raw({1})));
   const auto decoder = [&](float scale) {
     return model(quantised("m.shared.weight", kUint8, {2, 2}, embedding, scale, 2) +
                  linear("/m/lm_head/MatMul_quant", "W1") +
@@ -136,8 +117,7 @@ TEST_F(Onnx, T5) {
   EXPECT_EQ(file->names(),
             (std::vector<std::string>{"decoder.block.0.layer.2.DenseReluDense.wo.weight",
                                       "encoder.block.0.layer.0.SelfAttention.q.weight",
-                                      "encoder.final_layer_norm.weight", "lm_head.weight",
-                                      "shared.weight"}));
+                                      "encoder.final_layer_norm.weight", "lm_head.weight", "shared.weight"}));
   EXPECT_EQ(to_array(file->read("shared.weight")).values, (std::vector<double>{-0.5, 0, 0.5, 1}));
   EXPECT_EQ(file->shape("lm_head.weight"), (Shape{1, 2}));
   put_file(folder_ / "decoder.onnx", decoder(0.25f));

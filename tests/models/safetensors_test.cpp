@@ -26,14 +26,10 @@ TEST(Half, EveryValue) {
     const double sign = h >> 15 ? -1 : 1;
     const int exponent = int(h >> 10 & 31), mantissa = int(h & 1023);
     const float value = half_to_float(uint16_t(h));
-    if (exponent == 31 && mantissa)
-      EXPECT_TRUE(std::isnan(value));
-    else if (exponent == 31)
-      EXPECT_EQ(value, sign * INFINITY);
-    else if (exponent == 0)
-      EXPECT_EQ(value, sign * std::ldexp(mantissa, -24));
-    else
-      EXPECT_EQ(value, sign * std::ldexp(1024 + mantissa, exponent - 25));
+    if (exponent == 31 && mantissa) EXPECT_TRUE(std::isnan(value));
+    else if (exponent == 31) EXPECT_EQ(value, sign * INFINITY);
+    else if (exponent == 0) EXPECT_EQ(value, sign * std::ldexp(mantissa, -24));
+    else EXPECT_EQ(value, sign * std::ldexp(1024 + mantissa, exponent - 25));
     EXPECT_EQ(std::signbit(value), sign < 0);
   }
 }
@@ -74,9 +70,8 @@ TEST(Safetensors, OtherTypes) {
       R"({"h":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"l":{"dtype":"I64","shape":[2],"data_offsets":[6,22]},)"
       R"("u":{"dtype":"U8","shape":[1],"data_offsets":[22,23]},"f":{"dtype":"F32","shape":[1],"data_offsets":[23,27]},)"
       R"("big":{"dtype":"I64","shape":[1],"data_offsets":[27,35]}})";
-  write_file(path, with_length(header) + bytes_of<uint16_t>({0x3c00, 0xc000, 0x0001}) +
-                       bytes_of<int64_t>({7, -1}) + "\x05" + bytes_of<float>({0.25f}) +
-                       bytes_of<int64_t>({int64_t(1) << 31}));
+  write_file(path, with_length(header) + bytes_of<uint16_t>({0x3c00, 0xc000, 0x0001}) + bytes_of<int64_t>({7, -1}) +
+                       "\x05" + bytes_of<float>({0.25f}) + bytes_of<int64_t>({int64_t(1) << 31}));
   const SafetensorsFile file(path);
   EXPECT_EQ(to_array(file.read("h")).values, (std::vector<double>{1, -2, 0x1p-24}));
   EXPECT_EQ(file.read("l").span<int32_t>()[0], 7);
@@ -93,9 +88,7 @@ TEST(Safetensors, WrongHeaders) {
     put_file(path, bytes);
     expect_error<InputError>([&] { SafetensorsFile file(path); }, parts);
   };
-  const auto entry = [](const std::string& fields) {
-    return with_length("{\"x\":{" + fields + "}}");
-  };
+  const auto entry = [](const std::string& fields) { return with_length("{\"x\":{" + fields + "}}"); };
   fails("", {path, "is not a safetensors file"});
   fails("1234567", {"it has 7 bytes"});
   fails(std::string(8, '\xff'), {"does not fit into 0"});
@@ -104,20 +97,14 @@ TEST(Safetensors, WrongHeaders) {
   fails(with_length("{\"x\":"), {"(header):1:"});
   fails(with_length("{}") + "data", {"describes 0 bytes of data, but there are 4"});
   fails(with_length("{\"x\":1}"), {"tensor \"x\"", "an object with the field"});
-  fails(entry(R"("shape":[1],"data_offsets":[0,4])"),
-        {"tensor \"x\": the field \"dtype\" is missing"});
+  fails(entry(R"("shape":[1],"data_offsets":[0,4])"), {"tensor \"x\": the field \"dtype\" is missing"});
   fails(entry(R"("dtype":"F33","shape":[1],"data_offsets":[0,4])"), {"unknown type \"F33\""});
   fails(entry(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])"), {"\"shape[0]\" is -1"});
-  fails(entry(R"("dtype":"F32","shape":[1,1,1,1,1,1,1],"data_offsets":[0,4])"),
-        {"has 7 dimensions"});
-  fails(entry(R"("dtype":"F32","shape":[281474976710656,281474976710656],"data_offsets":[0,4])"),
-        {"impossible size"});
-  fails(entry(R"("dtype":"F32","shape":[281474976710656,65536,0],"data_offsets":[0,0])"),
-        {"impossible size"});
-  fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[4,0])"),
-        {"\"data_offsets\" is not a range"});
-  fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"),
-        {"[2] of F32 takes 8 bytes, but it has 4"});
+  fails(entry(R"("dtype":"F32","shape":[1,1,1,1,1,1,1],"data_offsets":[0,4])"), {"has 7 dimensions"});
+  fails(entry(R"("dtype":"F32","shape":[281474976710656,281474976710656],"data_offsets":[0,4])"), {"impossible size"});
+  fails(entry(R"("dtype":"F32","shape":[281474976710656,65536,0],"data_offsets":[0,0])"), {"impossible size"});
+  fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[4,0])"), {"\"data_offsets\" is not a range"});
+  fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), {"[2] of F32 takes 8 bytes, but it has 4"});
   fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8])") + "1234",
         {"describes 8 bytes of data, but there are 4: cut short"});
   fails(entry(R"("dtype":"F32","shape":[1],"data_offsets":[4,8])") + "12345678",
@@ -127,8 +114,7 @@ TEST(Safetensors, WrongHeaders) {
           R"({"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"y":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})") +
           "123456",
       {"\"y\" starts at byte 2", "another one lies there", "expected 4"});
-  fails(with_length(R"({"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"x":{}})"),
-        {"\"x\" comes a second time"});
+  fails(with_length(R"({"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"x":{}})"), {"\"x\" comes a second time"});
   fails(with_length(R"({"__metadata__":{"a":1}})"), {"__metadata__", "\"a\" is 1"});
 }
 

@@ -35,7 +35,8 @@ class GoldenTokenizer : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenTokenizer, GivesTheIdsAndTextsOfTransformers) {
   const auto tokenizer = golden_tokenizer(GetParam());
-  const json texts = parse_json_file(kGolden + "texts.json"), cases = parse_json_file(kGolden + GetParam() + "/cases.json");
+  const json texts = parse_json_file(kGolden + "texts.json"),
+             cases = parse_json_file(kGolden + GetParam() + "/cases.json");
   ASSERT_EQ(texts.size(), cases["ids"].size());
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::string text = texts[i];
@@ -62,7 +63,9 @@ TEST_P(GoldenTokenizer, GivesTheIdsAndTextsOfTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, GoldenTokenizer, ::testing::Values("gpt2", "roberta", "smollm", "llama3", "unigram", "t5", "bert_uncased", "bert_cased"),
+INSTANTIATE_TEST_SUITE_P(Kinds, GoldenTokenizer,
+                         ::testing::Values("gpt2", "roberta", "smollm", "llama3", "unigram", "t5", "bert_uncased",
+                                           "bert_cased"),
                          [](const auto& info) { return std::string(info.param); });
 
 const std::string kBroken = "caf\xC3 \xFF\xFE ok\xE2\x82 \xF0\x9F\x98 \xED\xA0\x80 \xC0\xAF end\x80";
@@ -161,7 +164,9 @@ GgufVocabulary small_gguf() {
   GgufVocabulary v{.model = "gpt2", .pre = "smollm"};
   v.tokens.resize(j["model"]["vocab"].size());
   for (const auto& [token, id] : j["model"]["vocab"].items()) v.tokens[id.get<size_t>()] = token;
-  for (const json& merge : j["model"]["merges"]) v.merges.push_back(merge.is_string() ? merge.get<std::string>() : merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+  for (const json& merge : j["model"]["merges"])
+    v.merges.push_back(merge.is_string() ? merge.get<std::string>()
+                                         : merge[0].get<std::string>() + " " + merge[1].get<std::string>());
   v.token_type.assign(v.tokens.size(), 1);
   for (size_t id = 0; id < 3; ++id) v.token_type[id] = 3;
   return v;
@@ -190,7 +195,8 @@ TEST(TokenizerGguf, NamesWhatItCannotUse) {
   expect_error<InputError>(with([](auto& v) { v.tokens[9] = v.tokens[8]; }), {"two ids", "8", "9"});
   expect_error<InputError>(with([](auto& v) { v.token_type.pop_back(); }), {"token_type"});
   expect_error<InputError>(with([](auto& v) { v.add_bos_token = true; }), {"bos_token_id", "missing"});
-  expect_error<InputError>(with([](auto& v) { v.add_bos_token = true, v.bos_token_id = 99999; }), {"bos_token_id", "99999"});
+  expect_error<InputError>(with([](auto& v) { v.add_bos_token = true, v.bos_token_id = 99999; }),
+                           {"bos_token_id", "99999"});
 }
 
 // A tokenizer.json of smollm with one change.
@@ -207,22 +213,36 @@ auto changed(const F& change) {
 
 TEST(TokenizerFiles, NameWhatIsWrong) {
   expect_error<InputError>(changed([](json& j) { j["model"]["vocab"]["!"] = 1; }), {"tokenizer.json", "same id 1"});
-  expect_error<InputError>(changed([](json& j) { j["model"]["vocab"]["zzzz"] = 100000; }), {"no token has the id", "zzzz", "100000"});
+  expect_error<InputError>(changed([](json& j) { j["model"]["vocab"]["zzzz"] = 100000; }),
+                           {"no token has the id", "zzzz", "100000"});
   expect_error<InputError>(changed([](json& j) { j["model"]["vocab"]["zzzz"] = 1e30; }), {"zzzz"});
   expect_error<InputError>(changed([](json& j) { j["model"]["vocab"]["zzzz"] = -1; }), {"zzzz", "-1"});
   expect_error<InputError>(changed([](json& j) { j["model"]["vocab"] = 7; }), {"vocab", "7"});
-  expect_error<InputError>(changed([](json& j) { j["model"]["merges"].push_back("zz qq"); }), {"zz", "not in the vocabulary"});
+  expect_error<InputError>(changed([](json& j) { j["model"]["merges"].push_back("zz qq"); }),
+                           {"zz", "not in the vocabulary"});
   expect_error<InputError>(changed([](json& j) { j["model"]["merges"].push_back(5); }), {"merge", "5"});
   expect_error<InputError>(changed([](json& j) { j["model"]["dropout"] = 0.1; }), {"dropout"});
   expect_error<InputError>(changed([](json& j) { j["model"]["end_of_word_suffix"] = "</w>"; }), {"end_of_word_suffix"});
   expect_error<InputError>(changed([](json& j) { j["model"]["type"] = "WordLevel"; }), {"WordLevel", "not supported"});
-  expect_error<InputError>(changed([](json& j) { j["normalizer"] = {{"type", "Nmt"}}; }), {"normalizer Nmt", "not supported"});
-  expect_error<InputError>(changed([](json& j) { j["pre_tokenizer"]["pretokenizers"][0]["type"] = "UnicodeScripts"; }), {"pre-tokenizer UnicodeScripts"});
+  expect_error<InputError>(changed([](json& j) {
+                             j["normalizer"] = {{"type", "Nmt"}};
+                           }),
+                           {"normalizer Nmt", "not supported"});
+  expect_error<InputError>(changed([](json& j) { j["pre_tokenizer"]["pretokenizers"][0]["type"] = "UnicodeScripts"; }),
+                           {"pre-tokenizer UnicodeScripts"});
   expect_error<InputError>(changed([](json& j) { j["decoder"] = {{"type", "CTC"}}; }), {"decoder CTC"});
-  expect_error<InputError>(changed([](json& j) { j["post_processor"] = {{"type", "Other"}}; }), {"post-processor Other"});
+  expect_error<InputError>(changed([](json& j) {
+                             j["post_processor"] = {{"type", "Other"}};
+                           }),
+                           {"post-processor Other"});
   expect_error<InputError>(changed([](json& j) { j["added_tokens"][0]["id"] = 5; }), {"<|endoftext|>", "5"});
-  expect_error<InputError>(changed([](json& j) { j["added_tokens"][3]["id"] = 5000; }), {"ADDED", "5000", "next free id"});
-  expect_error<InputError>(changed([](json& j) { j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}}; }), {"(a"});
+  expect_error<InputError>(changed([](json& j) { j["added_tokens"][3]["id"] = 5000; }),
+                           {"ADDED", "5000", "next free id"});
+  expect_error<InputError>(
+      changed([](json& j) {
+        j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}};
+      }),
+      {"(a"});
   const TemporaryDirectory empty;
   expect_error<InputError>([&] { load_tokenizer(empty.path()); }, {empty.path(), "tokenizer.json"});
   put_file(empty / "vocab.json", "{}");
@@ -238,7 +258,8 @@ TEST(TokenizerFiles, SurviveDamage) {
     std::string bytes;
   };
   const std::string spiece = read_text_file(kT5);
-  for (const File& file : {File{"tokenizer.json", read_text_file(kGolden + "unigram/tokenizer.json")}, {"vocab.txt", read_text_file(kGolden + "bert_cased/vocab.txt")},
+  for (const File& file : {File{"tokenizer.json", read_text_file(kGolden + "unigram/tokenizer.json")},
+                           {"vocab.txt", read_text_file(kGolden + "bert_cased/vocab.txt")},
                            {"spiece.model", spiece.substr(0, 4000) + spiece.substr(spiece.size() - 237000)}}) {
     const TemporaryDirectory folder(testing::memory_folder());
     for (uint32_t seed = 0; seed < 60; ++seed) {

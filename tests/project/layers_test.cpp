@@ -66,7 +66,8 @@ TEST(Layers, CudaHeadersStayInTheirFolder) {
   for (const SourceFile& file : sources()) {
     if (folder_of(file.path) == "cuda") continue;
     for (const std::string& line : file.lines) {
-      const bool of_cuda = line.starts_with("#include <cuda") || line.starts_with("#include <cub") || line.starts_with("#include <cudnn") || line.starts_with("#include <nccl");
+      const bool of_cuda = line.starts_with("#include <cuda") || line.starts_with("#include <cub") ||
+                           line.starts_with("#include <cudnn") || line.starts_with("#include <nccl");
       EXPECT_FALSE(of_cuda) << file.path << ": " << line;
     }
   }

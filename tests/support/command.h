@@ -15,8 +15,8 @@ namespace cambium::testing {
 class Command : public ::testing::Test {
  protected:
   const TemporaryDirectory folder;
-  const std::string gpt2 = golden_path("models/gpt2"), llama = golden_path("models/llama_gqa"), bert = golden_path("models/bert"),
-                    t5 = golden_path("models/t5"), bart = golden_path("models/bart");
+  const std::string gpt2 = golden_path("models/gpt2"), llama = golden_path("models/llama_gqa"),
+                    bert = golden_path("models/bert"), t5 = golden_path("models/t5"), bart = golden_path("models/bart");
 
   // Its cache is in the test's folder, and float32 makes results those of every machine.
   static std::vector<std::string> command(const std::vector<std::string>& arguments) {
@@ -39,7 +39,8 @@ class Command : public ::testing::Test {
     return result;
   }
   // Ends with the code, one to three lines on standard error that hold all the parts, nothing else, and no new files.
-  void bad(const std::vector<std::string>& arguments, std::initializer_list<std::string_view> parts, int code = 2, ProcessOptions given = {}) const {
+  void bad(const std::vector<std::string>& arguments, std::initializer_list<std::string_view> parts, int code = 2,
+           ProcessOptions given = {}) const {
     const auto before = files();
     const ProcessResult result = run(arguments, std::move(given));
     EXPECT_EQ(result.code, code) << said(arguments, result);
@@ -47,13 +48,16 @@ class Command : public ::testing::Test {
     EXPECT_TRUE(result.err.starts_with("error: ") && result.err.ends_with("\n")) << said(arguments, result);
     const auto lines = std::count(result.err.begin(), result.err.end(), '\n');
     EXPECT_TRUE(lines >= 1 && lines <= 3) << said(arguments, result);
-    for (const std::string_view part : parts) EXPECT_NE(result.err.find(part), std::string::npos) << "\"" << part << "\" is not in\n" << said(arguments, result);
+    for (const std::string_view part : parts)
+      EXPECT_NE(result.err.find(part), std::string::npos) << "\"" << part << "\" is not in\n"
+                                                          << said(arguments, result);
     EXPECT_EQ(files(), before) << said(arguments, result);
   }
   static std::string said(const std::vector<std::string>& arguments, const ProcessResult& r) {
     std::string text = "cambium";
     for (const std::string& a : arguments) text += " " + (a.size() > 300 ? a.substr(0, 300) + "..." : a);
-    return text + "\ncode " + std::to_string(r.code) + ", signal " + std::to_string(r.signal) + "\n" + r.out.substr(0, 2000) + "\n" + r.err.substr(0, 2000);
+    return text + "\ncode " + std::to_string(r.code) + ", signal " + std::to_string(r.signal) + "\n" +
+           r.out.substr(0, 2000) + "\n" + r.err.substr(0, 2000);
   }
 
   // Everything below the test's folder but the cache.
@@ -86,8 +90,11 @@ class Command : public ::testing::Test {
                                  "targets": [[5,6,7,8,9],[10,11,12],[13,14,15,16,17,18,19],[20,21],[22,23,24,25]]})");
   }
   std::vector<std::string> train_arguments(const std::string& output, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all{"train", "--model", gpt2, "--tuner", "lora", "--option", "rank=2", "--batches", folder / "batch.json", "--output", folder / output,
-                                 "--dtype", "f32", "--quiet"};
+    std::vector<std::string> all{"train",    "--model",       gpt2,
+                                 "--tuner",  "lora",          "--option",
+                                 "rank=2",   "--batches",     folder / "batch.json",
+                                 "--output", folder / output, "--dtype",
+                                 "f32",      "--quiet"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }

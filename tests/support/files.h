@@ -66,25 +66,15 @@ inline std::string damaged(std::string bytes, uint32_t seed) {
   const RandomWords r = philox(random_key(20240607, "damage"), seed, 0, 0, 0);
   const size_t at = r.word[0] % bytes.size();
   switch (r.word[1] % 6) {
-    case 0:
-      bytes[at] = char(r.word[2]);
-      break;
-    case 1:
-      bytes[at] = char(uint8_t(bytes[at]) ^ (1u << (r.word[2] % 8)));
-      break;
-    case 2:
-      bytes[at] = char(0xff);
-      break;
-    case 3:
-      bytes[at] = 0;
-      break;
+    case 0: bytes[at] = char(r.word[2]); break;
+    case 1: bytes[at] = char(uint8_t(bytes[at]) ^ (1u << (r.word[2] % 8))); break;
+    case 2: bytes[at] = char(0xff); break;
+    case 3: bytes[at] = 0; break;
     case 4:
       for (size_t i = at; i < std::min(bytes.size(), at + 8); ++i)
         bytes[i] = char(r.word[2] & 1 ? 0xff : r.word[3] >> i % 4 * 8);
       break;
-    default:
-      bytes.resize(at);
-      break;
+    default: bytes.resize(at); break;
   }
   return bytes;
 }

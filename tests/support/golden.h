@@ -13,7 +13,9 @@
 
 namespace cambium::testing {
 
-inline std::string golden_path(const std::string& name) { return std::string(CAMBIUM_SOURCE_DIR "/tests/golden/") + name; }
+inline std::string golden_path(const std::string& name) {
+  return std::string(CAMBIUM_SOURCE_DIR "/tests/golden/") + name;
+}
 
 // Sequences of a batch.json or cases.json.
 inline Batch golden_batch(const nlohmann::json& j) {
@@ -27,13 +29,13 @@ inline Batch golden_batch(const nlohmann::json& j) {
   return batch;
 }
 
-// A tensor's gradient agrees within `share` of its largest value plus 1e-6 of the largest of all tensors: gradients that are
-// zero but for rounding (attention's key biases) are no reference.
-inline void expect_close(const Array& value, const Array& reference, double share, double floor, const std::string& what) {
+// A tensor's gradient agrees within `share` of its largest value plus 1e-6 of the largest of all tensors: gradients
+// that are zero but for rounding (attention's key biases) are no reference.
+inline void expect_close(const Array& value, const Array& reference, double share, double floor,
+                         const std::string& what) {
   ASSERT_EQ(value.size(), reference.size()) << what;
   const double allowed = share * reference.largest() + floor;
-  for (int64_t i = 0; i < value.size(); ++i)
-    ASSERT_NEAR(value(i), reference(i), allowed) << what << ", element " << i;
+  for (int64_t i = 0; i < value.size(); ++i) ASSERT_NEAR(value(i), reference(i), allowed) << what << ", element " << i;
 }
 
 }  // namespace cambium::testing

@@ -38,8 +38,7 @@ class HttpServer {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t length = sizeof address;
-    CHECK(::bind(socket_, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-              ::listen(socket_, 16) == 0,
+    CHECK(::bind(socket_, reinterpret_cast<sockaddr*>(&address), length) == 0 && ::listen(socket_, 16) == 0,
           "no test server");
     ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length);
     port_ = ntohs(address.sin_port);
@@ -84,30 +83,25 @@ class HttpServer {
   void answer(int client, const std::string& head) {
     std::lock_guard lock(mutex_);
     const size_t space = head.find(' ');
-    const Request request{head.substr(0, space),
-                          head.substr(space + 1, head.find(' ', space + 1) - space - 1),
+    const Request request{head.substr(0, space), head.substr(space + 1, head.find(' ', space + 1) - space - 1),
                           field(head, "Range"), field(head, "Authorization")};
     requests_.push_back(request);
     const auto found = files_.find(request.path);
     if (found == files_.end())
-      return send(
-          client,
-          "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\nConnection: close\r\n\r\nnothing");
+      return send(client, "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\nConnection: close\r\n\r\nnothing");
     File& file = found->second;
     std::string status = text(file.status, " ."), extra = file.headers, body = file.bytes;
-    if (!file.redirect.empty())
-      status = "302 Found", extra += "Location: " + file.redirect + "\r\n", body.clear();
+    if (!file.redirect.empty()) status = "302 Found", extra += "Location: " + file.redirect + "\r\n", body.clear();
     if (!request.range.empty() && file.ranges && file.status == 200 && file.redirect.empty()) {
       const size_t from = size_t(std::stoll(request.range.substr(6)));
       status = "206 Partial";
       extra += text("Content-Range: bytes ", from, "-", body.size() - 1, "/", body.size(), "\r\n");
       body = body.substr(std::min(from, body.size()));
     }
-    std::string out = text("HTTP/1.1 ", status, "\r\nContent-Length: ", body.size(),
-                           "\r\nConnection: close\r\n", extra, "\r\n");
+    std::string out =
+        text("HTTP/1.1 ", status, "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n", extra, "\r\n");
     if (request.method == "HEAD") return send(client, out);
-    if (file.cut_after >= 0 && file.cuts > 0)
-      body.resize(std::min(body.size(), size_t(file.cut_after))), --file.cuts;
+    if (file.cut_after >= 0 && file.cuts > 0) body.resize(std::min(body.size(), size_t(file.cut_after))), --file.cuts;
     send(client, out + body);
   }
 

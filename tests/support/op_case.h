@@ -26,7 +26,7 @@ template <class Op, class Definition>
 struct OpCase {
   const char* name;
   Op op;
-  Definition definition;  // Array or std::vector<Array> of one const Array& an input
+  Definition definition;                   // Array or std::vector<Array> of one const Array& an input
   std::vector<std::vector<Shape>> shapes;  // of the inputs; [] means absent
   Tolerance tolerance = {};
   std::vector<int> wide_inputs = {};  // kept in the accumulator type when the others are bfloat16
@@ -102,7 +102,9 @@ class Runner {
   void check_values() const {
     for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
       const auto in = tensors(dtype, Device::cpu());
-      const double share = dtype == DType::f64 ? case_.tolerance.f64 : dtype == DType::f32 ? case_.tolerance.f32 : case_.tolerance.bf16;
+      const double share = dtype == DType::f64   ? case_.tolerance.f64
+                           : dtype == DType::f32 ? case_.tolerance.f32
+                                                 : case_.tolerance.bf16;
       std::vector<Array> rounded;
       for (const Tensor& t : in) rounded.push_back(to_array(t));
       const auto reference = defined(rounded, std::make_index_sequence<N>());
@@ -144,9 +146,11 @@ class Runner {
       const int64_t live = Allocator::of(Device::cpu()).counters().live;
       {
         const Result part = run(in, mask);
-        for (size_t i = 0; i < full.outputs.size(); ++i) EXPECT_TRUE(same_bits(part.outputs[i], full.outputs[i])) << case_.name << " mask " << mask;
+        for (size_t i = 0; i < full.outputs.size(); ++i)
+          EXPECT_TRUE(same_bits(part.outputs[i], full.outputs[i])) << case_.name << " mask " << mask;
         for (size_t i = 0; i < part.gradients.size(); ++i) {
-          EXPECT_TRUE(!(mask >> i & 1) || same_bits(part.gradients[i], full.gradients[i])) << case_.name << " mask " << mask << " input " << i;
+          EXPECT_TRUE(!(mask >> i & 1) || same_bits(part.gradients[i], full.gradients[i]))
+              << case_.name << " mask " << mask << " input " << i;
         }
         check_saved(in, mask, part);
       }
@@ -166,7 +170,8 @@ class Runner {
       for (size_t i = 0; i < cpu.gradients.size(); ++i) {
         ASSERT_EQ(bool(gpu.gradients[i]), bool(cpu.gradients[i])) << what("GPU gradient", dtype, i);
         if (cpu.gradients[i])
-          expect_near(to_array(gpu.gradients[i]), to_array(cpu.gradients[i]), 10 * share, what("GPU gradient", dtype, i));
+          expect_near(to_array(gpu.gradients[i]), to_array(cpu.gradients[i]), 10 * share,
+                      what("GPU gradient", dtype, i));
       }
       for (const unsigned seed : {1u, 7u}) {
         gpu::shuffle_threads(seed);
@@ -253,14 +258,17 @@ class Runner {
         if (t.bytes()) std::memset(t.raw(), 0xff, size_t(t.bytes()));
       });
       bool changed = in[0] && in[0].size() == 0;
-      for (size_t i = 0; i < spoiled.gradients.size(); ++i) changed |= !same_bits(spoiled.gradients[i], reference.gradients[i]);
+      for (size_t i = 0; i < spoiled.gradients.size(); ++i)
+        changed |= !same_bits(spoiled.gradients[i], reference.gradients[i]);
       EXPECT_TRUE(changed) << case_.name << " mask " << mask << ": saved tensor " << k << " is never read";
     }
   }
 
   void expect_same(const Result& a, const Result& b, const char* why) const {
-    for (size_t i = 0; i < a.outputs.size(); ++i) EXPECT_TRUE(same_bits(a.outputs[i], b.outputs[i])) << case_.name << " output " << i << ": " << why;
-    for (size_t i = 0; i < a.gradients.size(); ++i) EXPECT_TRUE(same_bits(a.gradients[i], b.gradients[i])) << case_.name << " gradient " << i << ": " << why;
+    for (size_t i = 0; i < a.outputs.size(); ++i)
+      EXPECT_TRUE(same_bits(a.outputs[i], b.outputs[i])) << case_.name << " output " << i << ": " << why;
+    for (size_t i = 0; i < a.gradients.size(); ++i)
+      EXPECT_TRUE(same_bits(a.gradients[i], b.gradients[i])) << case_.name << " gradient " << i << ": " << why;
   }
 
   const Case& case_;

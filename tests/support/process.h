@@ -17,24 +17,26 @@
 namespace cambium::testing {
 
 struct ProcessResult {
-  int code = -1;    // of exit; -1: ended by a signal
-  int signal = 0;   // that ended it
+  int code = -1;   // of exit; -1: ended by a signal
+  int signal = 0;  // that ended it
   std::string out, err;
 };
 
 struct ProcessOptions {
-  std::string input;                                // standard input
-  std::map<std::string, std::string> environment;   // added to this process's own
-  int64_t file_size = 0;                            // no file grows beyond it (0: no limit): a full disk
-  double seconds = 120;                             // then it is killed: a hang is a failure
+  std::string input;                               // standard input
+  std::map<std::string, std::string> environment;  // added to this process's own
+  int64_t file_size = 0;                           // no file grows beyond it (0: no limit): a full disk
+  double seconds = 120;                            // then it is killed: a hang is a failure
 };
 
 // A child process with its pipes. wait() ends it; the destructor kills what still runs.
 class Process {
  public:
-  explicit Process(const std::vector<std::string>& command, ProcessOptions options = {}) : options_(std::move(options)) {
+  explicit Process(const std::vector<std::string>& command, ProcessOptions options = {})
+      : options_(std::move(options)) {
     int in[2], out[2], err[2];
-    if (::pipe2(in, O_CLOEXEC) || ::pipe2(out, O_CLOEXEC) || ::pipe2(err, O_CLOEXEC)) throw std::runtime_error("pipe failed");
+    if (::pipe2(in, O_CLOEXEC) || ::pipe2(out, O_CLOEXEC) || ::pipe2(err, O_CLOEXEC))
+      throw std::runtime_error("pipe failed");
     pid_ = ::fork();
     if (pid_ == 0) run(command, in[0], out[1], err[1]);
     ::close(in[0]), ::close(out[1]), ::close(err[1]);
@@ -94,7 +96,8 @@ class Process {
     while (open > 0) {
       if (in_ >= 0 && written == options_.input.size()) ::close(in_), in_ = -1;
       pollfd fds[3] = {{out_, POLLIN, 0}, {err_, POLLIN, 0}, {in_, POLLOUT, 0}};
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
       if (left <= 0 || ::poll(fds, 3, int(left)) == 0) {
         late_ = true;
         if (pid_ > 0) ::kill(pid_, SIGKILL);

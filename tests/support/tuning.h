@@ -1,4 +1,5 @@
-// What tests of tuning share: small models from tests/golden, tuners on them, and training runs that record what they did.
+// What tests of tuning share: small models from tests/golden, tuners on them, and training runs that record what they
+// did.
 #pragma once
 
 #include "core/files.h"
@@ -16,7 +17,8 @@ inline std::unique_ptr<Model> golden_model(const std::string& name, DType dtype 
 inline std::vector<int32_t> random_ids(int64_t count, int64_t vocabulary, uint64_t seed) {
   const RandomKey key = random_key(seed, "random_ids");
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i) ids.push_back(int32_t(4 + philox(key, uint32_t(i), 0, 0, 0).word[0] % uint32_t(vocabulary - 4)));
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(int32_t(4 + philox(key, uint32_t(i), 0, 0, 0).word[0] % uint32_t(vocabulary - 4)));
   return ids;
 }
 
@@ -27,7 +29,9 @@ inline Batch random_batch(const ModelConfig& config, const std::vector<int64_t>&
     Sequence s;
     s.index = int64_t(batch.size());
     s.ids = random_ids(length, config.vocabulary, seed * 1000 + uint64_t(s.index));
-    s.labels = config.is_seq2seq() ? random_ids(1 + length / 2, config.vocabulary, seed * 1000 + 500 + uint64_t(s.index)) : s.ids;
+    s.labels = config.is_seq2seq()
+                   ? random_ids(1 + length / 2, config.vocabulary, seed * 1000 + 500 + uint64_t(s.index))
+                   : s.ids;
     if (config.is_encoder())
       for (size_t t = 0; t < s.labels.size(); t += 2) s.labels[t] = kNotScored;
     batch.push_back(std::move(s));
@@ -40,7 +44,8 @@ inline std::vector<Tensor> logits_of(Model& model, Hooks& hooks, const Batch& ba
   Pass pass(hooks);
   const Model::Hidden h = model.hidden(pass, batch);
   std::vector<Tensor> all;
-  for (size_t s = 0; s < batch.size(); ++s) all.push_back(model.logits(pass, h.rows.value.rows(h.begin[s], h.begin[s] + h.length[s])));
+  for (size_t s = 0; s < batch.size(); ++s)
+    all.push_back(model.logits(pass, h.rows.value.rows(h.begin[s], h.begin[s] + h.length[s])));
   return all;
 }
 
@@ -61,7 +66,8 @@ inline TunerContext letters_context(Model& model, uint64_t seed = 3) {
 // Numbers in all of a tuner's parameters, so that it does something.
 inline void randomize(Tuner& tuner, uint64_t seed, double deviation = 0.2) {
   for (const NamedParameter& p : tuner.parameters())
-    p.value().copy_from(to_tensor(random_array(p.value().shape(), seed ^ std::hash<std::string>()(p.name), deviation), p.value().dtype()));
+    p.value().copy_from(to_tensor(random_array(p.value().shape(), seed ^ std::hash<std::string>()(p.name), deviation),
+                                  p.value().dtype()));
 }
 
 // Keeps what the trainer reports.

@@ -8,7 +8,8 @@ namespace {
 const std::vector<std::string> kKinds = {"houlsby", "pfeiffer", "parallel"};
 
 std::unique_ptr<Tuner> adapter(Model& model, const std::string& kind, int64_t bottleneck = 6) {
-  return make_tuner("adapter", {{"kind", kind}, {"bottleneck", std::to_string(bottleneck)}}, {.model = model, .seed = 2});
+  return make_tuner("adapter", {{"kind", kind}, {"bottleneck", std::to_string(bottleneck)}},
+                    {.model = model, .seed = 2});
 }
 
 TEST(Adapter, StartsAsTheBase) {
@@ -28,7 +29,8 @@ TEST(Adapter, StartsAsTheBase) {
 TEST(Adapter, IsItsDefinition) {
   const auto model = golden_model("t5", DType::f64);
   const int64_t width = model->config().width, bottleneck = 5, rows = 7;
-  const Layout layout(std::vector<std::vector<int32_t>>{random_ids(rows, 50, 1)}, std::vector<int64_t>{0}, std::vector<int>{0});
+  const Layout layout(std::vector<std::vector<int32_t>>{random_ids(rows, 50, 1)}, std::vector<int64_t>{0},
+                      std::vector<int>{0});
   const Array x = random_array({rows, width}, 1), h = random_array({rows, width}, 2);
   for (const std::string& kind : kKinds) {
     const auto tuner = adapter(*model, kind, bottleneck);
@@ -36,14 +38,18 @@ TEST(Adapter, IsItsDefinition) {
     std::map<std::string, Array> p;
     for (const NamedParameter& n : tuner->parameters()) p[n.name] = to_array(n.value());
     Pass pass(*tuner);
-    for (const Site& site : {Site{StackKind::encoder, 0, Place::self_attention}, Site{StackKind::decoder, 1, Place::cross_attention},
-                             Site{StackKind::decoder, 1, Place::feed_forward}}) {
-      const Tensor y = tuner->after(pass, site, Var(to_tensor(x, DType::f64)), Var(to_tensor(h, DType::f64)), layout).value;
+    for (const Site& site :
+         {Site{StackKind::encoder, 0, Place::self_attention}, Site{StackKind::decoder, 1, Place::cross_attention},
+          Site{StackKind::decoder, 1, Place::feed_forward}}) {
+      const Tensor y =
+          tuner->after(pass, site, Var(to_tensor(x, DType::f64)), Var(to_tensor(h, DType::f64)), layout).value;
       const std::string path = path_of(site) + ".adapter.";
-      EXPECT_EQ(p.count(path + "down.weight"), size_t(kind == "houlsby" || site.place == Place::feed_forward)) << kind << " " << path;
+      EXPECT_EQ(p.count(path + "down.weight"), size_t(kind == "houlsby" || site.place == Place::feed_forward))
+          << kind << " " << path;
       Array expected = h;
       if (p.count(path + "down.weight")) {
-        const Array &down = p.at(path + "down.weight"), &up = p.at(path + "up.weight"), &read = kind == "parallel" ? x : h;
+        const Array &down = p.at(path + "down.weight"), &up = p.at(path + "up.weight"),
+                    &read = kind == "parallel" ? x : h;
         for (int64_t n = 0; n < rows; ++n)
           for (int64_t k = 0; k < bottleneck; ++k) {
             double a = p.at(path + "down.bias")(k);
@@ -52,7 +58,8 @@ TEST(Adapter, IsItsDefinition) {
             for (int64_t d = 0; d < width; ++d) expected(n, d) += (kind == "parallel" ? 4 : 1) * up(d, k) * a;
           }
         for (int64_t n = 0; n < rows; ++n)
-          for (int64_t d = 0; d < width; ++d) expected(n, d) += (kind == "parallel" ? 4 : 1) * p.at(path + "up.bias")(d);
+          for (int64_t d = 0; d < width; ++d)
+            expected(n, d) += (kind == "parallel" ? 4 : 1) * p.at(path + "up.bias")(d);
       }
       expect_close(to_array(y), expected, 1e-12, 0, kind + " " + path);
     }
@@ -65,7 +72,8 @@ TEST(Adapter, ParametersAndStart) {
   const int64_t per_module = 2 * 6 * c.width + 6 + c.width;
   for (const std::string& kind : kKinds) {
     const auto tuner = adapter(*model, kind);
-    const int64_t modules = kind == "houlsby" ? 2 * c.encoder.layers + 3 * c.decoder.layers : c.encoder.layers + c.decoder.layers;
+    const int64_t modules =
+        kind == "houlsby" ? 2 * c.encoder.layers + 3 * c.decoder.layers : c.encoder.layers + c.decoder.layers;
     EXPECT_EQ(TrainedSet(*model, *tuner).scalars(), modules * per_module) << kind;
     for (const NamedParameter& p : tuner->parameters()) {
       const double largest = to_array(p.value()).largest();
@@ -80,7 +88,11 @@ TEST(Adapter, OptionsAreChecked) {
   const auto model = golden_model("gpt2");
   expect_error<InputError>([&] { adapter(*model, "compacter"); }, {"kind=compacter", "houlsby, pfeiffer, parallel"});
   expect_error<InputError>([&] { adapter(*model, "houlsby", 0); }, {"bottleneck=0"});
-  expect_error<InputError>([&] { make_tuner("adapter", {{"size", "3"}}, {.model = *model}); }, {"no option size", "bottleneck"});
+  expect_error<InputError>(
+      [&] {
+        make_tuner("adapter", {{"size", "3"}}, {.model = *model});
+      },
+      {"no option size", "bottleneck"});
 }
 
 }  // namespace

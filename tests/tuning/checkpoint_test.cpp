@@ -19,7 +19,12 @@ struct Case {
 
 const std::vector<Case> kCases = {
     {"prompt", "gpt2", "prompt", {}, "adamw"},
-    {"prompt_adafactor", "t5", "prompt", {{"where", "both"}}, "adafactor", {.weight_decay = 1e-3, .initial_step = 1000}},
+    {"prompt_adafactor",
+     "t5",
+     "prompt",
+     {{"where", "both"}},
+     "adafactor",
+     {.weight_decay = 1e-3, .initial_step = 1000}},
     {"prefix", "llama_gqa", "prefix", {}, "adamw"},
     {"prefix_network", "bart", "prefix", {{"reparametrize", "1"}, {"hidden", "20"}}, "adamw"},
     {"adapter", "bert", "adapter", {}, "adamw"},
@@ -27,7 +32,12 @@ const std::vector<Case> kCases = {
     {"lora", "gpt2", "lora", {{"dropout", "0.1"}, {"alpha", "0.7000000000000001"}}, "adamw", {.weight_decay = 0.1}},
     {"lora_bf16", "llama_gqa", "lora", {}, "adamw", {}, DType::bf16},
     {"lora_plain_sgd", "llama_bias", "lora", {{"targets", "query_key_value,down"}}, "sgd"},
-    {"top_layers", "llama_gqa", "top_layers", {{"layers", "1"}}, "adafactor", {.factor_min_dim = 4, .scale_by_parameter = true}},
+    {"top_layers",
+     "llama_gqa",
+     "top_layers",
+     {{"layers", "1"}},
+     "adafactor",
+     {.factor_min_dim = 4, .scale_by_parameter = true}},
     {"full", "gpt2", "full", {}, "adamw"},
     {"full_bf16", "gpt2", "full", {}, "adamw", {}, DType::bf16},
 };
@@ -46,11 +56,23 @@ TrainingRun make_run(const Case& c, const std::string& from = "") {
   TrainingRun run;
   const auto source = ModelSource::open(golden_path(std::string("models/") + c.model));
   run.model = load_model(*source, c.dtype);
-  run.tuner = from.empty() ? make_tuner(c.method, c.options, letters_context(*run.model)) : load_tuner(from, *run.model, kBase, false);
-  run.trained = std::make_unique<TrainedSet>(*run.model, *run.tuner, [&](const std::string& name) { return source->read(name); });
-  TrainOptions o{.optimizer = c.optimizer, .optimizer_options = c.optimizer_options, .lr = 1e-2, .schedule = "cosine", .warmup = "3", .batch_size = 3,
-                 .steps = 20, .shards = 2, .dropout = {0.1f, 0.1f, 0.1f, 0.1f}, .seed = 11};
-  run.trainer = std::make_unique<Trainer>(*run.model, *run.tuner, *run.trained, TrainData{random_batch(run.model->config(), {6, 9, 4, 11, 5, 7, 8, 3}), {}}, o);
+  run.tuner = from.empty() ? make_tuner(c.method, c.options, letters_context(*run.model))
+                           : load_tuner(from, *run.model, kBase, false);
+  run.trained =
+      std::make_unique<TrainedSet>(*run.model, *run.tuner, [&](const std::string& name) { return source->read(name); });
+  TrainOptions o{.optimizer = c.optimizer,
+                 .optimizer_options = c.optimizer_options,
+                 .lr = 1e-2,
+                 .schedule = "cosine",
+                 .warmup = "3",
+                 .batch_size = 3,
+                 .steps = 20,
+                 .shards = 2,
+                 .dropout = {0.1f, 0.1f, 0.1f, 0.1f},
+                 .seed = 11};
+  run.trainer =
+      std::make_unique<Trainer>(*run.model, *run.tuner, *run.trained,
+                                TrainData{random_batch(run.model->config(), {6, 9, 4, 11, 5, 7, 8, 3}), {}}, o);
   if (!from.empty()) {
     load_training_state(from, *run.trained, run.trainer->optimizer());
     run.trainer->resume_at(read_checkpoint_info(from).state.step);
@@ -59,7 +81,8 @@ TrainingRun make_run(const Case& c, const std::string& from = "") {
 }
 
 void save(TrainingRun& run, const std::string& path) {
-  const TrainingState state{.step = run.trainer->step(), .steps = 20, .shards = 2, .seed = 11, .run_config = "{}", .instruction_set = "any"};
+  const TrainingState state{
+      .step = run.trainer->step(), .steps = 20, .shards = 2, .seed = 11, .run_config = "{}", .instruction_set = "any"};
   save_checkpoint(path, *run.tuner, *run.trained, &run.trainer->optimizer(), state, kBase,
                   compute_golden(*run.model, *run.tuner, run.trainer->data().examples.range(0, 8)));
 }
@@ -94,7 +117,8 @@ TEST(Checkpoint, TenAndTenStepsAreTwenty) {
     save(rest, folder / "rest.h5");
 
     ASSERT_EQ(continued.steps.size(), 10u) << c.name;
-    for (size_t i = 0; i < 10; ++i) EXPECT_EQ(continued.steps[i].loss, record.steps[10 + i].loss) << c.name << " step " << 11 + i;
+    for (size_t i = 0; i < 10; ++i)
+      EXPECT_EQ(continued.steps[i].loss, record.steps[10 + i].loss) << c.name << " step " << 11 + i;
     EXPECT_TRUE(read_text_file(folder / "rest.h5") == read_text_file(folder / "whole.h5")) << c.name;
     EXPECT_FALSE(read_text_file(folder / "half.h5") == read_text_file(folder / "whole.h5")) << c.name;
   }
@@ -145,7 +169,8 @@ TEST_F(SavedLora, GoldenLogitsNoticeEveryChange) {
 TEST_F(SavedLora, BelongsToItsBase) {
   BaseIdentity other = kBase;
   other.hash = std::string(64, 'b');
-  expect_error<InputError>([&] { load_tuner(path, *run.model, other, false); }, {"another base", "aaaaaaaaaaaa", "bbbbbbbbbbbb", "--force-base"});
+  expect_error<InputError>([&] { load_tuner(path, *run.model, other, false); },
+                           {"another base", "aaaaaaaaaaaa", "bbbbbbbbbbbb", "--force-base"});
   EXPECT_TRUE(load_tuner(path, *run.model, other, true));
   const auto llama = golden_model("llama_gqa");  // other shapes: no force helps
   expect_error<InputError>([&] { load_tuner(path, *llama, other, true); }, {path, "[8,24]", "[8,32]"});
@@ -208,7 +233,8 @@ std::vector<float> dumped(const std::string& path, const std::string& dataset) {
 }
 
 TEST(CheckpointTools, StandardToolsReadEveryCheckpoint) {
-  if (!file_exists("/usr/bin/h5dump") || !file_exists("/usr/bin/h5ls")) GTEST_SKIP() << "SKIPPED: h5dump and h5ls are missing (package hdf5-tools)";
+  if (!file_exists("/usr/bin/h5dump") || !file_exists("/usr/bin/h5ls"))
+    GTEST_SKIP() << "SKIPPED: h5dump and h5ls are missing (package hdf5-tools)";
   for (const Case& c : kCases) {
     const TemporaryDirectory folder;
     TrainingRun run = make_run(c);
@@ -219,14 +245,16 @@ TEST(CheckpointTools, StandardToolsReadEveryCheckpoint) {
       EXPECT_NE(list.out.find(name), std::string::npos) << c.name << name;
     const auto header = run_process({"/usr/bin/h5dump", "-A", folder / "c.h5"});
     EXPECT_EQ(header.code, 0) << header.err;
-    for (const char* name : {"format_version", "base_hash", "effective_scale", "seed"}) EXPECT_NE(header.out.find(name), std::string::npos) << c.name << name;
+    for (const char* name : {"format_version", "base_hash", "effective_scale", "seed"})
+      EXPECT_NE(header.out.find(name), std::string::npos) << c.name << name;
     for (const TrainedSet::Entry& e : run.trained->entries()) {
       std::string path = (e.of_base ? "/base/" : "/tuner/") + e.name;
       std::replace(path.begin(), path.end(), '.', '/');
       const std::vector<float> values = dumped(folder / "c.h5", path);
       const Tensor expected = e.value.to(DType::f32);
       ASSERT_EQ(int64_t(values.size()), expected.size()) << c.name << " " << path;
-      for (int64_t i = 0; i < expected.size(); ++i) ASSERT_EQ(values[size_t(i)], expected.data<float>()[i]) << c.name << " " << path << " " << i;
+      for (int64_t i = 0; i < expected.size(); ++i)
+        ASSERT_EQ(values[size_t(i)], expected.data<float>()[i]) << c.name << " " << path << " " << i;
       if (e.of_base && &e - run.trained->entries().data() > 3) break;  // a few of a whole model
     }
   }

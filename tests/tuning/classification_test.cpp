@@ -1,5 +1,5 @@
-// Choosing among classes: heads against transformers, label words against the logits of the whole vocabulary, and that a new head
-// trains with every tuner and comes back from checkpoints.
+// Choosing among classes: heads against transformers, label words against the logits of the whole vocabulary, and that
+// a new head trains with every tuner and comes back from checkpoints.
 #include "tuning/classification.h"
 
 #include <cmath>
@@ -43,7 +43,8 @@ TEST_P(GoldenHead, EqualsTransformers) {
     Everything hooks;
     Tape tape;
     Pass inference(hooks), pass(hooks, tape);
-    expect_close(to_array(head.scores(*model, inference, batch)), to_array(expected.read("scores")), 1e-5, 1e-6, "scores");
+    expect_close(to_array(head.scores(*model, inference, batch)), to_array(expected.read("scores")), 1e-5, 1e-6,
+                 "scores");
     for (const NamedParameter& p : model->parameters()) pass.train(*p.parameter);
     const Model::Loss loss = head.loss(*model, pass, batch, {.gradient_scale = 1 / float(batch.size())});
     EXPECT_NEAR(to_array(loss.sum.value)(0), to_array(expected.read("loss"))(0), 2e-6);
@@ -57,14 +58,16 @@ TEST_P(GoldenHead, EqualsTransformers) {
       ASSERT_TRUE(gradient) << p.name;
       const std::string name = "gradients." + source->foreign_name(p.name);
       ASSERT_TRUE(expected.has(name)) << name;
-      expect_close(to_array(gradient.rows(p.begin, p.end)), to_array(expected.read(name)), 1e-5, 1e-6 * largest, p.name);
+      expect_close(to_array(gradient.rows(p.begin, p.end)), to_array(expected.read(name)), 1e-5, 1e-6 * largest,
+                   p.name);
       ++compared;
     }
     EXPECT_EQ(compared, expected.names().size() - 2);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenHead, ::testing::Values("bert", "roberta"), [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Models, GoldenHead, ::testing::Values("bert", "roberta"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST(ClassificationHead, RefusesWhatDoesNotFit) {
   const auto decoder = golden_model("llama_gqa");
@@ -74,12 +77,17 @@ TEST(ClassificationHead, RefusesWhatDoesNotFit) {
   const ClassificationHead head(*bert, 2, 0);
   expect_error<InputError>([&] { ClassificationHead(*bert, 3, 0); }, {"has 2 classes, the task 3"});
   head.check(*bert, {labelled({5, 6}, 1)});
-  expect_error<InputError>([&] { head.check(*bert, {labelled({5}, 0), labelled({5, 6}, 2)}); }, {"sequence 1", "class 2"});
+  expect_error<InputError>(
+      [&] {
+        head.check(*bert, {labelled({5}, 0), labelled({5, 6}, 2)});
+      },
+      {"sequence 1", "class 2"});
   Sequence several = labelled({5, 6}, 1);
   several.labels = {0, 1};
   expect_error<InputError>([&] { head.check(*bert, {several}); }, {"sequence 0", "2 labels"});
   expect_error<InputError>([&] { head.check(*bert, {labelled({75}, 0)}); }, {"outside the vocabulary"});
-  expect_error<InputError>([&] { head.check(*bert, {labelled(std::vector<int32_t>(33, 5), 0)}); }, {"33 tokens", "32 positions"});
+  expect_error<InputError>([&] { head.check(*bert, {labelled(std::vector<int32_t>(33, 5), 0)}); },
+                           {"33 tokens", "32 positions"});
 }
 
 // A head that is new, under any tuner: it is trained, saved and loaded, and the base stays.
@@ -90,7 +98,8 @@ TEST_P(NewHead, TrainsWithEveryTunerAndComesBack) {
   const std::string path = folder / "checkpoint.h5";
   const auto model = golden_model("bert");
   Batch examples;
-  for (int64_t i = 0; i < 12; ++i) examples.push_back(labelled({int32_t(4 + i), int32_t(70 - i), int32_t(i % 2 ? 9 : 20)}, int32_t(i % 2), i));
+  for (int64_t i = 0; i < 12; ++i)
+    examples.push_back(labelled({int32_t(4 + i), int32_t(70 - i), int32_t(i % 2 ? 9 : 20)}, int32_t(i % 2), i));
   const auto head = std::make_shared<ClassificationHead>(*model, 2, 3);
   const OptionMap options = GetParam() == std::string("prefix") ? OptionMap{{"init", "random"}} : OptionMap();
   const auto tuner = make_tuner(GetParam(), options, {.model = *model, .seed = 3});
@@ -101,7 +110,8 @@ TEST_P(NewHead, TrainsWithEveryTunerAndComesBack) {
     EXPECT_FALSE(e.name.starts_with("head.")) << "the vocabulary's head is not read";
   }
   EXPECT_EQ(of_head, 2u);
-  Trainer trainer(*model, *tuner, trained, {.examples = examples, .objective = head}, {.lr = 0.02, .batch_size = 4, .epochs = 8});
+  Trainer trainer(*model, *tuner, trained, {.examples = examples, .objective = head},
+                  {.lr = 0.02, .batch_size = 4, .epochs = 8});
   class Losses : public TrainListener {
    public:
     void on_step(const StepReport& r) override { all.push_back(r.loss); }
@@ -109,7 +119,8 @@ TEST_P(NewHead, TrainsWithEveryTunerAndComesBack) {
   } losses;
   EXPECT_EQ(trainer.run(losses), TrainEnd::finished);
   EXPECT_LT(losses.all.back(), 0.8 * losses.all.front());
-  save_checkpoint(path, *tuner, trained, &trainer.optimizer(), {.step = trainer.step()}, {}, compute_golden(*model, *tuner, examples));
+  save_checkpoint(path, *tuner, trained, &trainer.optimizer(), {.step = trainer.step()}, {},
+                  compute_golden(*model, *tuner, examples));
   Pass pass(*tuner);
   const Tensor scores = head->scores(*model, pass, examples);
 
@@ -147,8 +158,11 @@ TEST_P(Words, AreTheLogitsOfTheWholeVocabularyAtThePosition) {
     Sequence one = batch[s];
     one.labels = seq2seq ? std::vector<int32_t>{1} : std::vector<int32_t>();
     const Model::Hidden h = model->hidden(pass, {one});
-    const size_t place = encoder ? size_t(std::find(one.ids.begin(), one.ids.end(), mask) - one.ids.begin()) : seq2seq ? 0 : one.ids.size() - 1;
-    const Array logits = to_array(model->logits(pass, h.rows.value.rows(h.begin[0] + int64_t(place), h.begin[0] + int64_t(place) + 1)));
+    const size_t place = encoder   ? size_t(std::find(one.ids.begin(), one.ids.end(), mask) - one.ids.begin())
+                         : seq2seq ? 0
+                                   : one.ids.size() - 1;
+    const Array logits =
+        to_array(model->logits(pass, h.rows.value.rows(h.begin[0] + int64_t(place), h.begin[0] + int64_t(place) + 1)));
     double sum = 0;
     for (size_t c = 0; c < words.size(); ++c) {
       EXPECT_NEAR(scores(int64_t(s), int64_t(c)), logits(words[c]), 1e-6 * logits.largest());
@@ -205,8 +219,16 @@ TEST(LabelWords, RefuseWhatTheyCannotChooseFrom) {
   expect_error<InputError>([&] { LabelWords({4, 5, 4}, 7, *bert); }, {"same token"});
   expect_error<InputError>([&] { LabelWords({4, 75}, 7, *bert); }, {"75", "outside the vocabulary of 75"});
   const LabelWords words({4, 5}, 7, *bert);
-  expect_error<InputError>([&] { words.check(*bert, {labelled({6, 6}, 0)}); }, {"sequence 0", "mask token 7", "0 times"});
-  expect_error<InputError>([&] { words.check(*bert, {labelled({6, 7}, 0), labelled({7, 7}, 0)}); }, {"sequence 1", "2 times"});
+  expect_error<InputError>(
+      [&] {
+        words.check(*bert, {labelled({6, 6}, 0)});
+      },
+      {"sequence 0", "mask token 7", "0 times"});
+  expect_error<InputError>(
+      [&] {
+        words.check(*bert, {labelled({6, 7}, 0), labelled({7, 7}, 0)});
+      },
+      {"sequence 1", "2 times"});
 }
 
 }  // namespace

@@ -235,17 +235,26 @@ TEST(SpanCorruption, InputsHaveTheWantedLength) {
 
 TEST(SpanCorruption, RefusesSentinelsInTheTextAndTooManySpans) {
   const SpanCorruption objective({.framing = {{}, {1}}});
-  expect_error<InputError>([&] { objective.view(text_of(3, {5, 32050, 6}), kKey); }, {"example 3", "token 1", "32050", "sentinel"});
+  expect_error<InputError>(
+      [&] {
+        objective.view(text_of(3, {5, 32050, 6}), kKey);
+      },
+      {"example 3", "token 1", "32050", "sentinel"});
   expect_error<InputError>([&] { objective.view(text_of(4, {}), kKey); }, {"example 4", "empty"});
   expect_error<InputError>([&] { objective.view(numbered(5, 3000), kKey); }, {"example 5", "100 sentinels"});
   EXPECT_EQ(objective.view(text_of(0, {5}), kKey).ids, (std::vector<int32_t>{5, 1}));
   EXPECT_EQ(objective.view(text_of(0, {5}), kKey).labels, (std::vector<int32_t>{32099, 1}));
   EXPECT_NO_THROW(objective.view(text_of(0, {32100, 31999}), kKey));  // just outside
-  for (const auto& o : {SpanCorruption::Options{.density = 0}, {.density = 1}, {.mean_length = 0.5}, {.first_sentinel = 10, .sentinels = 100}})
+  for (const auto& o : {SpanCorruption::Options{.density = 0},
+                        {.density = 1},
+                        {.mean_length = 0.5},
+                        {.first_sentinel = 10, .sentinels = 100}})
     EXPECT_THROW(SpanCorruption{o}, InputError);
 }
 
-TEST(SpanCorruption, IsAFunctionOfKeyAndIndex) { expect_function_of_key_and_index(SpanCorruption({.framing = {{}, {1}}})); }
+TEST(SpanCorruption, IsAFunctionOfKeyAndIndex) {
+  expect_function_of_key_and_index(SpanCorruption({.framing = {{}, {1}}}));
+}
 
 // Prefix LM ----------------------------------------------------------------------------------------
 
@@ -294,8 +303,8 @@ TEST(BartDenoising, InfillsAThirdOfTheWordsInPoissonSpans) {
     masks += std::count(shown.begin(), shown.end(), 4), tokens += 500;
   }
   ASSERT_EQ(tokens, 1'000'000);
-  // 30 % of the words are drawn; spans that run into each other hide fewer: a word stays if none of the spans that could
-  // cover it began, about exp(-0.3) of the words.
+  // 30 % of the words are drawn; spans that run into each other hide fewer: a word stays if none of the spans that
+  // could cover it began, about exp(-0.3) of the words.
   const double share = double(gone) / double(words);
   EXPECT_GT(share, 0.24);
   EXPECT_LT(share, 0.31);
@@ -323,7 +332,8 @@ TEST(BartDenoising, MovesWholeSentences) {
 
 TEST(BartDenoising, WorksOnASingleTokenAndRefusesNone) {
   const BartDenoising objective(bart());
-  for (int64_t i = 0; i < 20; ++i) EXPECT_EQ(objective.view(text_of(i, {300}), kKey).labels, (std::vector<int32_t>{0, 300, 2}));
+  for (int64_t i = 0; i < 20; ++i)
+    EXPECT_EQ(objective.view(text_of(i, {300}), kKey).labels, (std::vector<int32_t>{0, 300, 2}));
   expect_error<InputError>([&] { objective.view(text_of(3, {}), kKey); }, {"example 3", "empty"});
   expect_function_of_key_and_index(objective);
 }

@@ -37,7 +37,8 @@ class GoldenTraining : public ::testing::TestWithParam<const char*> {
     size_t set = 0;
     for (const NamedParameter& p : tuner->parameters()) {
       // decoder.layers.0.self_attention.query.lora_a: layers.0.query.A
-      const std::string layer = p.name.substr(p.name.find("layers."), 8), part = p.name.find("query") != p.name.npos ? ".query." : ".value.";
+      const std::string layer = p.name.substr(p.name.find("layers."), 8),
+                        part = p.name.find("query") != p.name.npos ? ".query." : ".value.";
       p.value().copy_from(file.read(layer + part + (p.name.ends_with("a") ? "A" : "B")).to(p.value().dtype()));
       ++set;
     }
@@ -77,7 +78,8 @@ class GoldenTraining : public ::testing::TestWithParam<const char*> {
     }
     const auto values = values_of(*model, *tuned);
     ASSERT_EQ(values.size(), expected_values.size());
-    for (const auto& [name, value] : values) expect_values(name, to_array(value), to_array(expected_values.at(name)), value_tolerance);
+    for (const auto& [name, value] : values)
+      expect_values(name, to_array(value), to_array(expected_values.at(name)), value_tolerance);
   }
 
   // Biases of keys change no score, so their gradients are noise, which Adam makes into steps of full size.
@@ -97,13 +99,15 @@ TEST_P(GoldenTraining, EqualsPyTorchInDouble) { check(DType::f64, 1e-6, 1e-5, 3e
 TEST_P(GoldenTraining, EqualsPyTorch) { check(DType::f32, 3e-5, 1e-4, 2e-4); }
 
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenTraining,
-                         ::testing::Values("llama_full", "gpt2_full", "bart_full", "llama_lora", "llama_lora_linear", "gpt2_lora_fused", "gpt2_lora",
-                                           "bert_lora", "t5_lora", "llama_prompt", "gpt2_prompt", "llama_prefix", "gpt2_prefix"),
+                         ::testing::Values("llama_full", "gpt2_full", "bart_full", "llama_lora", "llama_lora_linear",
+                                           "gpt2_lora_fused", "gpt2_lora", "bert_lora", "t5_lora", "llama_prompt",
+                                           "gpt2_prompt", "llama_prefix", "gpt2_prefix"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(GoldenTrainingFiles, AreAllTested) {
   size_t directories = 0;
-  for (const std::string& name : list_directory(golden_path("training"))) directories += is_directory(golden_path("training/" + name));
+  for (const std::string& name : list_directory(golden_path("training")))
+    directories += is_directory(golden_path("training/" + name));
   EXPECT_EQ(directories, 13u);
 }
 

@@ -1,11 +1,13 @@
 // LoRA against its definition: W + (alpha / rank) B A.
-#include "tests/support/tuning.h"
 #include "tests/support/files.h"
+#include "tests/support/tuning.h"
 
 namespace cambium::testing {
 namespace {
 
-std::unique_ptr<Tuner> lora(Model& model, OptionMap options, uint64_t seed = 5) { return make_tuner("lora", options, {.model = model, .seed = seed}); }
+std::unique_ptr<Tuner> lora(Model& model, OptionMap options, uint64_t seed = 5) {
+  return make_tuner("lora", options, {.model = model, .seed = seed});
+}
 
 const std::vector<std::string> kModels = {"gpt2", "llama_gqa", "llama_bias", "bert", "t5", "t5_1_1", "bart"};
 
@@ -42,7 +44,8 @@ void add_by_definition(Model& model, Tuner& tuner, double scale) {
           Tensor w = weights.at(site + p + ".weight").value();
           for (int64_t r = 0; r < w.rows(); ++r, ++first)
             for (int64_t c = 0; c < w.cols(); ++c)
-              for (int64_t k = 0; k < a.rows(); ++k) w.data<double>()[r * w.cols() + c] += scale * b(first, k) * a(k, c);
+              for (int64_t k = 0; k < a.rows(); ++k)
+                w.data<double>()[r * w.cols() + c] += scale * b(first, k) * a(k, c);
         }
         continue;
       }
@@ -52,7 +55,8 @@ void add_by_definition(Model& model, Tuner& tuner, double scale) {
     const Tensor w = weights.at(module + ".weight").value();
     for (int64_t r = 0; r < b.rows(); ++r)
       for (int64_t c = 0; c < a.cols(); ++c)
-        for (int64_t k = 0; k < a.rows(); ++k) w.data<double>()[(first + r) * w.cols() + c] += scale * b(r, k) * a(k, c);
+        for (int64_t k = 0; k < a.rows(); ++k)
+          w.data<double>()[(first + r) * w.cols() + c] += scale * b(r, k) * a(k, c);
   }
 }
 
@@ -67,13 +71,15 @@ TEST(Lora, IsItsDefinition) {
       Hooks none;
       const auto by_hook = logits_of(*model, *tuner, batch), by_weights = logits_of(*changed, none, batch);
       const auto base = logits_of(*model, none, batch);
-      for (size_t s = 0; s < batch.size(); ++s) expect_close(to_array(by_hook[s]), to_array(by_weights[s]), 1e-11, 1e-12, name + " " + targets);
+      for (size_t s = 0; s < batch.size(); ++s)
+        expect_close(to_array(by_hook[s]), to_array(by_weights[s]), 1e-11, 1e-12, name + " " + targets);
       EXPECT_FALSE(same_bits(by_hook[0], base[0])) << name << " " << targets;
 
       // Merging is the same sum.
       ASSERT_TRUE(tuner->merge_into(*model));
       const auto merged = logits_of(*model, none, batch);
-      for (size_t s = 0; s < batch.size(); ++s) expect_close(to_array(merged[s]), to_array(by_weights[s]), 1e-11, 1e-12, name + " merged " + targets);
+      for (size_t s = 0; s < batch.size(); ++s)
+        expect_close(to_array(merged[s]), to_array(by_weights[s]), 1e-11, 1e-12, name + " merged " + targets);
     }
 }
 
@@ -89,7 +95,8 @@ TEST(Lora, MergesWithinRounding) {
       model->pack_frozen([](const Parameter&) { return false; });  // a packed copy must not survive
       ASSERT_TRUE(tuner->merge_into(*model));
       const auto merged = logits_of(*model, none, batch);
-      for (size_t s = 0; s < batch.size(); ++s) expect_close(to_array(merged[s]), to_array(unmerged[s]), bound, bound, name + text(" ", name_of(dtype)));
+      for (size_t s = 0; s < batch.size(); ++s)
+        expect_close(to_array(merged[s]), to_array(unmerged[s]), bound, bound, name + text(" ", name_of(dtype)));
     }
 }
 
@@ -119,7 +126,8 @@ TEST(Lora, HasTheParametersOfItsTargets) {
 
 TEST(Lora, StartsFromTheSeed) {
   const auto model = golden_model("llama_gqa");
-  const auto one = lora(*model, {{"rank", "4"}}, 1), again = lora(*model, {{"rank", "4"}}, 1), other = lora(*model, {{"rank", "4"}}, 2);
+  const auto one = lora(*model, {{"rank", "4"}}, 1), again = lora(*model, {{"rank", "4"}}, 1),
+             other = lora(*model, {{"rank", "4"}}, 2);
   double largest = 0, square = 0;
   int64_t count = 0;
   for (size_t i = 0; i < one->parameters().size(); ++i) {

@@ -1,4 +1,5 @@
-// Objectives under the trainer: random choices come back after a resume, streams equal lists, and names choose what trains.
+// Objectives under the trainer: random choices come back after a resume, streams equal lists, and names choose what
+// trains.
 #include "models/load.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
@@ -8,7 +9,9 @@
 namespace cambium::testing {
 namespace {
 
-std::unique_ptr<Model> golden_model(const std::string& name) { return load_model(*ModelSource::open(golden_path("models/" + name)), DType::f32); }
+std::unique_ptr<Model> golden_model(const std::string& name) {
+  return load_model(*ModelSource::open(golden_path("models/" + name)), DType::f32);
+}
 
 class Silent : public TrainListener {
  public:
@@ -18,8 +21,8 @@ class Silent : public TrainListener {
 
 class Denoising : public ::testing::Test {
  protected:
-  std::shared_ptr<const Objective> objective =
-      std::make_shared<SpanCorruption>(SpanCorruption::Options{.first_sentinel = 89, .sentinels = 20, .framing = {{}, {1}}});
+  std::shared_ptr<const Objective> objective = std::make_shared<SpanCorruption>(
+      SpanCorruption::Options{.first_sentinel = 89, .sentinels = 20, .framing = {{}, {1}}});
   std::vector<Sequence> texts = [] {
     std::vector<Sequence> all;
     for (int64_t i = 0; i < 10; ++i) {
@@ -40,7 +43,8 @@ class Denoising : public ::testing::Test {
     Run run;
     run.tuner = make_tuner("full", {}, {.model = *run.model});
     run.trained = std::make_unique<TrainedSet>(*run.model, *run.tuner, nullptr, *objective);
-    run.trainer = std::make_unique<Trainer>(*run.model, *run.tuner, *run.trained, TrainData{.examples = std::move(examples), .objective = objective},
+    run.trainer = std::make_unique<Trainer>(*run.model, *run.tuner, *run.trained,
+                                            TrainData{.examples = std::move(examples), .objective = objective},
                                             TrainOptions{.lr = 1e-2, .batch_size = 4, .steps = steps, .seed = 5});
     return run;
   }
@@ -62,9 +66,11 @@ TEST_F(Denoising, ResumedRunsSeeWhatWholeOnesSee) {
     std::function<void()> save;
   } stop;
   Run first = start(texts, 8);
-  Trainer five(*first.model, *first.tuner, *first.trained, {.examples = texts, .objective = objective}, {.lr = 1e-2, .batch_size = 4, .steps = 5, .seed = 5});
+  Trainer five(*first.model, *first.tuner, *first.trained, {.examples = texts, .objective = objective},
+               {.lr = 1e-2, .batch_size = 4, .steps = 5, .seed = 5});
   stop.save = [&] {
-    save_checkpoint(folder / "c.h5", *first.tuner, *first.trained, &five.optimizer(), {.step = 5}, {}, compute_golden(*first.model, *first.tuner, five.first_examples(3)));
+    save_checkpoint(folder / "c.h5", *first.tuner, *first.trained, &five.optimizer(), {.step = 5}, {},
+                    compute_golden(*first.model, *first.tuner, five.first_examples(3)));
   };
   five.run(stop);
 
@@ -80,7 +86,9 @@ TEST_F(Denoising, ResumedRunsSeeWhatWholeOnesSee) {
 TEST_F(Denoising, StreamsAreLists) {
   Run list = start(texts, 6);
   int64_t asked = 0;
-  Run stream = start(Examples(int64_t(texts.size()), [&](int64_t n) { return ++asked, texts[size_t(n)]; }, "texts"), 6);
+  Run stream = start(Examples(
+                         int64_t(texts.size()), [&](int64_t n) { return ++asked, texts[size_t(n)]; }, "texts"),
+                     6);
   list.trainer->run(list.silent);
   stream.trainer->run(stream.silent);
   expect_same_model(*list.model, *stream.model);
@@ -112,7 +120,11 @@ TEST(FullTuner, TrainsChosenNamesAlone) {
   EXPECT_EQ(of_head, 5u);  // transform, norm, bias; the matrix is the embedding's
   EXPECT_EQ(of_layer, 16u);
   EXPECT_EQ(make_tuner("full", head->options(), {.model = *model})->options(), head->options());
-  expect_error<InputError>([&] { make_tuner("full", {{"only", "heads."}}, {.model = *model}); }, {"only=heads.", "no parameter"});
+  expect_error<InputError>(
+      [&] {
+        make_tuner("full", {{"only", "heads."}}, {.model = *model});
+      },
+      {"only=heads.", "no parameter"});
 }
 
 TEST(NewLanguageHead, IsTiedAndTrainsAlone) {
@@ -125,7 +137,8 @@ TEST(NewLanguageHead, IsTiedAndTrainsAlone) {
     for (int32_t t = 0; t < 10; ++t) texts[i].ids.push_back(5 + (int32_t(i) + t) % 8);
   const auto objective = std::make_shared<MaskedLm>(MaskedLm::Options{.rate = 0.3, .mask = 4, .vocabulary = 58});
   TrainedSet trained(*model, *tuner, nullptr, *objective);
-  Trainer trainer(*model, *tuner, trained, {.examples = texts, .dev = texts, .objective = objective}, {.lr = 0.02, .batch_size = 4, .steps = 60});
+  Trainer trainer(*model, *tuner, trained, {.examples = texts, .dev = texts, .objective = objective},
+                  {.lr = 0.02, .batch_size = 4, .steps = 60});
   const double before = trainer.evaluate();
   EXPECT_EQ(trainer.evaluate(), before);  // what is evaluated is masked alike each time
   Silent silent;

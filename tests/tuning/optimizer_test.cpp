@@ -38,7 +38,8 @@ Problem make_problem(DType dtype, bool working = false) {
 
 // Runs the optimizer beside `definition(value, gradient, tensor, step)` and compares after every step.
 template <class Definition>
-void expect_optimizer(const std::string& name, const OptimizerOptions& options, const Definition& definition, double lr = 0.05, double scale = 0.5) {
+void expect_optimizer(const std::string& name, const OptimizerOptions& options, const Definition& definition,
+                      double lr = 0.05, double scale = 0.5) {
   for (const auto& [dtype, tolerance] : {std::pair{DType::f64, 1e-12}, {DType::f32, 3e-6}}) {
     Problem p = make_problem(dtype, dtype == DType::f32);
     const auto optimizer = make_optimizer(name, options, p.trained);
@@ -51,7 +52,8 @@ void expect_optimizer(const std::string& name, const OptimizerOptions& options, 
         if (!g.size()) continue;
         for (double& x : g.values) x *= scale;
         definition(p.values[i], g, i, s + 1);
-        expect_close(to_array(p.trained[i].value), p.values[i], tolerance, tolerance, text(name, " tensor ", i, " step ", s + 1, " ", name_of(dtype)));
+        expect_close(to_array(p.trained[i].value), p.values[i], tolerance, tolerance,
+                     text(name, " tensor ", i, " step ", s + 1, " ", name_of(dtype)));
         if (p.trained[i].working) {
           EXPECT_TRUE(same_bits(p.trained[i].working, p.trained[i].value.to(DType::bf16)));
         }
@@ -70,36 +72,39 @@ struct State {
 TEST(Optimizer, AdamW) {
   for (const double decay : {0.0, 0.1}) {
     std::unique_ptr<State> m, v;
-    expect_optimizer("adamw", {.beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = decay}, [&](Array& p, const Array& g, size_t i, int step) {
-      if (step == 1 && i == 0) m = std::make_unique<State>(), v = std::make_unique<State>();
-      Array &first = (*m)(i, g.shape), &second = (*v)(i, g.shape);
-      const double c1 = 1 - std::pow(0.8, step), c2 = 1 - std::pow(0.99, step);
-      for (int64_t k = 0; k < p.size(); ++k) {
-        first(k) = 0.8 * first(k) + 0.2 * g(k);
-        second(k) = 0.99 * second(k) + 0.01 * g(k) * g(k);
-        p(k) -= 0.05 * decay * p(k);
-        p(k) -= 0.05 * (first(k) / c1) / (std::sqrt(second(k) / c2) + 1e-6);
-      }
-    });
+    expect_optimizer("adamw", {.beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = decay},
+                     [&](Array& p, const Array& g, size_t i, int step) {
+                       if (step == 1 && i == 0) m = std::make_unique<State>(), v = std::make_unique<State>();
+                       Array &first = (*m)(i, g.shape), &second = (*v)(i, g.shape);
+                       const double c1 = 1 - std::pow(0.8, step), c2 = 1 - std::pow(0.99, step);
+                       for (int64_t k = 0; k < p.size(); ++k) {
+                         first(k) = 0.8 * first(k) + 0.2 * g(k);
+                         second(k) = 0.99 * second(k) + 0.01 * g(k) * g(k);
+                         p(k) -= 0.05 * decay * p(k);
+                         p(k) -= 0.05 * (first(k) / c1) / (std::sqrt(second(k) / c2) + 1e-6);
+                       }
+                     });
   }
 }
 
 TEST(Optimizer, Sgd) {
   for (const double momentum : {0.0, 0.9}) {
     std::unique_ptr<State> m;
-    expect_optimizer("sgd", {.weight_decay = 0.01, .momentum = momentum}, [&](Array& p, const Array& g, size_t i, int step) {
-      if (step == 1 && i == 0) m = std::make_unique<State>();
-      Array& moving = (*m)(i, g.shape);
-      for (int64_t k = 0; k < p.size(); ++k) {
-        moving(k) = momentum * moving(k) + g(k);
-        p(k) = p(k) - 0.05 * 0.01 * p(k) - 0.05 * moving(k);
-      }
-    });
+    expect_optimizer("sgd", {.weight_decay = 0.01, .momentum = momentum},
+                     [&](Array& p, const Array& g, size_t i, int step) {
+                       if (step == 1 && i == 0) m = std::make_unique<State>();
+                       Array& moving = (*m)(i, g.shape);
+                       for (int64_t k = 0; k < p.size(); ++k) {
+                         moving(k) = momentum * moving(k) + g(k);
+                         p(k) = p(k) - 0.05 * 0.01 * p(k) - 0.05 * moving(k);
+                       }
+                     });
   }
 }
 
 // Adafactor without first moment, as T5X has it (reference formulas: Shazeer & Stern 2018, algorithms 4 and 5).
-void adafactor(const OptimizerOptions& o, State& rows, State& columns, double lr, Array& p, const Array& g, size_t i, int step) {
+void adafactor(const OptimizerOptions& o, State& rows, State& columns, double lr, Array& p, const Array& g, size_t i,
+               int step) {
   const double beta2 = 1 - std::pow(double(o.initial_step + step), -o.decay_rate);
   const int64_t C = g.cols(), R = g.size() / C;
   const bool factored = g.shape.rank() >= 2 && std::min(R, C) >= o.factor_min_dim;
@@ -131,14 +136,20 @@ void adafactor(const OptimizerOptions& o, State& rows, State& columns, double lr
     for (const double x : a.values) sum += x * x;
     return std::sqrt(sum / double(a.size()));
   };
-  const double clip = std::max(1.0, rms(u) / o.clip), size = lr * (o.scale_by_parameter ? std::max(o.epsilon2, rms(p)) : 1);
+  const double clip = std::max(1.0, rms(u) / o.clip),
+               size = lr * (o.scale_by_parameter ? std::max(o.epsilon2, rms(p)) : 1);
   const double shrink = 1 - o.weight_decay * (o.decay_times_lr ? lr : 1);
   for (int64_t k = 0; k < g.size(); ++k) p(k) = shrink * p(k) - size * u(k) / clip;
 }
 
 TEST(Optimizer, Adafactor) {
-  std::vector<OptimizerOptions> all = {{}, {.weight_decay = 1e-2}, {.weight_decay = 1e-2, .decay_times_lr = true}, {.scale_by_parameter = true},
-                                       {.factor_min_dim = 2}, {.initial_step = 1100000}, {.decay_rate = 0.5, .clip = 0.1},
+  std::vector<OptimizerOptions> all = {{},
+                                       {.weight_decay = 1e-2},
+                                       {.weight_decay = 1e-2, .decay_times_lr = true},
+                                       {.scale_by_parameter = true},
+                                       {.factor_min_dim = 2},
+                                       {.initial_step = 1100000},
+                                       {.decay_rate = 0.5, .clip = 0.1},
                                        {.epsilon1 = 1e-3, .epsilon2 = 100, .scale_by_parameter = true}};
   for (const OptimizerOptions& o : all) {
     std::unique_ptr<State> rows, columns;
@@ -212,16 +223,18 @@ TEST(GradientNorm, IsTheRootOfAllSquares) {
 }
 
 TEST(Schedules, AreTransformers) {
-  // get_constant_schedule_with_warmup, get_linear_schedule_with_warmup, get_cosine_schedule_with_warmup: the factor of step
-  // i + 1 is lambda(i).
+  // get_constant_schedule_with_warmup, get_linear_schedule_with_warmup, get_cosine_schedule_with_warmup: the factor of
+  // step i + 1 is lambda(i).
   constexpr int64_t total = 20;
   for (const int64_t warmup : {0, 1, 5, 20})
     for (int64_t step = 1; step <= total; ++step) {
       const double i = double(step - 1), w = double(warmup), n = double(total);
       const double rise = i < w ? i / w : -1, progress = (i - w) / std::max(1.0, n - w);
       EXPECT_NEAR(schedule_factor(Schedule::constant, step, warmup, total), rise >= 0 ? rise : 1, 1e-14);
-      EXPECT_NEAR(schedule_factor(Schedule::linear, step, warmup, total), rise >= 0 ? rise : std::max(0.0, (n - i) / std::max(1.0, n - w)), 1e-14);
-      EXPECT_NEAR(schedule_factor(Schedule::cosine, step, warmup, total), rise >= 0 ? rise : 0.5 * (1 + std::cos(M_PI * progress)), 1e-14);
+      EXPECT_NEAR(schedule_factor(Schedule::linear, step, warmup, total),
+                  rise >= 0 ? rise : std::max(0.0, (n - i) / std::max(1.0, n - w)), 1e-14);
+      EXPECT_NEAR(schedule_factor(Schedule::cosine, step, warmup, total),
+                  rise >= 0 ? rise : 0.5 * (1 + std::cos(M_PI * progress)), 1e-14);
     }
 }
 
@@ -231,7 +244,8 @@ TEST(GradientTree, AddsInAFixedOrder) {
     std::vector<float> leaves;
     for (int s = 0; s < count; ++s) {
       leaves.push_back(std::ldexp(1.f + 0.1f * float(s), (s * 7) % 20 - 10));
-      tree.add({Tensor::of(std::vector<float>{leaves.back()}), s % 2 ? Tensor::of(std::vector<float>{float(s)}) : Tensor(), Tensor()});
+      tree.add({Tensor::of(std::vector<float>{leaves.back()}),
+                s % 2 ? Tensor::of(std::vector<float>{float(s)}) : Tensor(), Tensor()});
     }
     while (leaves.size() > 1) {
       std::vector<float> sums;

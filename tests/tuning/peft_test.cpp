@@ -26,7 +26,8 @@ TEST(Peft, AdaptersGiveTheirLogits) {
       const auto tuner = load_peft_adapter(kAdapters + name, *model);
       const auto seen = logits_of(*model, *tuner, golden_batch(expected));
       for (size_t s = 0; s < seen.size(); ++s)
-        expect_close(to_array(seen[s]), to_array(logits.read(std::to_string(s))), tolerance, tolerance, text(name, " ", name_of(dtype), " sequence ", s));
+        expect_close(to_array(seen[s]), to_array(logits.read(std::to_string(s))), tolerance, tolerance,
+                     text(name, " ", name_of(dtype), " sequence ", s));
     }
   }
   EXPECT_EQ(cases, 7u);
@@ -62,9 +63,12 @@ class ChangedAdapter : public ::testing::Test {
 };
 
 TEST_F(ChangedAdapter, WhatComputesSomethingElseIsRefused) {
-  const std::vector<std::pair<std::string, json>> fields = {
-      {"use_dora", true}, {"bias", "all"}, {"lora_bias", true}, {"modules_to_save", {"lm_head"}}, {"rank_pattern", {{"q_proj", 2}}},
-      {"alpha_pattern", {{"q_proj", 2}}}};
+  const std::vector<std::pair<std::string, json>> fields = {{"use_dora", true},
+                                                            {"bias", "all"},
+                                                            {"lora_bias", true},
+                                                            {"modules_to_save", {"lm_head"}},
+                                                            {"rank_pattern", {{"q_proj", 2}}},
+                                                            {"alpha_pattern", {{"q_proj", 2}}}};
   for (const auto& [field, value] : fields) {
     copy("llama_all_rslora");
     set_field(field, value);

@@ -8,7 +8,9 @@
 namespace cambium::testing {
 namespace {
 
-std::unique_ptr<Tuner> prefix(const TunerContext& context, const OptionMap& options) { return make_tuner("prefix", options, context); }
+std::unique_ptr<Tuner> prefix(const TunerContext& context, const OptionMap& options) {
+  return make_tuner("prefix", options, context);
+}
 
 Batch with_words(const Batch& batch, const std::vector<int32_t>& words) {
   Batch longer = batch;
@@ -26,7 +28,8 @@ TEST(Prefix, OfRealWordsEqualsTheWordsInFront) {
       for (Sequence& s : batch) s.labels.clear();
       const auto tuner = prefix(context, {{"length", "5"}, {"words", "abcde"}});
       Hooks none;
-      const auto behind = logits_of(*model, none, with_words(batch, context.tokenize("abcde"))), tuned = logits_of(*model, *tuner, batch);
+      const auto behind = logits_of(*model, none, with_words(batch, context.tokenize("abcde"))),
+                 tuned = logits_of(*model, *tuner, batch);
       for (size_t s = 0; s < batch.size(); ++s) {
         const Tensor last = behind[s].rows(5, behind[s].rows());
         expect_close(to_array(tuned[s]), to_array(last), tolerance, tolerance, text(name, " sequence ", s));
@@ -46,15 +49,18 @@ TEST(Prefix, OfRealWordsEqualsTheWordsInFront) {
 TEST(Prefix, RepeatsItsWords) {
   const auto model = golden_model("llama_gqa");
   const TunerContext context = letters_context(*model);
-  const auto given = prefix(context, {{"length", "7"}, {"words", "abcabca"}}), repeated = prefix(context, {{"length", "7"}, {"words", "abc"}}),
-             task = prefix(context, {{"length", "7"}}), spelled = prefix(context, {{"length", "7"}, {"words", "abcdeab"}});
+  const auto given = prefix(context, {{"length", "7"}, {"words", "abcabca"}}),
+             repeated = prefix(context, {{"length", "7"}, {"words", "abc"}}), task = prefix(context, {{"length", "7"}}),
+             spelled = prefix(context, {{"length", "7"}, {"words", "abcdeab"}});
   EXPECT_TRUE(same_bits(given->parameters()[0].value(), repeated->parameters()[0].value()));
   EXPECT_TRUE(same_bits(task->parameters()[0].value(), spelled->parameters()[0].value()));
 }
 
 // rows = Linear(tanh(Linear(table))), by plain loops. (Li & Liang 2021, section 4.3)
-Array network_rows(const std::map<std::string, Array>& p, const std::string& group, const StackShape& shape, int64_t length) {
-  const Array &table = p.at(group + ".prefix.table"), &down = p.at(group + ".prefix.down.weight"), &up = p.at(group + ".prefix.up.weight");
+Array network_rows(const std::map<std::string, Array>& p, const std::string& group, const StackShape& shape,
+                   int64_t length) {
+  const Array &table = p.at(group + ".prefix.table"), &down = p.at(group + ".prefix.down.weight"),
+              &up = p.at(group + ".prefix.up.weight");
   const int64_t width = shape.kv_width();
   Array rows({shape.layers, 2, length, shape.kv_heads, shape.head_size});
   for (int64_t t = 0; t < length; ++t) {
@@ -83,13 +89,15 @@ TEST(Prefix, ReparametrisedIsItsDefinition) {
   for (const char* name : {"llama_gqa", "t5", "bart", "bert"}) {
     const auto model = golden_model(name, DType::f64);
     const TunerContext context = letters_context(*model);
-    const auto network = prefix(context, {{"length", "3"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "11"}}),
+    const auto network =
+                   prefix(context, {{"length", "3"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "11"}}),
                plain = prefix(context, {{"length", "3"}, {"init", "random"}});
     randomize(*network, 6, 0.3);
     const ModelConfig& c = model->config();
     for (const NamedParameter& p : plain->parameters()) {
       const std::string group = p.name.substr(0, p.name.find('.'));
-      p.value().copy_from(to_tensor(network_rows(arrays_of(*network), group, group == "encoder" ? c.encoder : c.decoder, 3), DType::f64));
+      p.value().copy_from(to_tensor(
+          network_rows(arrays_of(*network), group, group == "encoder" ? c.encoder : c.decoder, 3), DType::f64));
     }
     const Batch batch = random_batch(c, {4, 7});
     const auto one = logits_of(*model, *network, batch), other = logits_of(*model, *plain, batch);
@@ -100,10 +108,13 @@ TEST(Prefix, ReparametrisedIsItsDefinition) {
 TEST(Prefix, NetworkIsFittedToTheWords) {
   const auto model = golden_model("gpt2");
   const TunerContext context = letters_context(*model);
-  const auto words = prefix(context, {{"length", "4"}}), fitted = prefix(context, {{"length", "4"}, {"reparametrize", "1"}, {"hidden", "64"}});
-  const Array goal = to_array(words->parameters()[0].value()), rows = network_rows(arrays_of(*fitted), "decoder", model->config().decoder, 4);
+  const auto words = prefix(context, {{"length", "4"}}),
+             fitted = prefix(context, {{"length", "4"}, {"reparametrize", "1"}, {"hidden", "64"}});
+  const Array goal = to_array(words->parameters()[0].value()),
+              rows = network_rows(arrays_of(*fitted), "decoder", model->config().decoder, 4);
   double error = 0, size = 0;
-  for (int64_t i = 0; i < goal.size(); ++i) error += (goal(i) - rows(i)) * (goal(i) - rows(i)), size += goal(i) * goal(i);
+  for (int64_t i = 0; i < goal.size(); ++i)
+    error += (goal(i) - rows(i)) * (goal(i) - rows(i)), size += goal(i) * goal(i);
   EXPECT_LT(error, 1e-3 * size);
 }
 
@@ -116,15 +127,20 @@ TEST(Prefix, SitesAndShapes) {
   };
   const auto t5 = golden_model("t5"), llama = golden_model("llama_gqa"), bert = golden_model("bert");
   const ModelConfig& c = t5->config();
-  const Shape encoder{c.encoder.layers, 2, 10, c.encoder.kv_heads, c.encoder.head_size}, decoder{c.decoder.layers, 2, 10, c.decoder.kv_heads, c.decoder.head_size};
+  const Shape encoder{c.encoder.layers, 2, 10, c.encoder.kv_heads, c.encoder.head_size},
+      decoder{c.decoder.layers, 2, 10, c.decoder.kv_heads, c.decoder.head_size};
   using Names = std::map<std::string, Shape>;
-  EXPECT_EQ(names(*t5, {}), (Names{{"cross.prefix", decoder}, {"decoder.prefix", decoder}, {"encoder.prefix", encoder}}));
+  EXPECT_EQ(names(*t5, {}),
+            (Names{{"cross.prefix", decoder}, {"decoder.prefix", decoder}, {"encoder.prefix", encoder}}));
   EXPECT_EQ(names(*t5, {{"sites", "cross,encoder"}}), (Names{{"cross.prefix", decoder}, {"encoder.prefix", encoder}}));
   EXPECT_EQ(names(*llama, {{"length", "2"}}), (Names{{"decoder.prefix", {2, 2, 2, 2, 8}}}));
   EXPECT_EQ(names(*bert, {}).count("encoder.prefix"), 1u);
   EXPECT_EQ(names(*llama, {{"reparametrize", "1"}, {"hidden", "7"}, {"init", "random"}}),
-            (Names{{"decoder.prefix.table", {10, 32}}, {"decoder.prefix.down.weight", {7, 32}}, {"decoder.prefix.down.bias", {7}},
-                   {"decoder.prefix.up.weight", {2 * 2 * 16, 7}}, {"decoder.prefix.up.bias", {2 * 2 * 16}}}));
+            (Names{{"decoder.prefix.table", {10, 32}},
+                   {"decoder.prefix.down.weight", {7, 32}},
+                   {"decoder.prefix.down.bias", {7}},
+                   {"decoder.prefix.up.weight", {2 * 2 * 16, 7}},
+                   {"decoder.prefix.up.bias", {2 * 2 * 16}}}));
 }
 
 // Each group acts where it should and nowhere else: with the other groups' sites left out, it alone changes the logits.
@@ -172,7 +188,11 @@ TEST(Prefix, OptionsAreChecked) {
   const auto model = golden_model("gpt2");
   TunerContext context = letters_context(*model);
   expect_error<InputError>([&] { prefix(context, {{"sites", "cross"}}); }, {"sites=cross", "no such attention"});
-  expect_error<InputError>([&] { prefix(context, {{"sites", "middle"}}); }, {"sites=middle", "encoder, decoder, cross"});
+  expect_error<InputError>(
+      [&] {
+        prefix(context, {{"sites", "middle"}});
+      },
+      {"sites=middle", "encoder, decoder, cross"});
   expect_error<InputError>([&] { prefix(context, {{"length", "0"}}); }, {"length=0"});
   expect_error<InputError>([&] { prefix(context, {{"length", "1000"}}); }, {"1000", "positions"});
   expect_error<InputError>([&] { prefix(context, {{"words", " "}}); }, {"no tokens"});

@@ -9,7 +9,9 @@
 namespace cambium::testing {
 namespace {
 
-std::unique_ptr<Tuner> prompt(const TunerContext& context, const OptionMap& options) { return make_tuner("prompt", options, context); }
+std::unique_ptr<Tuner> prompt(const TunerContext& context, const OptionMap& options) {
+  return make_tuner("prompt", options, context);
+}
 
 TEST(Prompt, OfATextEqualsTheTextInFront) {
   for (const char* name : {"gpt2", "gpt2_inner", "llama_gqa", "llama_bias", "bert", "roberta", "t5", "t5_1_1", "bart"})
@@ -28,7 +30,8 @@ TEST(Prompt, OfATextEqualsTheTextInFront) {
       const auto tuned = logits_of(*model, *tuner, batch), behind = logits_of(*model, none, longer);
       for (size_t s = 0; s < batch.size(); ++s) {
         const int64_t skip = model->config().is_seq2seq() ? 0 : 5;
-        EXPECT_TRUE(same_bits(tuned[s], behind[s].rows(skip, behind[s].rows()))) << name << " " << name_of(dtype) << " sequence " << s;
+        EXPECT_TRUE(same_bits(tuned[s], behind[s].rows(skip, behind[s].rows())))
+            << name << " " << name_of(dtype) << " sequence " << s;
       }
       if (model->config().is_encoder() || dtype == DType::f64) continue;  // generation is float32
       GenerationOptions options{.max_new_tokens = 6, .eos = std::vector<int32_t>()};
@@ -75,7 +78,9 @@ TEST(Prompt, StartsInEachWay) {
     // The number of the table's row, or -1.
     const auto token = [&](const Array& rows, int64_t row) {
       for (int64_t id = 0; id < table.rows(); ++id)
-        if (std::equal(&rows.values[size_t(row * width)], &rows.values[size_t((row + 1) * width - 1)] + 1, &table.values[size_t(id * width)])) return id;
+        if (std::equal(&rows.values[size_t(row * width)], &rows.values[size_t((row + 1) * width - 1)] + 1,
+                       &table.values[size_t(id * width)]))
+          return id;
       return int64_t(-1);
     };
     const Array vocabulary = start({});
@@ -95,7 +100,8 @@ TEST(Prompt, StartsInEachWay) {
 
     const Array labels = start({{"init", "labels"}});  // "ab", "c"
     const auto ab = context.tokenize("ab");
-    for (int64_t d = 0; d < width; ++d) EXPECT_NEAR(labels(0, d), (table(ab[0], d) + table(ab[1], d)) / 2, 1e-6 * (1 + std::abs(labels(0, d)))) << name;
+    for (int64_t d = 0; d < width; ++d)
+      EXPECT_NEAR(labels(0, d), (table(ab[0], d) + table(ab[1], d)) / 2, 1e-6 * (1 + std::abs(labels(0, d)))) << name;
     EXPECT_EQ(token(labels, 1), context.tokenize("c")[0]);
     for (int64_t r = 2; r < 12; ++r) EXPECT_GE(token(labels, r), 0) << name;
   }
@@ -110,7 +116,11 @@ TEST(Prompt, StartsFromAFile) {
   save_checkpoint(folder / "prompt.h5", *tuner, trained, nullptr, {}, {}, {});
   const auto copy = prompt(context, {{"length", "6"}, {"init", "file"}, {"file", folder / "prompt.h5"}});
   EXPECT_TRUE(same_bits(copy->parameters()[0].value(), tuner->parameters()[0].value()));
-  expect_error<InputError>([&] { prompt(context, {{"length", "5"}, {"init", "file"}, {"file", folder / "prompt.h5"}}); }, {"[6,24]", "[5,24]"});
+  expect_error<InputError>(
+      [&] {
+        prompt(context, {{"length", "5"}, {"init", "file"}, {"file", folder / "prompt.h5"}});
+      },
+      {"[6,24]", "[5,24]"});
   expect_error<InputError>([&] { prompt(context, {{"init", "file"}, {"file", folder / "none.h5"}}); }, {"none.h5"});
   expect_error<InputError>([&] { prompt(context, {{"init", "file"}}); }, {"file="});
 }
@@ -120,7 +130,11 @@ TEST(Prompt, OptionsAreChecked) {
   TunerContext context = letters_context(*gpt2);
   expect_error<InputError>([&] { prompt(context, {{"where", "encoder"}}); }, {"where=encoder", "no encoder"});
   expect_error<InputError>([&] { prompt(context, {{"where", "both"}}); }, {"where=both"});
-  expect_error<InputError>([&] { prompt(letters_context(*bert), {{"where", "decoder"}}); }, {"where=decoder", "no decoder"});
+  expect_error<InputError>(
+      [&] {
+        prompt(letters_context(*bert), {{"where", "decoder"}});
+      },
+      {"where=decoder", "no decoder"});
   expect_error<InputError>([&] { prompt(context, {{"length", "100000"}}); }, {"100000"});
   expect_error<InputError>([&] { prompt(context, {{"init", "zero"}}); }, {"init=zero", "vocabulary"});
   expect_error<InputError>([&] { prompt(context, {{"init", "text"}, {"text", " "}}); }, {"no tokens"});

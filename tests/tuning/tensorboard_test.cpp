@@ -48,8 +48,7 @@ TEST(TensorBoard, Records) {
   const auto events = records(read_text_file(folder / names[0]));
   ASSERT_EQ(events.size(), 2u);
   // 1: time; 3: version
-  EXPECT_EQ(events[0].substr(0, 1) + events[0].substr(9),
-            std::string("\x09\x1a\x0d") + "brain.Event:2");
+  EXPECT_EQ(events[0].substr(0, 1) + events[0].substr(9), std::string("\x09\x1a\x0d") + "brain.Event:2");
   // 2: step 300 = 0xac 0x02; 5: summary of two values, each 1: tag, 2: value
   const std::string loss = std::string("\x0a\x0b\x0a\x04loss\x15") + float_bytes(1.5f);
   const std::string lr = std::string("\x0a\x09\x0a\x02lr\x15") + float_bytes(NAN);
@@ -58,8 +57,7 @@ TEST(TensorBoard, Records) {
   ASSERT_EQ(resumed.size(), 2u);
   EXPECT_EQ(resumed[1].substr(9),
             "\x10\xad\x02\x3a\x02\x08\x01");  // step 301; 7: session, 1: started
-  expect_error<InputError>([&] { TensorBoardWriter(folder / "none"); },
-                           {"none/events", "No such file"});
+  expect_error<InputError>([&] { TensorBoardWriter(folder / "none"); }, {"none/events", "No such file"});
 }
 
 }  // namespace

@@ -10,12 +10,27 @@ namespace cambium {
 
 void add_common(CLI::App& command, CommonOptions& common, bool json) {
   command.add_option("--device", common.device, "auto, cpu, gpu or gpu:INDEX")->group("Common");
-  command.add_option("--dtype", common.dtype, "type of the frozen base: f32 or bf16 (default: bf16 where the processor multiplies it)")->group("Common");
-  command.add_option("--attention", common.attention, "whose attention a GPU runs: own or cudnn (for what cuDNN can take)")->capture_default_str()->group("Common");
-  command.add_flag("--cuda-graphs", common.graphs, "record each decoding and training step on a GPU and launch it as one: the same bits, less work for the host")->group("Common");
-  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")->check(CLI::Range(1, 4096))->type_name("INT")->group("Common");
+  command
+      .add_option("--dtype", common.dtype,
+                  "type of the frozen base: f32 or bf16 (default: bf16 where the processor multiplies it)")
+      ->group("Common");
+  command
+      .add_option("--attention", common.attention, "whose attention a GPU runs: own or cudnn (for what cuDNN can take)")
+      ->capture_default_str()
+      ->group("Common");
+  command
+      .add_flag(
+          "--cuda-graphs", common.graphs,
+          "record each decoding and training step on a GPU and launch it as one: the same bits, less work for the host")
+      ->group("Common");
+  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("INT")
+      ->group("Common");
   command.add_option("--seed", common.seed, "seed of everything that is random")
-      ->check(CLI::Validator([](std::string& s) { return s.starts_with("-") ? std::string("is negative: ") + s : std::string(); }, "", "seed"))
+      ->check(CLI::Validator(
+          [](std::string& s) { return s.starts_with("-") ? std::string("is negative: ") + s : std::string(); }, "",
+          "seed"))
       ->group("Common");
   command.add_flag("--quiet", common.quiet, "no progress, no notes")->group("Common");
   command.add_flag("--verbose", common.verbose, "whole lists in errors")->group("Common");
@@ -39,7 +54,8 @@ int guarded(const std::function<int()>& body) {
   return 1;
 }
 
-int parse_and_run(CLI::App& app, int argc, char** argv, const CommonOptions& common, const std::function<int()>& action) {
+int parse_and_run(CLI::App& app, int argc, char** argv, const CommonOptions& common,
+                  const std::function<int()>& action) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {

@@ -1,4 +1,5 @@
-// What the command lines of all programs share: common options, parsing, how errors end. (For the files that know CLI11.)
+// What the command lines of all programs share: common options, parsing, how errors end. (For the files that know
+// CLI11.)
 #pragma once
 
 #include <CLI/CLI.hpp>

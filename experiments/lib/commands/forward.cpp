@@ -54,7 +54,8 @@ class Forward {
       const Model::Hidden h = model.hidden(pass, g.batch);
       for (size_t s = 0; s < g.places.size(); ++s) {
         const Tensor rows = h.rows.value.rows(h.begin[s], h.begin[s] + h.length[s]);
-        file_.write(group + std::to_string(g.places[s]), (model.head ? model.logits(pass, rows) : rows).to(Device::cpu()).to(DType::f32));
+        file_.write(group + std::to_string(g.places[s]),
+                    (model.head ? model.logits(pass, rows) : rows).to(Device::cpu()).to(DType::f32));
       }
     }
   }
@@ -74,13 +75,18 @@ class Forward {
       for (const auto& [name, gradient] : list) {
         const std::string path = path_of_gradient(tuners_.empty() ? "" : std::to_string(tuner) + "/", name);
         file_.write(path, gradient);
-        if (const std::string foreign = tuners_.empty() ? session_.source->foreign_name(name) : ""; !foreign.empty()) file_.attribute(path, "foreign_name", foreign);
+        if (const std::string foreign = tuners_.empty() ? session_.source->foreign_name(name) : ""; !foreign.empty())
+          file_.attribute(path, "foreign_name", foreign);
       }
     }
   }
 
  private:
-  Hooks& hooks(int tuner) { return tuner >= 0 ? static_cast<Hooks&>(*tuners_[size_t(tuner)]) : tuners_.empty() ? static_cast<Hooks&>(base_) : none_; }
+  Hooks& hooks(int tuner) {
+    return tuner >= 0        ? static_cast<Hooks&>(*tuners_[size_t(tuner)])
+           : tuners_.empty() ? static_cast<Hooks&>(base_)
+                             : none_;
+  }
 
   double one_loss(Group& g, int64_t scored, bool gradients, std::vector<std::pair<std::string, Tensor>>& found) {
     Model& model = *session_.model;
@@ -128,11 +134,13 @@ int run_forward(const CommonOptions& common, const ForwardOptions& options) {
   std::vector<std::unique_ptr<Tuner>> tuners;
   for (const std::string& path : options.tuners) {
     tuners.push_back(open_tuner(path, session, options.force_base));
-    check_input(options.tuners.size() == 1 || !changes_base(*tuners.back(), *session.model), path, " changes the base itself and cannot be mixed with others");
+    check_input(options.tuners.size() == 1 || !changes_base(*tuners.back(), *session.model), path,
+                " changes the base itself and cannot be mixed with others");
   }
   const Batch batch = read_batch_file(options.input, *session.model, int(tuners.size()));
   for (const Sequence& s : batch) {
-    check_input(s.tuner >= 0 || tuners.empty() || !changes_base(*tuners.front(), *session.model), options.tuners.empty() ? "" : options.tuners.front(),
+    check_input(s.tuner >= 0 || tuners.empty() || !changes_base(*tuners.front(), *session.model),
+                options.tuners.empty() ? "" : options.tuners.front(),
                 " changes the base itself: \"tuners\" cannot leave sequence ", s.index, " without it");
     if (s.tuner >= 0) reading(options.input, [&] { session.model->check_positions({s}, *tuners[size_t(s.tuner)]); });
   }

@@ -21,7 +21,8 @@ std::vector<std::vector<int32_t>> forbidden_of(const std::vector<std::string>& l
       for (const std::string& number : split(word, '+')) {
         int32_t id = -1;
         const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), id);
-        check_input(error == std::errc() && end == number.data() + number.size(), "--forbid ", entry, ": give ids (198,628), with + between those of a sequence");
+        check_input(error == std::errc() && end == number.data() + number.size(), "--forbid ", entry,
+                    ": give ids (198,628), with + between those of a sequence");
         all.back().push_back(id);
       }
     }
@@ -31,7 +32,8 @@ std::vector<std::vector<int32_t>> forbidden_of(const std::vector<std::string>& l
 }  // namespace
 
 int run_generate(const CommonOptions& common, const GenerateOptions& options) {
-  check_input(options.format == "jsonl" || options.format == "text", "--format ", options.format, ": there are jsonl and text");
+  check_input(options.format == "jsonl" || options.format == "text", "--format ", options.format,
+              ": there are jsonl and text");
   Session session = open_session(options.model, common, true, !options.tuners.empty());
   const Tokenizer& tokenizer = session.require_tokenizer();
   std::vector<std::unique_ptr<Tuner>> tuners;
@@ -42,7 +44,8 @@ int run_generate(const CommonOptions& common, const GenerateOptions& options) {
   std::vector<std::vector<int32_t>> prompts;
   for_each_line(options.input, [&](const std::string& line, int64_t number) {
     prompts.push_back(to_prompt(decoded_line(line, options.input, number), tokenizer, session.model->config()));
-    check_input(!prompts.back().empty(), input_name(options.input), ":", number, ": an empty text has no tokens to continue");
+    check_input(!prompts.back().empty(), input_name(options.input), ":", number,
+                ": an empty text has no tokens to continue");
   });
   check_input(!prompts.empty(), input_name(options.input), " has no lines");
   GenerationOptions generation = options.generation;
@@ -51,8 +54,8 @@ int run_generate(const CommonOptions& common, const GenerateOptions& options) {
   generation.scores = options.format == "jsonl";
   Hooks none;
   Progress progress("generating", int64_t(prompts.size()));
-  const auto results = generate(*session.model, tuners.empty() ? none : static_cast<Hooks&>(*tuners.front()), prompts, generation, {},
-                                [&](int64_t done) { progress.update(done); });
+  const auto results = generate(*session.model, tuners.empty() ? none : static_cast<Hooks&>(*tuners.front()), prompts,
+                                generation, {}, [&](int64_t done) { progress.update(done); });
   OutputLines out(options.output);
   for (const auto& of_input : results)
     for (const Generated& g : of_input) {

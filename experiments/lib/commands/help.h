@@ -31,7 +31,9 @@ class HelpFormatter : public CLI::Formatter {
   std::string make_option(const CLI::Option* option, bool positional) const override {
     return row("  " + make_option_name(option, positional) + make_option_opts(option), make_option_desc(option));
   }
-  std::string make_subcommand(const CLI::App* command) const override { return row(command->get_name(), command->get_description()); }
+  std::string make_subcommand(const CLI::App* command) const override {
+    return row(command->get_name(), command->get_description());
+  }
   std::string make_option_opts(const CLI::Option* option) const override {
     std::string text;
     if (option->get_type_size() != 0) {
@@ -46,7 +48,8 @@ class HelpFormatter : public CLI::Formatter {
     std::istringstream in(command->get_footer());
     for (std::string line; std::getline(in, line);) {
       if (line.starts_with(" ")) text += line + "\n";
-      else for (const std::string& part : wrapped(line, kHelpWidth)) text += part + "\n";
+      else
+        for (const std::string& part : wrapped(line, kHelpWidth)) text += part + "\n";
     }
     return text.empty() ? "" : "\n" + text;
   }
@@ -102,7 +105,8 @@ inline std::string explained(const CLI::App& app, int argc, char** argv, const C
     if (argc < 2) return "a command is needed; " + called + " --help lists them";
     const auto commands = app.get_subcommands([&](const CLI::App* c) { return c->get_name() == argv[1]; });
     if (commands.empty())
-      return std::string("there is no ") + (argv[1][0] == '-' ? "option " : "command ") + argv[1] + suggestion(argv[1], names) + " (" + called + " --help lists them)";
+      return std::string("there is no ") + (argv[1][0] == '-' ? "option " : "command ") + argv[1] +
+             suggestion(argv[1], names) + " (" + called + " --help lists them)";
     command = commands.front();
     called += " " + command->get_name();
   }
@@ -113,7 +117,8 @@ inline std::string explained(const CLI::App& app, int argc, char** argv, const C
   for (int i = first; i < argc; ++i) {
     const std::string argument = argv[i], name = argument.substr(0, argument.find('='));
     if (name.starts_with("--") && name.size() > 2 && std::find(names.begin(), names.end(), name) == names.end())
-      return command->get_name() + " has no option " + name + suggestion(name, names) + " (" + called + " --help lists them)";
+      return command->get_name() + " has no option " + name + suggestion(name, names) + " (" + called +
+             " --help lists them)";
   }
   return command->get_name() + ": " + error.what();
 }

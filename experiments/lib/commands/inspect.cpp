@@ -58,7 +58,8 @@ int64_t scalars(const std::map<std::string, Shape>& shapes) {
 
 ordered_json describe(const CheckpointInfo& info) {
   const Hdf5File file(info.path);
-  const Norms tuner = norms_below(file, "/tuner"), base = norms_below(file, "/base"), optimizer = norms_below(file, "/optimizer");
+  const Norms tuner = norms_below(file, "/tuner"), base = norms_below(file, "/base"),
+              optimizer = norms_below(file, "/optimizer");
   const int64_t model = model_parameters(info.base.config), trained = scalars(info.tuner) + scalars(info.trained_base);
   std::map<std::string, int64_t> sites;
   for (const auto* list : {&info.tuner, &info.trained_base})
@@ -77,18 +78,24 @@ ordered_json describe(const CheckpointInfo& info) {
   j["seed"] = info.state.seed;
   j["shards"] = info.state.shards;
   j["run"] = ordered_json::parse(info.state.run_config, nullptr, false);
-  j["base"] = {{"source", info.base.source}, {"hash", info.base.hash}, {"dtype", info.base.dtype}, {"parameters", model},
+  j["base"] = {{"source", info.base.source},
+               {"hash", info.base.hash},
+               {"dtype", info.base.dtype},
+               {"parameters", model},
                {"config", ordered_json::parse(info.base.config, nullptr, false)}};
   j["norm"] = std::sqrt(tuner.square + base.square);
   j["not_finite"] = tuner.not_finite + base.not_finite + optimizer.not_finite;
   j["optimizer_state"] = optimizer.size;
   j["golden"] = {{"sequences", file.is_group("/golden") ? file.list("/golden").size() : 0}, {"status", "not checked"}};
-  j["versions"] = {{"format", info.format_version}, {"software", info.software_version}, {"instruction_set", info.state.instruction_set}};
+  j["versions"] = {{"format", info.format_version},
+                   {"software", info.software_version},
+                   {"instruction_set", info.state.instruction_set}};
   return j;
 }
 
 // Loads the base and compares what it computes with what is stored.
-void check_golden(const CommonOptions& common, const InspectOptions& options, const CheckpointInfo& info, ordered_json& j) {
+void check_golden(const CommonOptions& common, const InspectOptions& options, const CheckpointInfo& info,
+                  ordered_json& j) {
   CommonOptions exact = common;
   exact.device = "cpu", exact.dtype = info.base.dtype;
   Session session = open_session(options.model.empty() ? info.base.source : options.model, exact);
@@ -103,7 +110,8 @@ void print(const ordered_json& j) {
   const auto line = [](const char* name, const std::string& value) { std::printf("%-16s %s\n", name, value.c_str()); };
   const auto plain = [](const ordered_json& v) { return v.is_string() ? v.get<std::string>() : v.dump(); };
   std::string options;
-  for (const auto& [name, value] : j["options"].items()) options += (options.empty() ? "" : ", ") + name + "=" + plain(value);
+  for (const auto& [name, value] : j["options"].items())
+    options += (options.empty() ? "" : ", ") + name + "=" + plain(value);
   line("method", plain(j["method"]) + (options.empty() ? "" : " (" + options + ")"));
   char share[32];
   std::snprintf(share, sizeof share, "%.4f %%", 100 * j["share_of_model"].get<double>());
@@ -112,12 +120,15 @@ void print(const ordered_json& j) {
   std::map<std::string, std::string> shapes;
   for (const char* part : {"tuner", "trained_base"})
     for (const auto& [name, shape] : j[part].items()) shapes[site_of(name)] = plain(shape);
-  for (const auto& [site, count] : j["sites"].items()) line("site", site + " x " + plain(count) + ", each " + shapes[site]);
+  for (const auto& [site, count] : j["sites"].items())
+    line("site", site + " x " + plain(count) + ", each " + shapes[site]);
   line("step", plain(j["step"]) + " of " + plain(j["steps"]) + ", seed " + plain(j["seed"]));
   line("base", plain(j["base"]["source"]) + " in " + plain(j["base"]["dtype"]) + ", hash " + plain(j["base"]["hash"]));
   line("norm", plain(j["norm"]) + ", " + plain(j["not_finite"]) + " values not finite");
   line("golden", plain(j["golden"]["sequences"]) + " sequences, " + plain(j["golden"]["status"]) +
-                     (j["golden"].contains("largest_difference") ? ", largest difference " + plain(j["golden"]["largest_difference"]) : ""));
+                     (j["golden"].contains("largest_difference")
+                          ? ", largest difference " + plain(j["golden"]["largest_difference"])
+                          : ""));
   line("written by", plain(j["versions"]["software"]) + " on " + plain(j["versions"]["instruction_set"]));
 }
 
@@ -125,13 +136,18 @@ ordered_json describe_model(const std::string& path) {
   const auto source = ModelSource::open(find_model(path));
   const ModelConfig& config = source->config();
   Model model(config, DType::f32, Device::cpu(), Model::Storage::none);
-  return {{"kind", config.is_seq2seq() ? "seq2seq" : config.is_encoder() ? "encoder" : "decoder"},
-          {"model", ordered_json::parse(to_json(config))}, {"parameters", model.parameter_count()}, {"hash", source->hash()}};
+  return {{"kind", config.is_seq2seq()   ? "seq2seq"
+                   : config.is_encoder() ? "encoder"
+                                         : "decoder"},
+          {"model", ordered_json::parse(to_json(config))},
+          {"parameters", model.parameter_count()},
+          {"hash", source->hash()}};
 }
 
 // A directory, a .gguf file, the name of a fetched model, or a whole model in a file of ours.
 bool is_model(const std::string& path) {
-  return is_directory(path) || path.ends_with(".gguf") || !file_exists(path) || Hdf5File(path).has_attribute("/", "model_config");
+  return is_directory(path) || path.ends_with(".gguf") || !file_exists(path) ||
+         Hdf5File(path).has_attribute("/", "model_config");
 }
 
 }  // namespace

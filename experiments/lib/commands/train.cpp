@@ -21,7 +21,8 @@ OptionMap options_of(const std::vector<std::string>& list) {
   for (const std::string& option : list) {
     const size_t equals = option.find('=');
     check_input(equals != option.npos && equals > 0, "--option ", option, ": give name=value");
-    check_input(map.emplace(option.substr(0, equals), option.substr(equals + 1)).second, "--option ", option.substr(0, equals), " is given twice");
+    check_input(map.emplace(option.substr(0, equals), option.substr(equals + 1)).second, "--option ",
+                option.substr(0, equals), " is given twice");
   }
   return map;
 }
@@ -31,7 +32,8 @@ DropoutRates dropout_of(const std::string& option, const ModelConfig& config) {
   if (option == "config") return config.dropout;
   float p = -1;
   const auto [end, error] = std::from_chars(option.data(), option.data() + option.size(), p);
-  check_input(error == std::errc() && end == option.data() + option.size() && p >= 0 && p < 1, "--dropout ", option, ": give a probability below 1, or config");
+  check_input(error == std::errc() && end == option.data() + option.size() && p >= 0 && p < 1, "--dropout ", option,
+              ": give a probability below 1, or config");
   return {p, p, p, 0};
 }
 
@@ -45,15 +47,19 @@ TrainData data_of(const TrainCommandOptions& options, Session& session, TrainRun
   const auto task = make_task(options.task, options.data);
   run.words = task->words(), run.labels = task->labels();
   constexpr int64_t kDev = 200;
-  return train_data_of(session, *task, {.decision = decision_named(options.decision), .limit = options.limit, .seed = run.train.seed,
-                                        .dev = options.evaluate ? kDev : 0});
+  return train_data_of(session, *task,
+                       {.decision = decision_named(options.decision),
+                        .limit = options.limit,
+                        .seed = run.train.seed,
+                        .dev = options.evaluate ? kDev : 0});
 }
 
 }  // namespace
 
 int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
   check_input(options.task.empty() != options.batches.empty(), "train needs either --task with its data, or --batches");
-  check_input(options.run.method.empty() != options.run.tuner_from.empty(), "train needs either --tuner METHOD or --tuner-from CHECKPOINT");
+  check_input(options.run.method.empty() != options.run.tuner_from.empty(),
+              "train needs either --tuner METHOD or --tuner-from CHECKPOINT");
   Session session = open_session(options.model, common);
   TrainRun run = options.run;
   run.options = options_of(options.options);
@@ -66,31 +72,38 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
     Progress::say(text("stopped after step ", result.steps, "; --resume continues from there"));
     return kStoppedExitCode;
   }
-  const json summary = {{"steps", result.steps}, {"loss", result.last_loss}, {"seconds", result.seconds}, {"tok_s", result.tokens_per_second},
-                        {"trainable", result.trained_scalars}, {"checkpoint", run.run.directory + "/checkpoint.h5"}};
+  const json summary = {{"steps", result.steps},
+                        {"loss", result.last_loss},
+                        {"seconds", result.seconds},
+                        {"tok_s", result.tokens_per_second},
+                        {"trainable", result.trained_scalars},
+                        {"checkpoint", run.run.directory + "/checkpoint.h5"}};
   if (common.json) std::cout << summary.dump() << "\n";
-  else Progress::say(text(result.tuner->method(), ": ", result.trained_scalars, " parameters trained for ", result.steps, " steps in ",
-                          print_duration(result.seconds), ", last loss ", result.last_loss, ", ", run.run.directory, "/checkpoint.h5"));
+  else
+    Progress::say(text(result.tuner->method(), ": ", result.trained_scalars, " parameters trained for ", result.steps,
+                       " steps in ", print_duration(result.seconds), ", last loss ", result.last_loss, ", ",
+                       run.run.directory, "/checkpoint.h5"));
   return 0;
 }
 
 int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   check_input(!options.output.empty(), "--output names no directory");
   if (file_exists(options.output))
-    check_input(is_directory(options.output) && (options.overwrite || list_directory(options.output).empty()), options.output,
-                " is not empty; --overwrite replaces what is there");
+    check_input(is_directory(options.output) && (options.overwrite || list_directory(options.output).empty()),
+                options.output, " is not empty; --overwrite replaces what is there");
   const auto task = make_task(options.task, options.data);
   Session session = open_session(options.model, common, true, !options.tuner.empty());
   Hooks none;
-  std::unique_ptr<Tuner> tuner = options.tuner.empty() ? nullptr : open_tuner(options.tuner, session, options.force_base);
+  std::unique_ptr<Tuner> tuner =
+      options.tuner.empty() ? nullptr : open_tuner(options.tuner, session, options.force_base);
   session.model->pack_frozen([](const Parameter&) { return false; });
   Hooks& hooks = tuner ? static_cast<Hooks&>(*tuner) : none;
   check_input(options.split != "train", "--split train: there are dev and test");
   GenerationOptions generation = task->generation();
   generation.max_new_tokens = options.max_new_tokens.value_or(generation.max_new_tokens);
   generation.beams = options.beams, generation.batch_size = options.batch_size, generation.seed = common.seed;
-  const EvaluationResult result =
-      evaluate_task(session, hooks, *task, decision_named(options.decision), split_named(options.split), options.limit, generation);
+  const EvaluationResult result = evaluate_task(session, hooks, *task, decision_named(options.decision),
+                                                split_named(options.split), options.limit, generation);
 
   nlohmann::ordered_json scores;
   for (const auto& [name, value] : result.scores) scores[name] = value;
@@ -108,7 +121,8 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   write_file(options.output + "/references.txt", references);
   write_file(options.output + "/scores.json", scores.dump(2) + "\n");
   if (common.json) std::cout << scores.dump() << "\n";
-  else for (const auto& [name, value] : scores.items()) std::printf("%-12s %s\n", name.c_str(), value.dump().c_str());
+  else
+    for (const auto& [name, value] : scores.items()) std::printf("%-12s %s\n", name.c_str(), value.dump().c_str());
   return 0;
 }
 

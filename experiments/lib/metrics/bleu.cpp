@@ -19,7 +19,7 @@ struct Substitution {
 
 const std::vector<Substitution>& clean_up() {
   static const std::vector<Substitution> list = {
-      {Regex("<skipped>"), ""}, {Regex("-\n"), ""},    {Regex("\n"), " "},   {Regex("&quot;"), "\""},
+      {Regex("<skipped>"), ""}, {Regex("-\n"), ""},   {Regex("\n"), " "},   {Regex("&quot;"), "\""},
       {Regex("&amp;"), "&"},    {Regex("&lt;"), "<"}, {Regex("&gt;"), ">"},
   };
   return list;
@@ -93,8 +93,7 @@ double e2e_bleu_score(std::span<const double> sums) {
   double log_sum = 0;
   for (size_t n = 0; n < kBleuOrder; ++n)
     log_sum += std::log(std::max(sums[n], 1e-15) / std::max(sums[kBleuOrder + n], 1e-9));
-  const double brevity =
-      length <= reference_length ? std::exp(1 - reference_length / (length > 0 ? length : 1e-5)) : 1;
+  const double brevity = length <= reference_length ? std::exp(1 - reference_length / (length > 0 ? length : 1e-5)) : 1;
   return brevity * std::exp(log_sum / kBleuOrder);
 }
 
@@ -107,8 +106,7 @@ StatisticsTable bleu_table(const References& references, const Outputs& outputs)
     std::vector<Tokens> group;
     for (const std::string& reference : references[i])
       group.push_back(vocabulary.ids(tokenize_13a(strip_right(reference), false)));
-    append_bleu_row(group, vocabulary.ids(tokenize_13a(strip_right(outputs[i]), false)), false,
-                    table.values);
+    append_bleu_row(group, vocabulary.ids(tokenize_13a(strip_right(outputs[i]), false)), false, table.values);
   }
   return table;
 }

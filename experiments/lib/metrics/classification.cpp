@@ -26,8 +26,8 @@ ClassTable class_table(const std::string& metric, const References& references, 
                 " references; it needs one label");
     classes.try_emplace(references[i][0]);
     classes.try_emplace(outputs[i]);
-    check_input(classes.size() <= kMaxLabels, metric, ": more than ", kMaxLabels, " different labels by item ",
-                i + 1, "; are these labels?");
+    check_input(classes.size() <= kMaxLabels, metric, ": more than ", kMaxLabels, " different labels by item ", i + 1,
+                "; are these labels?");
   }
   ClassTable result;
   for (auto& [label, number] : classes) {

@@ -77,19 +77,20 @@ StatisticsTable e2e_table(const References& references, const Outputs& outputs) 
 
   const CocoText coco = coco_text(references, outputs);
   Vocabulary vocabulary;
-  const Words ptb = read_all(coco.references, coco.outputs,
-                             [&](const std::string& text) { return vocabulary.ids(split(text)); });
+  const Words ptb =
+      read_all(coco.references, coco.outputs, [&](const std::string& text) { return vocabulary.ids(split(text)); });
   const Cider cider(ptb.references);
   MeteorLexicon lexicon;
-  const Words meteor = read_all(coco.references, coco.outputs,
-                                [&](const std::string& text) { return lexicon.read(text); });
+  const Words meteor =
+      read_all(coco.references, coco.outputs, [&](const std::string& text) { return lexicon.read(text); });
   lexicon.load_paraphrases();
 
-  StatisticsTable table{.width = kWidth, .scores = [](std::span<const double> sums) {
-                          const E2eScores s = e2e_scores(sums);
-                          return Scores{{"bleu", s.bleu}, {"nist", s.nist}, {"meteor", s.meteor},
-                                        {"rouge_l", s.rouge_l}, {"cider", s.cider}};
-                        }};
+  StatisticsTable table{
+      .width = kWidth, .scores = [](std::span<const double> sums) {
+        const E2eScores s = e2e_scores(sums);
+        return Scores{
+            {"bleu", s.bleu}, {"nist", s.nist}, {"meteor", s.meteor}, {"rouge_l", s.rouge_l}, {"cider", s.cider}};
+      }};
   table.values.reserve(outputs.size() * kWidth);
   for (size_t i = 0; i < outputs.size(); ++i) {
     append_bleu_row(mteval.references[i], mteval.outputs[i], true, table.values);

@@ -7,7 +7,7 @@
 namespace cambium::metrics {
 
 struct E2eScores {
-  double bleu = 0;     // lower-cased, 0 to 1
+  double bleu = 0;  // lower-cased, 0 to 1
   double nist = 0;
   double meteor = 0;   // 0 to 1
   double rouge_l = 0;  // 0 to 1

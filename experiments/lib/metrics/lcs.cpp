@@ -10,7 +10,8 @@ namespace cambium::metrics {
 size_t lcs_length(const Tokens& a, const Tokens& b) {
   const Tokens& longer = a.size() < b.size() ? b : a;
   const Tokens& shorter = a.size() < b.size() ? a : b;
-  check_input(shorter.empty() || longer.size() < (size_t(1) << 33) / shorter.size(), "ROUGE-L: texts of ", a.size(), " and ", b.size(),
+  check_input(shorter.empty() || longer.size() < (size_t(1) << 33) / shorter.size(), "ROUGE-L: texts of ", a.size(),
+              " and ", b.size(),
               " words are too long to be compared");  // ten seconds
   std::vector<size_t> row(shorter.size() + 1, 0);
   for (const int word : longer) {
@@ -26,8 +27,8 @@ size_t lcs_length(const Tokens& a, const Tokens& b) {
 
 std::vector<size_t> lcs_positions(const Tokens& reference, const Tokens& output) {
   const size_t columns = output.size() + 1, cells = (reference.size() + 1) * columns;
-  check_input(cells < (size_t(1) << 28), "ROUGE-Lsum: sentences of ", reference.size(), " and ",
-              output.size(), " words are too long; put line breaks between sentences");
+  check_input(cells < (size_t(1) << 28), "ROUGE-Lsum: sentences of ", reference.size(), " and ", output.size(),
+              " words are too long; put line breaks between sentences");
   std::vector<uint32_t> table(cells, 0);
   for (size_t i = 1; i <= reference.size(); ++i)
     for (size_t j = 1; j < columns; ++j)

@@ -23,8 +23,9 @@ struct Candidates {
   Candidates(size_t reference, size_t output) : at(reference), touching_reference(reference), touching_output(output) {}
 
   void add(const MeteorMatch& match) {
-    check_input(++count <= kMaxCandidates, "METEOR: a text of ", touching_output.size(), " words repeats so many of the ",
-                touching_reference.size(), " words of its reference that it cannot be aligned");
+    check_input(++count <= kMaxCandidates, "METEOR: a text of ", touching_output.size(),
+                " words repeats so many of the ", touching_reference.size(),
+                " words of its reference that it cannot be aligned");
     at[size_t(match.start)].push_back(match);
     for (int i = 0; i < match.length; ++i) ++touching_reference[size_t(match.start + i)];
     for (int i = 0; i < match.output_length; ++i) ++touching_output[size_t(match.output_start + i)];
@@ -56,11 +57,12 @@ void for_each_paraphrase(const MeteorLexicon& lexicon, const Tokens& text, const
 
 Candidates find_candidates(const MeteorLexicon& lexicon, const Tokens& output, const Tokens& reference) {
   Candidates candidates(reference.size(), output.size());
-  match_words(output, reference, MeteorMatch::exact, [](int a, int b) { return a == b; }, candidates);
+  match_words(
+      output, reference, MeteorMatch::exact, [](int a, int b) { return a == b; }, candidates);
   if (output == reference) return candidates;
   match_words(
-      output, reference, MeteorMatch::stem,
-      [&](int a, int b) { return a != b && lexicon.stem(a) == lexicon.stem(b); }, candidates);
+      output, reference, MeteorMatch::stem, [&](int a, int b) { return a != b && lexicon.stem(a) == lexicon.stem(b); },
+      candidates);
   match_words(
       output, reference, MeteorMatch::synonym, [&](int a, int b) { return a != b && lexicon.are_synonyms(a, b); },
       candidates);

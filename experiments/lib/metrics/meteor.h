@@ -22,8 +22,8 @@ namespace cambium::metrics {
 
 struct MeteorMatch {
   enum Stage { exact, stem, synonym, paraphrase };
-  int start, length;                 // in the reference
-  int output_start, output_length;   // in the output
+  int start, length;                // in the reference
+  int output_start, output_length;  // in the output
   Stage stage;
 };
 

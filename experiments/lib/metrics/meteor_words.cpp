@@ -9,8 +9,8 @@
 
 #include "core/csv.h"
 #include "core/error.h"
-#include "experiments/lib/data_path.h"
 #include "core/regex.h"
+#include "experiments/lib/data_path.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {
@@ -163,9 +163,9 @@ void add_synsets(const std::string_view* numbers, std::vector<int>& synsets) {
 // WordNet's morphology as METEOR applies it: the first of these endings that leads to a known word.
 std::string base_form(const std::string& word) {
   static constexpr std::pair<const char*, const char*> kEndings[] = {
-      {"s", ""},   {"ses", "s"}, {"xes", "x"}, {"zes", "z"}, {"ches", "ch"}, {"shes", "sh"}, {"men", "man"},
-      {"ies", "y"}, {"es", "e"}, {"es", ""},   {"ed", "e"},  {"ed", ""},     {"ing", "e"},   {"ing", ""},
-      {"er", ""},  {"est", ""},  {"er", "e"},  {"est", "e"}};
+      {"s", ""},      {"ses", "s"}, {"xes", "x"}, {"zes", "z"}, {"ches", "ch"}, {"shes", "sh"},
+      {"men", "man"}, {"ies", "y"}, {"es", "e"},  {"es", ""},   {"ed", "e"},    {"ed", ""},
+      {"ing", "e"},   {"ing", ""},  {"er", ""},   {"est", ""},  {"er", "e"},    {"est", "e"}};
   const std::string suffix = word.ends_with("ful") ? "ful" : "";  // METEOR appends it to what it finds
   if (word.ends_with("ss") || decode(word).size() <= 2) return word;
   for (const auto& [ending, replacement] : kEndings)
@@ -207,8 +207,7 @@ void MeteorLexicon::describe(const std::string& word) {
   add_synsets(wordnet().synsets.find(word), synsets);
   if (const auto bases = wordnet().bases.find(word); bases != wordnet().bases.end())
     for (const std::string_view base : bases->second) add_synsets(wordnet().synsets.find(base), synsets);
-  else
-    add_synsets(wordnet().synsets.find(base_form(word)), synsets);
+  else add_synsets(wordnet().synsets.find(base_form(word)), synsets);
   std::sort(synsets.begin(), synsets.end());
   words_.push_back({stems_.id(stemmed), wordnet().function_words.contains(word), std::move(synsets)});
 }
@@ -235,8 +234,7 @@ bool MeteorLexicon::are_synonyms(int a, int b) const {
 void MeteorLexicon::add_paraphrase(const Tokens& phrase, Tokens paraphrase) {
   int state = 0;
   for (const int word : phrase) {
-    const auto [next, is_new] =
-        next_.try_emplace(uint64_t(state) << 32 | uint32_t(word), int(paraphrases_.size()));
+    const auto [next, is_new] = next_.try_emplace(uint64_t(state) << 32 | uint32_t(word), int(paraphrases_.size()));
     if (is_new) paraphrases_.emplace_back();
     state = next->second;
   }

@@ -51,7 +51,7 @@ class MeteorLexicon {
   Vocabulary vocabulary_, stems_;
   std::vector<Word> words_;
   std::shared_ptr<sb_stemmer> stemmer_;
-  std::unordered_map<uint64_t, int> next_;  // (state << 32 | word) -> state; state 0 is the start
+  std::unordered_map<uint64_t, int> next_;           // (state << 32 | word) -> state; state 0 is the start
   std::vector<std::vector<Tokens>> paraphrases_{1};  // of each state, in the order of the file
 };
 

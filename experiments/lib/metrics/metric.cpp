@@ -26,9 +26,9 @@ struct Metric {
 };
 
 constexpr Metric kMetrics[] = {
-    {"e2e", e2e_table},   {"bleu", bleu_table},         {"rouge", rouge_table},
-    {"ter", ter_table},   {"chrf", chrf_table},         {"accuracy", accuracy_table},
-    {"f1", f1_table},     {"matthews", matthews_table}, {"squad", squad_table},
+    {"e2e", e2e_table}, {"bleu", bleu_table},         {"rouge", rouge_table},
+    {"ter", ter_table}, {"chrf", chrf_table},         {"accuracy", accuracy_table},
+    {"f1", f1_table},   {"matthews", matthews_table}, {"squad", squad_table},
 };
 
 const Metric& find_metric(std::string_view name) {
@@ -112,8 +112,8 @@ std::vector<std::string> metric_names() {
 
 StatisticsTable metric_table(std::string_view name, const References& references, const Outputs& outputs) {
   const Metric& metric = find_metric(name);
-  check_input(references.size() == outputs.size(), name, ": ", references.size(),
-              " groups of references, but ", outputs.size(), " outputs; each group needs one output");
+  check_input(references.size() == outputs.size(), name, ": ", references.size(), " groups of references, but ",
+              outputs.size(), " outputs; each group needs one output");
   check_input(!outputs.empty(), name, ": there are no outputs to score");
   References clean_references;
   for (const auto& group : references) {
@@ -139,7 +139,8 @@ References read_references(std::string_view metric, const std::string& path, siz
   }
   const std::string_view file = without_byte_order_mark(contents);
   const std::string_view first = file.substr(0, file.find_first_of("\r\n"));
-  const bool is_csv = first == "mr,ref" || first == "\"mr\",\"ref\"" || path.ends_with(".csv") || path.ends_with(".csv.xz");
+  const bool is_csv =
+      first == "mr,ref" || first == "\"mr\",\"ref\"" || path.ends_with(".csv") || path.ends_with(".csv.xz");
   References groups = is_csv ? grouped_by_mr(parse_table(file, path)) : grouped_by_lines(file, outputs);
   check_input(!groups.empty(), path, ": no references in it");
   return groups;

@@ -16,8 +16,8 @@ double NistInformation::operator()(const Ngram& ngram) const {
   return std::log2(double(counts_.at(ngram.without_last())) / double(whole->second));
 }
 
-void append_nist_row(const NistInformation& information, const std::vector<Tokens>& references,
-                     const Tokens& output, std::vector<double>& row) {
+void append_nist_row(const NistInformation& information, const std::vector<Tokens>& references, const Tokens& output,
+                     std::vector<double>& row) {
   // In the order of the text, because the sums are of floating-point numbers.
   NgramCounts left = largest_counts(references, kNistOrder);
   std::array<double, kNistOrder> matched{};

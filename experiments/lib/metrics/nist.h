@@ -24,8 +24,8 @@ class NistInformation {
 // Row: information of the matched n-grams of orders 1 to 5, numbers of n-grams of these orders (an output
 // shorter than n has a negative number, as in pymteval), words of all references, references, 1.
 inline constexpr size_t kNistWidth = 2 * kNistOrder + 3;
-void append_nist_row(const NistInformation& information, const std::vector<Tokens>& references,
-                     const Tokens& output, std::vector<double>& row);
+void append_nist_row(const NistInformation& information, const std::vector<Tokens>& references, const Tokens& output,
+                     std::vector<double>& row);
 
 // sum over n of information / n-grams, times exp(-beta ln^2 min(1, words / expected words)), where expected are
 // as many references of mean length as there are outputs, and beta makes the factor 0.5 at two thirds of them.

@@ -95,12 +95,11 @@ void step_2(std::string& word) {
     word.resize(word.size() - 2);
     return step_2(word);
   }
-  apply(word,
-        {{"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"},  {"anci", "ance"},   {"izer", "ize"},
-         {"bli", "ble"},     {"alli", "al"},     {"entli", "ent"},  {"eli", "e"},       {"ousli", "ous"},
-         {"ization", "ize"}, {"ation", "ate"},   {"ator", "ate"},   {"alism", "al"},    {"iveness", "ive"},
-         {"fulness", "ful"}, {"ousness", "ous"}, {"aliti", "al"},   {"iviti", "ive"},   {"biliti", "ble"},
-         {"fulli", "ful"},   {"logi", "log"}},
+  apply(word, {{"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"}, {"anci", "ance"}, {"izer", "ize"},
+               {"bli", "ble"},     {"alli", "al"},     {"entli", "ent"}, {"eli", "e"},     {"ousli", "ous"},
+               {"ization", "ize"}, {"ation", "ate"},   {"ator", "ate"},  {"alism", "al"},  {"iveness", "ive"},
+               {"fulness", "ful"}, {"ousness", "ous"}, {"aliti", "al"},  {"iviti", "ive"}, {"biliti", "ble"},
+               {"fulli", "ful"},   {"logi", "log"}},
         [&](std::string_view stem, std::string_view suffix) {  // the l of logi counts to its stem
           return measure(suffix == "logi" ? std::string_view(word).substr(0, stem.size() + 1) : stem) > 0;
         });
@@ -114,9 +113,25 @@ void step_3(std::string& word) {
 
 void step_4(std::string& word) {
   apply(word,
-        {{"al", ""},  {"ance", ""}, {"ence", ""}, {"er", ""},  {"ic", ""},  {"able", ""}, {"ible", ""},
-         {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""}, {"ion", ""}, {"ou", ""},   {"ism", ""},
-         {"ate", ""}, {"iti", ""},  {"ous", ""},  {"ive", ""}, {"ize", ""}},
+        {{"al", ""},
+         {"ance", ""},
+         {"ence", ""},
+         {"er", ""},
+         {"ic", ""},
+         {"able", ""},
+         {"ible", ""},
+         {"ant", ""},
+         {"ement", ""},
+         {"ment", ""},
+         {"ent", ""},
+         {"ion", ""},
+         {"ou", ""},
+         {"ism", ""},
+         {"ate", ""},
+         {"iti", ""},
+         {"ous", ""},
+         {"ive", ""},
+         {"ize", ""}},
         [](std::string_view stem, std::string_view suffix) {
           return measure(stem) > 1 && (suffix != "ion" || stem.back() == 's' || stem.back() == 't');
         });
@@ -135,10 +150,10 @@ void step_5(std::string& word) {
 
 std::string porter_stem(const std::string& word) {
   static const std::map<std::string_view, std::string_view> irregular = {
-      {"sky", "sky"},         {"skies", "sky"},       {"dying", "die"},       {"lying", "lie"},
-      {"tying", "tie"},       {"news", "news"},       {"innings", "inning"},  {"inning", "inning"},
-      {"outings", "outing"},  {"outing", "outing"},   {"cannings", "canning"}, {"canning", "canning"},
-      {"howe", "howe"},       {"proceed", "proceed"}, {"exceed", "exceed"},   {"succeed", "succeed"}};
+      {"sky", "sky"},        {"skies", "sky"},       {"dying", "die"},        {"lying", "lie"},
+      {"tying", "tie"},      {"news", "news"},       {"innings", "inning"},   {"inning", "inning"},
+      {"outings", "outing"}, {"outing", "outing"},   {"cannings", "canning"}, {"canning", "canning"},
+      {"howe", "howe"},      {"proceed", "proceed"}, {"exceed", "exceed"},    {"succeed", "succeed"}};
   if (const auto found = irregular.find(word); found != irregular.end()) return std::string(found->second);
   if (word.size() <= 2) return word;
   std::string stem = word;

@@ -16,17 +16,17 @@ namespace {
 enum class Form {
   same,
   dots,
-  hyphens,     // two to four make a dash
-  dash,        // -- for any dash
+  hyphens,  // two to four make a dash
+  dash,     // -- for any dash
   quote,
-  spaced,      // blanks inside a token become no-break spaces
-  currency,    // # for pounds, $ for others, cents
-  fraction,    // one character becomes three
-  split_2,     // the last two characters are a token of their own
-  split_3,     // the last three
-  auxiliary,   // 's, n't: curly apostrophes become straight
-  abbreviated, // at the end of a sentence the full stop counts twice
-  initials,    // the same, but a single letter loses it
+  spaced,       // blanks inside a token become no-break spaces
+  currency,     // # for pounds, $ for others, cents
+  fraction,     // one character becomes three
+  split_2,      // the last two characters are a token of their own
+  split_3,      // the last three
+  auxiliary,    // 's, n't: curly apostrophes become straight
+  abbreviated,  // at the end of a sentence the full stop counts twice
+  initials,     // the same, but a single letter loses it
   bracket,
 };
 
@@ -82,10 +82,12 @@ std::vector<Rule> make_rules() {
   add("((?-i:[A-Za-z\\x{ad}]*[A-MO-Za-mo-z]\\x{ad}*))" + kNegation);
   add("(" + kWord + ")");
   add("(" + kApostrophe + "n" + kApostrophe + "?|[ldj]" + kApostrophe + "|Dunkin" + kApostrophe + "|somethin" +
-      kApostrophe + "|ol" + kApostrophe + "|" + kApostrophe + "em|(?-i:[A-HJ-XZn])" + kAnyApostrophe +
-      "\\p{L}{2,}|" + kApostrophe + "[2-9]0s|" + kApostrophe + "till?|\\p{L}+[aeiouy]" + kAnyApostrophe +
-      "(?-i:[aeiouA-Z])\\p{L}*|" + kApostrophe + "cause|cont'd\\.?|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|"
-      "nat'l|O" + kAnyApostrophe + "o)");
+      kApostrophe + "|ol" + kApostrophe + "|" + kApostrophe + "em|(?-i:[A-HJ-XZn])" + kAnyApostrophe + "\\p{L}{2,}|" +
+      kApostrophe + "[2-9]0s|" + kApostrophe + "till?|\\p{L}+[aeiouy]" + kAnyApostrophe + "(?-i:[aeiouA-Z])\\p{L}*|" +
+      kApostrophe +
+      "cause|cont'd\\.?|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|"
+      "nat'l|O" +
+      kAnyApostrophe + "o)");
   add("(y" + kApostrophe + ")\\p{L}");
   add(R"(((?:ftp|https?)://[^\s"<>|(){}\[\]]+[^\s"'<>|.!?(){},;:&\[\]-]))");
   add(R"(((?:www\.(?:[^\s"<>|.!?(){},]+\.)+[a-z]{2,4}|(?:[^\s"`'<>|.!?(){},\-_$]+\.)+(?:com|net|org|edu)))"
@@ -98,7 +100,8 @@ std::vector<Rule> make_rules() {
   add(R"((\p{Nd}{1,2}[-/]\p{Nd}{1,2}[-/]\p{Nd}{2,4}))");
   add("([-+]?" + kNumber + ")");
   add(R"(((?:\p{Nd}{1,4}[- \x{a0}])?\p{Nd}{1,4}(?:\\?/|\x{2044})\p{Nd}{1,4}))", Form::spaced);
-  add(R"(((?:\(\p{Nd}{2,3}\)[ \x{a0}]?|(?:\+\+?)?(?:\p{Nd}{2,4}[- \x{a0}])?\p{Nd}{2,4}[- \x{a0}])\p{Nd}{3,4}[- \x{a0}]?\p{Nd}{3,5}))", Form::spaced);  // telephones
+  add(R"(((?:\(\p{Nd}{2,3}\)[ \x{a0}]?|(?:\+\+?)?(?:\p{Nd}{2,4}[- \x{a0}])?\p{Nd}{2,4}[- \x{a0}])\p{Nd}{3,4}[- \x{a0}]?\p{Nd}{3,5}))",
+      Form::spaced);  // telephones
   add(R"(([\x{bc}\x{bd}\x{be}\x{2153}-\x{215e}]))", Form::fraction);
   add("(-(?:RRB|LRB|RCB|LCB|RSB|LSB)-|C\\.D\\.s|pro-|anti-|S&P-500|S&Ls|Cap" + kApostrophe + "n|c" + kApostrophe +
       "est)");
@@ -110,10 +113,11 @@ std::vector<Rule> make_rules() {
   add("(" + kInitials + "\\.)\\s+(?-i:" + kSentenceStart + ")[\\s?!]", Form::initials);
   add("((?:" + kTitle + "|" + kInitials + ")\\.)");
   add("(" + kBeforeNumber + ")\\s?\\p{Nd}");
-  const std::string thing = kElided + "(?:" + kAlnum + "+|[-+]?[.,]?" + kDigits + ")(?:" + kHyphen +
-                            kElided + "(?:" + kAlnum + "+|[.,]?" + kDigits + "))*";
-  const std::string hyphenated = kAlnum + "[\\p{L}\\p{M}\\p{Nd}.,\\x{ad}]*(?:-(?:[\\p{L}\\p{M}\\p{Nd}\\x{ad}]+|"
-                                          "[A-Z](?:\\.[A-Z])+\\.))+";
+  const std::string thing = kElided + "(?:" + kAlnum + "+|[-+]?[.,]?" + kDigits + ")(?:" + kHyphen + kElided +
+                            "(?:" + kAlnum + "+|[.,]?" + kDigits + "))*";
+  const std::string hyphenated = kAlnum +
+                                 "[\\p{L}\\p{M}\\p{Nd}.,\\x{ad}]*(?:-(?:[\\p{L}\\p{M}\\p{Nd}\\x{ad}]+|"
+                                 "[A-Z](?:\\.[A-Z])+\\.))+";
   for (const std::string& pattern : {kWord, hyphenated, thing}) {
     if (pattern != kWord) add("(" + pattern + ")");
     add("(" + pattern + "\\.)[,;:\\x{3001}]");  // a full stop inside a sentence
@@ -143,10 +147,9 @@ std::vector<Rule> make_rules() {
 // Lower case, and the few replacements that outlive the dropping of punctuation.
 std::string write(std::string_view token, Form form) {
   static const std::map<std::string_view, std::string_view> names = {
-      {"(", "-lrb-"}, {")", "-rrb-"}, {"[", "-lsb-"}, {"]", "-rsb-"}, {"{", "-lcb-"}, {"}", "-rcb-"},
-      {"&lt;", "<"}, {"&gt;", ">"}, {"&amp;", "&"},
-      {"¢", "cents"}, {"£", "#"}, {"€", "$"}, {"¤", "$"}, {"₠", "$"}, {"\xc2\x80", "$"},
-      {"½", "1/2"}, {"¼", "1/4"}, {"¾", "3/4"}, {"⅓", "1/3"}, {"⅔", "2/3"}};
+      {"(", "-lrb-"},    {")", "-rrb-"}, {"[", "-lsb-"}, {"]", "-rsb-"}, {"{", "-lcb-"}, {"}", "-rcb-"}, {"&lt;", "<"},
+      {"&gt;", ">"},     {"&amp;", "&"}, {"¢", "cents"}, {"£", "#"},     {"€", "$"},     {"¤", "$"},     {"₠", "$"},
+      {"\xc2\x80", "$"}, {"½", "1/2"},   {"¼", "1/4"},   {"¾", "3/4"},   {"⅓", "1/3"},   {"⅔", "2/3"}};
   if (const auto found = names.find(token); found != names.end()) return std::string(found->second);
   if (form == Form::bracket) {  // an emoticon
     std::string face;
@@ -224,11 +227,10 @@ std::vector<std::vector<std::string>> ptb_tokens(const std::vector<std::string>&
 }
 
 std::vector<std::vector<std::string>> coco_words(const std::vector<std::string>& lines) {
-  static const std::set<std::string_view> dropped = {"''", "'", "`", "``", ".",  "?",   "!",
+  static const std::set<std::string_view> dropped = {"''", "'", "`", "``", ".",   "?", "!",
                                                      ",",  ":", "-", "--", "...", ";"};
   std::vector<std::vector<std::string>> words = ptb_tokens(lines);
-  for (auto& line : words)
-    std::erase_if(line, [](const std::string& word) { return dropped.contains(word); });
+  for (auto& line : words) std::erase_if(line, [](const std::string& word) { return dropped.contains(word); });
   return words;
 }
 

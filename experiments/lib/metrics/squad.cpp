@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "experiments/lib/metrics/ngrams.h"
 #include "core/regex.h"
+#include "experiments/lib/metrics/ngrams.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {

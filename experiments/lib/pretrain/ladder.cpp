@@ -11,7 +11,11 @@ struct Size {
   const char* name;
   int64_t width, layers, heads, inner;
 };
-constexpr Size kSizes[] = {{"tiny", 32, 1, 2, 64}, {"1m", 96, 2, 3, 192}, {"3m", 160, 3, 5, 400}, {"7m", 224, 4, 7, 576}, {"16m", 320, 5, 10, 832}};
+constexpr Size kSizes[] = {{"tiny", 32, 1, 2, 64},
+                           {"1m", 96, 2, 3, 192},
+                           {"3m", 160, 3, 5, 400},
+                           {"7m", 224, 4, 7, 576},
+                           {"16m", 320, 5, 10, 832}};
 
 constexpr int64_t kPositions = 512;
 
@@ -76,7 +80,8 @@ void initialize(Model& model, uint64_t seed) {
     if (value.shape().rank() != 2 || p.name == "embedding.weight" || p.name == "head.weight") continue;
     const double fan_in = double(value.shape()[1]);
     double deviation = 1 / std::sqrt(fan_in);
-    if (p.name.ends_with("query.weight")) deviation = 1 / std::sqrt(fan_in * double(c.decoder.head_size));  // scores are not scaled
+    if (p.name.ends_with("query.weight"))
+      deviation = 1 / std::sqrt(fan_in * double(c.decoder.head_size));  // scores are not scaled
     if (p.name.find("relative_bias") != p.name.npos) deviation = 1 / std::sqrt(double(c.width));
     DISPATCH(scale, value.stream())(value.stream(), value, float(deviation), value);
   }

@@ -33,9 +33,10 @@ Session new_session(const CommonOptions& common, const PretrainOptions& o, std::
   check_input(bool(session.tokenizer), tokenizer_path, " has no tokenizer files");
   const int64_t vocabulary = (session.tokenizer->vocabulary_size() + 63) / 64 * 64;
   const bool file = o.shape.ends_with(".json");
-  ModelConfig config = file ? config_from_json(read_text_file(o.shape), o.shape) : ladder_shape(o.shape, o.family, vocabulary);
-  check_input(session.tokenizer->vocabulary_size() <= config.vocabulary, o.shape, ": the tokenizer has ", session.tokenizer->vocabulary_size(),
-              " ids, the model's vocabulary ", config.vocabulary);
+  ModelConfig config =
+      file ? config_from_json(read_text_file(o.shape), o.shape) : ladder_shape(o.shape, o.family, vocabulary);
+  check_input(session.tokenizer->vocabulary_size() <= config.vocabulary, o.shape, ": the tokenizer has ",
+              session.tokenizer->vocabulary_size(), " ids, the model's vocabulary ", config.vocabulary);
   const Device device = device_of(common);
   session.attention = choose_attention(common, config, DType::f32, device);
   session.model = std::make_unique<Model>(config, DType::f32, device);
@@ -45,7 +46,8 @@ Session new_session(const CommonOptions& common, const PretrainOptions& o, std::
 }
 
 Session open(const CommonOptions& common, const PretrainOptions& o, std::string& tokenizer_path) {
-  check_input(o.init.empty() != o.shape.empty(), "pretrain needs either --init MODEL to go on from, or --shape of a new model");
+  check_input(o.init.empty() != o.shape.empty(),
+              "pretrain needs either --init MODEL to go on from, or --shape of a new model");
   if (o.init.empty()) return new_session(common, o, tokenizer_path);
   CommonOptions exact = common;
   exact.dtype = "f32";
@@ -68,27 +70,38 @@ std::shared_ptr<const Objective> objective_of(const PretrainOptions& o, const Se
   const Tokenizer& tokenizer = session.require_tokenizer();
   const ModelConfig& config = session.model->config();
   const Framing framing = framing_of(tokenizer);
-  const auto needs = [&](bool fits, const char* kind) { check_input(fits, "--objective ", o.objective, " needs ", kind, ", this is a model of the family ", config.family); };
+  const auto needs = [&](bool fits, const char* kind) {
+    check_input(fits, "--objective ", o.objective, " needs ", kind, ", this is a model of the family ", config.family);
+  };
   if (masks(o.objective)) {
     needs(config.is_encoder(), "an encoder");
-    MaskedLm::Options m{.mask = hiding_token(tokenizer), .vocabulary = tokenizer.vocabulary_size(), .whole_words = o.objective == "wwm",
-                        .starts = word_starts(tokenizer), .never = special_tokens(tokenizer), .framing = framing};
+    MaskedLm::Options m{.mask = hiding_token(tokenizer),
+                        .vocabulary = tokenizer.vocabulary_size(),
+                        .whole_words = o.objective == "wwm",
+                        .starts = word_starts(tokenizer),
+                        .never = special_tokens(tokenizer),
+                        .framing = framing};
     return std::make_shared<MaskedLm>(std::move(m));
   }
   if (o.objective == "spans") {
     needs(config.is_seq2seq(), "an encoder and a decoder");
     const auto s = sentinels(tokenizer);
     check_input(bool(s), "--objective spans: this tokenizer has no sentinels (<extra_id_0> ...)");
-    return std::make_shared<SpanCorruption>(SpanCorruption::Options{.first_sentinel = s->first, .sentinels = s->count, .framing = framing});
+    return std::make_shared<SpanCorruption>(
+        SpanCorruption::Options{.first_sentinel = s->first, .sentinels = s->count, .framing = framing});
   }
   if (o.objective == "bart") {
     needs(config.is_seq2seq(), "an encoder and a decoder");
-    BartDenoising::Options b{.mask = hiding_token(tokenizer), .sentence_ends = sentence_ends(tokenizer), .starts = word_starts(tokenizer), .framing = framing};
+    BartDenoising::Options b{.mask = hiding_token(tokenizer),
+                             .sentence_ends = sentence_ends(tokenizer),
+                             .starts = word_starts(tokenizer),
+                             .framing = framing};
     return std::make_shared<BartDenoising>(std::move(b));
   }
   needs(!config.is_encoder(), "a decoder");
   if (o.objective == "prefix-lm") return std::make_shared<PrefixLm>(config.is_seq2seq(), framing);
-  check_input(o.objective == "causal", "--objective ", o.objective, ": there are mlm, wwm, spans, prefix-lm, bart and causal");
+  check_input(o.objective == "causal", "--objective ", o.objective,
+              ": there are mlm, wwm, spans, prefix-lm, bart and causal");
   needs(!config.is_seq2seq(), "a decoder without an encoder");
   return std::make_shared<CausalLm>();
 }
@@ -107,18 +120,28 @@ TokenBlocks blocks_of(const std::vector<std::string>& texts, const PretrainOptio
   const Framing framing = framing_of(session.require_tokenizer());
   const int32_t end = !config.eos.empty() ? config.eos.front() : framing.after.empty() ? -1 : framing.after.front();
   std::vector<std::string> files;
-  for (const std::string& path : texts) files.push_back(tokenized(path, o.folder, *session.tokenizer, config.vocabulary, end));
+  for (const std::string& path : texts)
+    files.push_back(tokenized(path, o.folder, *session.tokenizer, config.vocabulary, end));
   return TokenBlocks(files, block_length(o, session));
 }
 
 void write_results(const PretrainOptions& o, const TrainResult& result, Session& session, const TokenBlocks& blocks) {
-  ordered_json j{{"model", session.identity.source}, {"objective", o.objective}, {"parameters", session.model->parameter_count()},
-                 {"trained", result.trained_scalars}, {"tokens_of_text", blocks.tokens()}, {"length", o.length}, {"batch_size", o.run.train.batch_size},
-                 {"steps", result.steps}, {"seconds", result.seconds}, {"tok_s", result.tokens_per_second}};
-  for (const auto& [step, loss] : result.dev_losses) j["dev"].push_back({{"step", step}, {"loss", loss}, {"perplexity", std::exp(loss)}});
+  ordered_json j{{"model", session.identity.source},
+                 {"objective", o.objective},
+                 {"parameters", session.model->parameter_count()},
+                 {"trained", result.trained_scalars},
+                 {"tokens_of_text", blocks.tokens()},
+                 {"length", o.length},
+                 {"batch_size", o.run.train.batch_size},
+                 {"steps", result.steps},
+                 {"seconds", result.seconds},
+                 {"tok_s", result.tokens_per_second}};
+  for (const auto& [step, loss] : result.dev_losses)
+    j["dev"].push_back({{"step", step}, {"loss", loss}, {"perplexity", std::exp(loss)}});
   write_file(o.run.run.directory + "/pretraining.json", j.dump(2) + "\n");
   if (!result.dev_losses.empty())
-    Progress::say(text("dev loss ", result.dev_losses.back().second, ", perplexity ", std::exp(result.dev_losses.back().second)));
+    Progress::say(
+        text("dev loss ", result.dev_losses.back().second, ", perplexity ", std::exp(result.dev_losses.back().second)));
 }
 
 }  // namespace
@@ -126,7 +149,10 @@ void write_results(const PretrainOptions& o, const TrainResult& result, Session&
 int run_pretrain(const CommonOptions& common, PretrainOptions o) {
   check_input(!o.texts.empty(), "pretrain needs --text FILE ...");
   check_input(!o.run.run.directory.empty(), "--output names no directory");
-  if (o.folder.empty()) o.folder = (std::filesystem::absolute(o.run.run.directory + "/.").lexically_normal().parent_path().parent_path() / "tokens").string();
+  if (o.folder.empty())
+    o.folder = (std::filesystem::absolute(o.run.run.directory + "/.").lexically_normal().parent_path().parent_path() /
+                "tokens")
+                   .string();
   std::string tokenizer_path;
   Session session = open(common, o, tokenizer_path);
   Model& model = *session.model;
@@ -144,7 +170,8 @@ int run_pretrain(const CommonOptions& common, PretrainOptions o) {
   o.run.method = "full";
   if (o.parts != "all") o.run.options["only"] = o.parts;
   o.run.train.seed = common.seed;
-  Progress::say(text(session.identity.source, ": ", model.parameter_count(), " parameters, ", blocks.tokens(), " tokens of text in ", blocks.size(), " blocks"));
+  Progress::say(text(session.identity.source, ": ", model.parameter_count(), " parameters, ", blocks.tokens(),
+                     " tokens of text in ", blocks.size(), " blocks"));
   catch_stop_signals();
   const TrainResult result = train(session, o.run, std::move(data));
   if (result.end == TrainEnd::stopped) {
@@ -154,11 +181,14 @@ int run_pretrain(const CommonOptions& common, PretrainOptions o) {
   write_results(o, result, session, blocks);
   const std::string place = o.run.run.directory + "/model";
   std::filesystem::remove_all(place);
-  save_model(model.config(), [&](const std::string& name) {
-    for (const NamedParameter& p : model.parameters())
-      if (p.name == name) return p.value().to(Device::cpu()).to(DType::f32);
-    throw Error(text("there is no parameter ", name));
-  }, tokenizer_path, place);
+  save_model(
+      model.config(),
+      [&](const std::string& name) {
+        for (const NamedParameter& p : model.parameters())
+          if (p.name == name) return p.value().to(Device::cpu()).to(DType::f32);
+        throw Error(text("there is no parameter ", name));
+      },
+      tokenizer_path, place);
   Progress::say(place);
   return 0;
 }

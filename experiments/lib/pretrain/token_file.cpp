@@ -58,18 +58,22 @@ void for_each_piece(std::string_view contents, const std::function<void(std::str
 
 TokenFile::TokenFile(const std::string& path) : file_(path) {
   const uint8_t* bytes = file_.data();
-  check_input(file_.size() >= kHeader && std::memcmp(bytes, kMagic.data(), kMagic.size()) == 0, path, " is no token file");
+  check_input(file_.size() >= kHeader && std::memcmp(bytes, kMagic.data(), kMagic.size()) == 0, path,
+              " is no token file");
   width_ = number_at<uint32_t>(bytes + 8);
   vocabulary_ = number_at<int64_t>(bytes + 16);
   size_ = number_at<int64_t>(bytes + 24);
-  check_input((width_ == 2 || width_ == 4) && number_at<uint32_t>(bytes + 12) == 0 && vocabulary_ > 0 && size_ >= 0, path, ": a damaged header (", width_,
-              " bytes a token, vocabulary ", vocabulary_, ", ", size_, " tokens)");
+  check_input((width_ == 2 || width_ == 4) && number_at<uint32_t>(bytes + 12) == 0 && vocabulary_ > 0 && size_ >= 0,
+              path, ": a damaged header (", width_, " bytes a token, vocabulary ", vocabulary_, ", ", size_,
+              " tokens)");
   const int64_t room = int64_t(file_.size() - kHeader);
-  check_input(size_ <= room / width_ && size_ * width_ == room, path, ": ", size_, " tokens of ", width_, " bytes are announced, ", room, " bytes are there");
+  check_input(size_ <= room / width_ && size_ * width_ == room, path, ": ", size_, " tokens of ", width_,
+              " bytes are announced, ", room, " bytes are there");
   hash_ = hash_of(bytes, bytes + kHeader, size_t(room));
   Sha256Digest stored;
   std::memcpy(stored.data(), bytes + kHashed, kHash);
-  check_input(hash_ == hex(stored), path, ": its bytes do not have the SHA-256 that it names; remove it, and it is made again");
+  check_input(hash_ == hex(stored), path,
+              ": its bytes do not have the SHA-256 that it names; remove it, and it is made again");
 }
 
 void TokenFile::append_to(std::vector<int32_t>& tokens, int64_t begin, int64_t end) const {
@@ -103,16 +107,19 @@ void TokenFile::write(const std::string& path, const std::vector<int32_t>& token
   file.commit();
 }
 
-std::string tokenized(const std::string& text_file, const std::string& folder, const Tokenizer& tokenizer, int64_t vocabulary, int32_t end) {
+std::string tokenized(const std::string& text_file, const std::string& folder, const Tokenizer& tokenizer,
+                      int64_t vocabulary, int32_t end) {
   std::string contents = read_data_file(text_file, int64_t(8) << 30);
   const std::string key = hash_of(hash_of(contents) + identity_of(tokenizer, end));
   make_directories(folder);
-  const std::string path = text(folder, "/", std::filesystem::path(text_file).stem().string(), ".", key.substr(0, 16), ".tokens");
+  const std::string path =
+      text(folder, "/", std::filesystem::path(text_file).stem().string(), ".", key.substr(0, 16), ".tokens");
   if (file_exists(path)) return path;
   if (contents.starts_with("\xef\xbb\xbf")) contents.erase(0, 3);
   std::erase(contents, '\r');
   std::vector<int32_t> tokens;
-  Progress progress(text("tokenising ", std::filesystem::path(text_file).filename().string()), int64_t(contents.size()), Progress::Unit::bytes);
+  Progress progress(text("tokenising ", std::filesystem::path(text_file).filename().string()), int64_t(contents.size()),
+                    Progress::Unit::bytes);
   for_each_piece(contents, [&](std::string_view piece) {
     const std::vector<int32_t> ids = tokenizer.encode(piece, false);
     tokens.insert(tokens.end(), ids.begin(), ids.end());
@@ -130,8 +137,8 @@ TokenBlocks::TokenBlocks(const std::vector<std::string>& token_files, int64_t le
     files_.emplace_back(path);
     begin_.push_back(tokens_);
     tokens_ += files_.back().size();
-    check_input(files_.back().vocabulary() == files_.front().vocabulary(), path, " is for a vocabulary of ", files_.back().vocabulary(), ", ",
-                files_.front().path(), " for one of ", files_.front().vocabulary());
+    check_input(files_.back().vocabulary() == files_.front().vocabulary(), path, " is for a vocabulary of ",
+                files_.back().vocabulary(), ", ", files_.front().path(), " for one of ", files_.front().vocabulary());
   }
   check_input(tokens_ > 0, "there are no tokens to learn from");
 }
@@ -157,7 +164,8 @@ std::string TokenBlocks::hash() const {
 }
 
 Examples examples_of(const TokenBlocks& blocks, int64_t begin, int64_t end) {
-  return {end - begin, [&blocks, begin](int64_t number) { return blocks[begin + number]; }, hash_of(text(blocks.hash(), " ", begin, " ", end))};
+  return {end - begin, [&blocks, begin](int64_t number) { return blocks[begin + number]; },
+          hash_of(text(blocks.hash(), " ", begin, " ", end))};
 }
 
 }  // namespace cambium

@@ -36,9 +36,11 @@ class TokenFile {
   std::string hash_;
 };
 
-// The token file of a text file in `folder`, made unless one of the same text and tokenizer is there. Texts are cut at empty
-// lines and tokenised piece by piece; `end` (if not below 0) stands behind the last token. Texts may be packed by xz.
-std::string tokenized(const std::string& text_file, const std::string& folder, const Tokenizer&, int64_t vocabulary, int32_t end);
+// The token file of a text file in `folder`, made unless one of the same text and tokenizer is there. Texts are cut at
+// empty lines and tokenised piece by piece; `end` (if not below 0) stands behind the last token. Texts may be packed by
+// xz.
+std::string tokenized(const std::string& text_file, const std::string& folder, const Tokenizer&, int64_t vocabulary,
+                      int32_t end);
 
 // Several token files as one stream, cut into blocks of `length` tokens without padding; the last is shorter.
 class TokenBlocks {

@@ -30,15 +30,28 @@ std::string learned_vocabulary(const std::vector<std::string>& texts, int64_t pi
   const std::string directory = text(folder, "/vocabulary-", pieces, ".", hex(sum.finish()).substr(0, 16));
   if (file_exists(directory + "/spiece.model")) return directory;
   write_file(work / "text", all);
-  Progress::say(text("learning a vocabulary of ", pieces, " pieces from ", print_bytes(int64_t(all.size())), " of text"));
+  Progress::say(
+      text("learning a vocabulary of ", pieces, " pieces from ", print_bytes(int64_t(all.size())), " of text"));
   // T5's special tokens; one thread, so that the same text gives the same pieces.
-  const auto status = sentencepiece::SentencePieceTrainer::Train(std::unordered_map<std::string, std::string>{
-      {"input", work / "text"}, {"model_prefix", work / "spiece"}, {"vocab_size", std::to_string(pieces)}, {"model_type", "unigram"},
-      {"pad_id", "0"}, {"eos_id", "1"}, {"unk_id", "2"}, {"bos_id", "-1"}, {"num_threads", "1"}, {"minloglevel", "2"},
-      {"input_sentence_size", "200000"}, {"shuffle_input_sentence", "false"}});
-  check_input(status.ok(), "a vocabulary of ", pieces, " pieces cannot be learned from these texts: ", status.ToString());
+  const auto status = sentencepiece::SentencePieceTrainer::Train(
+      std::unordered_map<std::string, std::string>{{"input", work / "text"},
+                                                   {"model_prefix", work / "spiece"},
+                                                   {"vocab_size", std::to_string(pieces)},
+                                                   {"model_type", "unigram"},
+                                                   {"pad_id", "0"},
+                                                   {"eos_id", "1"},
+                                                   {"unk_id", "2"},
+                                                   {"bos_id", "-1"},
+                                                   {"num_threads", "1"},
+                                                   {"minloglevel", "2"},
+                                                   {"input_sentence_size", "200000"},
+                                                   {"shuffle_input_sentence", "false"}});
+  check_input(status.ok(), "a vocabulary of ", pieces,
+              " pieces cannot be learned from these texts: ", status.ToString());
   make_directories(directory);
-  write_file(directory + "/tokenizer_config.json", "{\"tokenizer_class\": \"T5Tokenizer\", \"extra_ids\": 100, \"eos_token\": \"</s>\", \"unk_token\": \"<unk>\", \"pad_token\": \"<pad>\"}\n");
+  write_file(directory + "/tokenizer_config.json",
+             "{\"tokenizer_class\": \"T5Tokenizer\", \"extra_ids\": 100, \"eos_token\": \"</s>\", \"unk_token\": "
+             "\"<unk>\", \"pad_token\": \"<pad>\"}\n");
   write_file(directory + "/spiece.model", read_text_file(work / "spiece.model"));
   return directory;
 }

@@ -16,7 +16,8 @@ std::string for_file(const std::string& name) {
   const size_t slash = trimmed.find_last_of('/');
   std::string part;
   for (const char c : slash == trimmed.npos ? trimmed : trimmed.substr(slash + 1)) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     part += plain ? c : '-';
   }
   return part.empty() ? "-" : part.substr(0, 60);
@@ -25,8 +26,10 @@ std::string for_file(const std::string& name) {
 int64_t cell_number(const std::string& digits, const std::string& option, size_t count) {
   int64_t number = -1;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  check_input(!digits.empty() && error == std::errc() && end == digits.data() + digits.size(), option, ": give numbers from 0 to ", count - 1);
-  check_input(number >= 0 && number < int64_t(count), option, ": this grid has the cells 0 to ", count - 1, "; plan lists them");
+  check_input(!digits.empty() && error == std::errc() && end == digits.data() + digits.size(), option,
+              ": give numbers from 0 to ", count - 1);
+  check_input(number >= 0 && number < int64_t(count), option, ": this grid has the cells 0 to ", count - 1,
+              "; plan lists them");
   return number;
 }
 
@@ -35,7 +38,8 @@ int64_t cell_number(const std::string& digits, const std::string& option, size_t
 std::string Cell::name() const {
   Sha256 sum;
   sum.update(settings.data(), settings.size());
-  return text(for_file(model), ".", for_file(task), ".", for_file(method), ".seed", seed, ".", hex(sum.finish()).substr(0, 8));
+  return text(for_file(model), ".", for_file(task), ".", for_file(method), ".seed", seed, ".",
+              hex(sum.finish()).substr(0, 8));
 }
 
 std::vector<size_t> selected_cells(size_t count, std::optional<int64_t> cell, const std::string& cells) {
@@ -47,7 +51,8 @@ std::vector<size_t> selected_cells(size_t count, std::optional<int64_t> cell, co
     const std::string option = "--cells " + cells;
     const size_t dash = cells.find('-');
     check_input(dash != cells.npos, option, ": give a range like 0-3");
-    first = cell_number(cells.substr(0, dash), option, count), last = cell_number(cells.substr(dash + 1), option, count);
+    first = cell_number(cells.substr(0, dash), option, count),
+    last = cell_number(cells.substr(dash + 1), option, count);
     check_input(first <= last, option, ": the range is empty");
   }
   std::vector<size_t> numbers(size_t(last - first + 1));

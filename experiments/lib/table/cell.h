@@ -18,8 +18,8 @@ struct Cell {
   std::string name() const;
 };
 
-// The part of a grid that --cell I and --cells A-B choose, by numbers from 0; all of it without them. Throws InputError for
-// numbers that the grid does not have.
+// The part of a grid that --cell I and --cells A-B choose, by numbers from 0; all of it without them. Throws InputError
+// for numbers that the grid does not have.
 std::vector<size_t> selected_cells(size_t count, std::optional<int64_t> cell, const std::string& cells);
 
 // What a cell will take; below 0: not known, because the model or the data are not there.

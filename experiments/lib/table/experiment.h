@@ -1,6 +1,7 @@
 // An experiment: what a program of a paper's table or figure must say of itself, so that `plan`, `run` and `show` work.
 //
-// Tables of tuned models do not write this by hand: see tuning_table.h. Other items (matrices, correlations) derive from it.
+// Tables of tuned models do not write this by hand: see tuning_table.h. Other items (matrices, correlations) derive
+// from it.
 #pragma once
 
 #include <functional>

@@ -76,12 +76,14 @@ std::string table_head(const ReportTable& t) {
     size_t end = i + 1;
     while (end < t.columns.size() && !starts_group(t, end)) ++end;
     any |= !t.columns[i].group.empty();
-    groups += text("<th", starts_group(t, i) ? " class=\"edge\"" : "", " colspan=\"", end - i, "\">", escape_html(t.columns[i].group), "</th>");
+    groups += text("<th", starts_group(t, i) ? " class=\"edge\"" : "", " colspan=\"", end - i, "\">",
+                   escape_html(t.columns[i].group), "</th>");
     i = end;
   }
   if (any) out += "<tr class=\"groups\">" + groups + "</tr>\n";
   out += "<tr>";
-  for (size_t i = 0; i < t.columns.size(); ++i) out += text("<th", css_of(t, i), ">", escape_html(t.columns[i].title), "</th>");
+  for (size_t i = 0; i < t.columns.size(); ++i)
+    out += text("<th", css_of(t, i), ">", escape_html(t.columns[i].title), "</th>");
   return out + "</tr>\n</thead>\n";
 }
 
@@ -103,17 +105,19 @@ std::string html_table(const ReportTable& t) {
 std::string html_sample(const ReportSample& s) {
   std::string out = "<div class=\"sample\">\n" + tag("div", s.input, "input") + "<dl>\n";
   for (const std::string& r : s.references) out += tag("dt", "reference", "reference") + tag("dd", r, "reference");
-  for (const auto& [method, output] : s.outputs) out += tag("dt", method) + tag("dd", output.empty() ? "(nothing)" : output);
+  for (const auto& [method, output] : s.outputs)
+    out += tag("dt", method) + tag("dd", output.empty() ? "(nothing)" : output);
   return out + "</dl>\n</div>\n";
 }
 
 }  // namespace
 
 std::string render_html(const Report& r) {
-  std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
-                    tag("title", r.title) + "<style>" + kStyle + "</style>\n</head>\n<body>\n<main>\n" + tag("h1", r.title) +
-                    tag("p", r.subtitle, "subtitle");
+  std::string out =
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
+      tag("title", r.title) + "<style>" + kStyle + "</style>\n</head>\n<body>\n<main>\n" + tag("h1", r.title) +
+      tag("p", r.subtitle, "subtitle");
   for (const std::string& p : r.introduction) out += tag("p", p);
   if (!r.missing.empty()) {
     out += "<div class=\"missing\">\n<p>Not finished:</p>\n<ul>\n";
@@ -122,11 +126,13 @@ std::string render_html(const Report& r) {
   }
   for (const ReportTable& t : r.tables) out += html_table(t);
   if (!r.figures.empty()) out += tag("h2", "Figures") + "<div class=\"figures\">\n";
-  for (const ReportFigure& f : r.figures) out += "<figure>\n" + tag("h3", f.title) + f.svg + tag("figcaption", f.caption) + "</figure>\n";
+  for (const ReportFigure& f : r.figures)
+    out += "<figure>\n" + tag("h3", f.title) + f.svg + tag("figcaption", f.caption) + "</figure>\n";
   if (!r.figures.empty()) out += "</div>\n";
   if (!r.samples.empty()) out += tag("h2", "What the methods write");
   for (const ReportSample& s : r.samples) out += html_sample(s);
-  if (!r.facts.empty()) out += tag("h2", "Settings, versions, machine") + "<div class=\"scroll\"><table class=\"facts\">\n";
+  if (!r.facts.empty())
+    out += tag("h2", "Settings, versions, machine") + "<div class=\"scroll\"><table class=\"facts\">\n";
   for (const auto& [name, value] : r.facts)
     out += text("<tr><td>", escape_html(name), "</td><td><code>", escape_html(value), "</code></td></tr>\n");
   if (!r.facts.empty()) out += "</table></div>\n";

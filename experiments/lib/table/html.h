@@ -1,4 +1,5 @@
-// The HTML form of a report: one page without scripts, fonts or pictures from elsewhere; light and dark, screen and paper.
+// The HTML form of a report: one page without scripts, fonts or pictures from elsewhere; light and dark, screen and
+// paper.
 #pragma once
 
 #include <string>

@@ -21,7 +21,8 @@ std::string machine_description() {
     }
   utsname system = {};
   ::uname(&system);
-  return text(processor, ", ", threads(), threads() == 1 ? " thread, " : " threads, ", system.sysname, " ", system.release);
+  return text(processor, ", ", threads(), threads() == 1 ? " thread, " : " threads, ", system.sysname, " ",
+              system.release);
 }
 
 double matmul_speed(const CommonOptions& common) {
@@ -31,7 +32,8 @@ double matmul_speed(const CommonOptions& common) {
   double& speed = known[weight_type_of(common, device)];
   if (speed > 0) return speed;
   constexpr int64_t kRows = 512, kSize = 1024;
-  const Tensor a = Tensor::zeros({kRows, kSize}, DType::f32), b = Tensor::zeros({kSize, kSize}, weight_type_of(common, device));
+  const Tensor a = Tensor::zeros({kRows, kSize}, DType::f32),
+               b = Tensor::zeros({kSize, kSize}, weight_type_of(common, device));
   const Tensor c = Tensor::empty({kRows, kSize}, DType::f32);
   for (int i = 0; i < 4; ++i) {  // the first one sets the library up
     const auto start = std::chrono::steady_clock::now();

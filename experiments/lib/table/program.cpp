@@ -44,8 +44,16 @@ std::string known(int64_t count) { return count < 0 ? "?" : format_count(double(
 
 int Program::plan() const {
   ReportTable table{.title = text("Cells of ", experiment_.name(), ", preset ", options_.experiment.preset),
-                    .columns = {{"cell"}, {"model", false}, {"task", false}, {"method", false}, {"seed"}, {"state", false}, {"steps"},
-                                {"tokens to train on"}, {"tokens to write"}, {"estimated time"}}};
+                    .columns = {{"cell"},
+                                {"model", false},
+                                {"task", false},
+                                {"method", false},
+                                {"seed"},
+                                {"state", false},
+                                {"steps"},
+                                {"tokens to train on"},
+                                {"tokens to write"},
+                                {"estimated time"}}};
   double seconds = 0;
   bool all_known = true;
   for (const size_t i : chosen_) {
@@ -53,16 +61,20 @@ int Program::plan() const {
     const CellCost cost = experiment_.cost(c);
     const ResultStore::State state = store_.find(c).state;
     table.rows.push_back({std::to_string(i), c.model, c.task, c.method, std::to_string(c.seed),
-                          state == ResultStore::State::finished ? "finished" : state == ResultStore::State::damaged ? "damaged: runs again" : "to do",
+                          state == ResultStore::State::finished  ? "finished"
+                          : state == ResultStore::State::damaged ? "damaged: runs again"
+                                                                 : "to do",
                           known(cost.steps), known(cost.train_tokens), known(cost.decode_tokens),
                           cost.seconds < 0 ? "?" : print_duration(cost.seconds)});
     if (state == ResultStore::State::finished) continue;
     if (cost.seconds < 0) all_known = false;
     else seconds += cost.seconds;
   }
-  table.notes.push_back(text("To do: about ", print_duration(seconds), " on this machine", all_known ? "." : ", and what is unknown (is the model here? `cambium fetch` brings it)."));
-  table.notes.push_back(text("One cell a job under Slurm: sbatch --array=", chosen_.front(), "-", chosen_.back(), " --wrap \"", options_.experiment.command,
-                             " --cell \\$SLURM_ARRAY_TASK_ID\""));
+  table.notes.push_back(
+      text("To do: about ", print_duration(seconds), " on this machine",
+           all_known ? "." : ", and what is unknown (is the model here? `cambium fetch` brings it)."));
+  table.notes.push_back(text("One cell a job under Slurm: sbatch --array=", chosen_.front(), "-", chosen_.back(),
+                             " --wrap \"", options_.experiment.command, " --cell \\$SLURM_ARRAY_TASK_ID\""));
   std::cout << render({.title = table.title, .tables = {table}}, report_format_named(options_.format));
   return 0;
 }
@@ -73,7 +85,8 @@ void forget_empty(std::filesystem::path folder) {
   std::error_code none;
   const auto entries = std::distance(fs::directory_iterator(folder, none), fs::directory_iterator());
   if (entries == 1) fs::remove(folder / ".lock", none);
-  while (fs::is_directory(folder, none) && fs::is_empty(folder, none) && fs::remove(folder, none)) folder = folder.parent_path();
+  while (fs::is_directory(folder, none) && fs::is_empty(folder, none) && fs::remove(folder, none))
+    folder = folder.parent_path();
 }
 
 Program::Outcome Program::run_cell(size_t number) {
@@ -126,7 +139,10 @@ int Program::run() {
   std::cout << render(all, report_format_named(options_.format));
   const std::string page = store_.folder() + "/report.html";
   write_file(page, render(all, ReportFormat::html));
-  std::cout << (options_.format == "text" ? "\nReport: " + page + "\nResults: " + store_.folder() + "/cells, checkpoints: " + store_.folder() + "/runs\n" : "") << std::flush;
+  std::cout << (options_.format == "text" ? "\nReport: " + page + "\nResults: " + store_.folder() +
+                                                "/cells, checkpoints: " + store_.folder() + "/runs\n"
+                                          : "")
+            << std::flush;
   return failed ? 1 : 0;
 }
 
@@ -134,7 +150,8 @@ Report Program::report() const {
   std::vector<ResultStore::Found> found;
   for (const Cell& c : cells_) found.push_back(store_.find(c));
   std::vector<const CellResult*> results;
-  for (const ResultStore::Found& f : found) results.push_back(f.state == ResultStore::State::finished ? &f.result : nullptr);
+  for (const ResultStore::Found& f : found)
+    results.push_back(f.state == ResultStore::State::finished ? &f.result : nullptr);
   Report report = experiment_.report(results);
   for (size_t i = 0; i < cells_.size(); ++i) {
     if (results[i]) continue;
@@ -160,9 +177,13 @@ void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experim
   command.add_option("--preset", e.preset, presets)->capture_default_str();
   command.add_option("--methods", e.methods, "names with commas between them, or all (default: the preset's)");
   command.add_option("--tasks", e.tasks, "names with commas between them (default: the preset's)");
-  command.add_option("--model", e.model, "Hugging Face directory, .gguf or .h5 file, or the name of a fetched model (default: the preset's)");
-  command.add_option("--data", e.data, "directory of the task's official files (default: those that ship with the program)");
-  command.add_option("--seeds", e.seeds, "so many seeds, from --seed on (default: the preset's)")->check(CLI::PositiveNumber);
+  command.add_option(
+      "--model", e.model,
+      "Hugging Face directory, .gguf or .h5 file, or the name of a fetched model (default: the preset's)");
+  command.add_option("--data", e.data,
+                     "directory of the task's official files (default: those that ship with the program)");
+  command.add_option("--seeds", e.seeds, "so many seeds, from --seed on (default: the preset's)")
+      ->check(CLI::PositiveNumber);
   command.add_option("--results", o.results, "where results, checkpoints and the report go")->capture_default_str();
   command.add_option("--format", o.format, "text, markdown, latex or html")->capture_default_str();
   if (runs) {
@@ -176,17 +197,26 @@ void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experim
 
 std::string help_text(const Experiment& experiment) {
   std::string out = "Presets:\n";
-  for (const Experiment::Preset& p : experiment.presets()) out += "  " + p.name + std::string(p.name.size() < 11 ? 11 - p.name.size() : 1, ' ') + p.description + "\n";
-  return out + "\nA table is a grid of cells: model x method x task x seed. Each finished cell is one HDF5 file, and run skips it; an\n"
-               "interrupted cell continues from its last checkpoint. Several processes may run on the same --results.\n\n"
-               "Start with:  " + experiment.name() + " plan\n"
-               "             " + experiment.name() + " run --preset smoke\n"
-               "Exit codes: 0 done, 1 a cell failed, 2 unusable arguments or input, 75 stopped by a signal after saving.";
+  for (const Experiment::Preset& p : experiment.presets())
+    out += "  " + p.name + std::string(p.name.size() < 11 ? 11 - p.name.size() : 1, ' ') + p.description + "\n";
+  return out +
+         "\nA table is a grid of cells: model x method x task x seed. Each finished cell is one HDF5 file, and run "
+         "skips it; an\n"
+         "interrupted cell continues from its last checkpoint. Several processes may run on the same --results.\n\n"
+         "Start with:  " +
+         experiment.name() +
+         " plan\n"
+         "             " +
+         experiment.name() +
+         " run --preset smoke\n"
+         "Exit codes: 0 done, 1 a cell failed, 2 unusable arguments or input, 75 stopped by a signal after saving.";
 }
 
 // A word as a shell reads it back.
 std::string quoted(const std::string& word) {
-  const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,=:+@%") == word.npos;
+  const bool plain =
+      !word.empty() &&
+      word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,=:+@%") == word.npos;
   if (plain) return word;
   std::string out = "'";
   for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);

@@ -33,7 +33,8 @@ struct Group {
 std::vector<Group> groups_of(const ReportTable& table) {
   std::vector<Group> groups;
   for (size_t i = 0; i < table.columns.size(); ++i) {
-    if (groups.empty() || groups.back().title != table.columns[i].group) groups.push_back({table.columns[i].group, i, i});
+    if (groups.empty() || groups.back().title != table.columns[i].group)
+      groups.push_back({table.columns[i].group, i, i});
     groups.back().end = i + 1;
   }
   return groups;
@@ -49,7 +50,9 @@ std::string text_table(const ReportTable& table) {
     for (const auto& row : table.rows) width = std::max(width, width_of(row[i].text));
     widths.push_back(width);
   }
-  const auto gap = [&](size_t i) { return i == 0 ? "" : table.columns[i].group != table.columns[i - 1].group ? " | " : "  "; };
+  const auto gap = [&](size_t i) {
+    return i == 0 ? "" : table.columns[i].group != table.columns[i - 1].group ? " | " : "  ";
+  };
   std::string out = table.title + "\n\n";
   if (has_groups(table)) {
     std::string line;
@@ -87,7 +90,8 @@ std::string render_text(const Report& r) {
     size_t width = 11;
     for (const auto& [method, _] : s.outputs) width = std::max(width, method.size() + 2);
     if (!s.references.empty()) out += padded("[reference]", width, false) + " " + s.references.front() + "\n";
-    for (const auto& [method, output] : s.outputs) out += padded("[" + method + "]", width, false) + " " + output + "\n";
+    for (const auto& [method, output] : s.outputs)
+      out += padded("[" + method + "]", width, false) + " " + output + "\n";
   }
   return out;
 }
@@ -101,7 +105,8 @@ std::string markdown_table(const ReportTable& table) {
   out += "\n" + rule + "\n";
   for (const auto& row : table.rows) {
     out += "|";
-    for (const auto& v : row) out += v.strong ? " **" + escape_markdown(v.text) + "** |" : " " + escape_markdown(v.text) + " |";
+    for (const auto& v : row)
+      out += v.strong ? " **" + escape_markdown(v.text) + "** |" : " " + escape_markdown(v.text) + " |";
     out += "\n";
   }
   for (const std::string& note : table.notes) out += "\n" + escape_markdown(note) + "\n";
@@ -117,10 +122,12 @@ std::string render_markdown(const Report& r) {
   for (const ReportSample& s : r.samples) {
     out += "\n**Input** " + escape_markdown(s.input) + "\n\n";
     if (!s.references.empty()) out += "- reference: " + escape_markdown(s.references.front()) + "\n";
-    for (const auto& [method, output] : s.outputs) out += "- " + escape_markdown(method) + ": " + escape_markdown(output) + "\n";
+    for (const auto& [method, output] : s.outputs)
+      out += "- " + escape_markdown(method) + ": " + escape_markdown(output) + "\n";
   }
   if (!r.facts.empty()) out += "\n| setting | value |\n| --- | --- |\n";
-  for (const auto& [name, value] : r.facts) out += "| " + escape_markdown(name) + " | " + escape_markdown(value) + " |\n";
+  for (const auto& [name, value] : r.facts)
+    out += "| " + escape_markdown(name) + " | " + escape_markdown(value) + " |\n";
   return out;
 }
 
@@ -227,12 +234,15 @@ std::string escape_latex(const std::string& s) {
       case '<': return "\\textless{}";
       case '>': return "\\textgreater{}";
       case '|': return "\\textbar{}";
-      case '\n': case '\r': return " ";
+      case '\n':
+      case '\r': return " ";
       default: return nullptr;
     }
   });
-  for (const auto& [from, to] : {std::pair<std::string, std::string>{"±", "$\\pm$"}, {"–", "--"}, {"−", "$-$"}, {"×", "$\\times$"}})
-    for (size_t at = out.find(from); at != out.npos; at = out.find(from, at + to.size())) out.replace(at, from.size(), to);
+  for (const auto& [from, to] :
+       {std::pair<std::string, std::string>{"±", "$\\pm$"}, {"–", "--"}, {"−", "$-$"}, {"×", "$\\times$"}})
+    for (size_t at = out.find(from); at != out.npos; at = out.find(from, at + to.size()))
+      out.replace(at, from.size(), to);
   return out;
 }
 
@@ -250,7 +260,8 @@ std::string escape_markdown(const std::string& s) {
       case '>': return "&gt;";
       case '&': return "&amp;";
       case '#': return "\\#";
-      case '\n': case '\r': return " ";
+      case '\n':
+      case '\r': return " ";
       default: return nullptr;
     }
   });

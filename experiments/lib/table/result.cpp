@@ -40,11 +40,12 @@ void read_texts(const Hdf5File& file, CellResult& r) {
   r.inputs = file.read_strings("/texts/inputs"), r.outputs = file.read_strings("/texts/outputs");
   const std::vector<std::string> references = file.read_strings("/texts/references");
   const std::vector<int64_t> counts = file.read_ints("/texts/reference_counts");
-  check_input(r.inputs.size() == r.outputs.size() && counts.size() == r.inputs.size(), file.path(), ": ", r.inputs.size(), " inputs, ",
-              r.outputs.size(), " outputs, ", counts.size(), " groups of references");
+  check_input(r.inputs.size() == r.outputs.size() && counts.size() == r.inputs.size(), file.path(), ": ",
+              r.inputs.size(), " inputs, ", r.outputs.size(), " outputs, ", counts.size(), " groups of references");
   size_t at = 0;
   for (const int64_t count : counts) {
-    check_input(count >= 0 && size_t(count) <= references.size() - at, file.path(), ": reference_counts exceed the references");
+    check_input(count >= 0 && size_t(count) <= references.size() - at, file.path(),
+                ": reference_counts exceed the references");
     r.references.emplace_back(references.begin() + int64_t(at), references.begin() + int64_t(at) + count);
     at += size_t(count);
   }
@@ -87,12 +88,14 @@ void save_result(const std::string& path, const CellResult& r) {
 CellResult read_result(const std::string& path) {
   const Hdf5File file(path);
   const auto word = [&](const char* name) { return file.attribute<std::string>("/", name); };
-  check_input(file.has_attribute("/", "format_version") && file.has_attribute("/", "settings") && file.is_group("/scores"), path,
-              " is an HDF5 file, but no result of an experiment");
+  check_input(
+      file.has_attribute("/", "format_version") && file.has_attribute("/", "settings") && file.is_group("/scores"),
+      path, " is an HDF5 file, but no result of an experiment");
   const int64_t version = file.attribute<int64_t>("/", "format_version");
   check_input(version == kResultVersion, path, ": format version ", version, "; this program reads ", kResultVersion);
   CellResult r{.experiment = word("experiment"),
-               .cell = {word("model"), word("method"), word("task"), std::strtoull(word("seed").c_str(), nullptr, 10), word("settings")}};
+               .cell = {word("model"), word("method"), word("task"), std::strtoull(word("seed").c_str(), nullptr, 10),
+                        word("settings")}};
   r.scores = attributes_of<double>(file, "/scores"), r.measurements = attributes_of<double>(file, "/measurements");
   r.notes = attributes_of<std::string>(file, "/notes");
   for (const std::string& name : file.list("/series")) r.series[name] = numbers(file, "/series/" + name);

@@ -37,7 +37,8 @@ void save_result(const std::string& path, const CellResult&);
 // Throws InputError for a file that is damaged or no result.
 CellResult read_result(const std::string& path);
 
-// FOLDER/cells/<name>.h5 and, for what a cell needs while it runs and the checkpoints that it leaves, FOLDER/runs/<name>.
+// FOLDER/cells/<name>.h5 and, for what a cell needs while it runs and the checkpoints that it leaves,
+// FOLDER/runs/<name>.
 class ResultStore {
  public:
   explicit ResultStore(std::string folder) : folder_(std::move(folder)) {}

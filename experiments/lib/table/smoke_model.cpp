@@ -8,7 +8,8 @@ namespace {
 
 constexpr int32_t kEnd = 256, kBegin = 257, kPad = 258, kVocabulary = 259;
 
-// One id a byte, and three that stand for no text. Encoders see both ends of a text, sequence-to-sequence models the last.
+// One id a byte, and three that stand for no text. Encoders see both ends of a text, sequence-to-sequence models the
+// last.
 std::unique_ptr<const Tokenizer> byte_tokenizer(const ModelConfig& config) {
   GgufVocabulary v{.model = "gpt2", .pre = "gpt-2"};
   for (int byte = 0; byte < kEnd; ++byte) v.tokens.push_back(spelling_of_byte(uint8_t(byte)));
@@ -32,7 +33,9 @@ ModelConfig smoke_config(const std::string& model) {
 // The values of a model in memory, as if they came from a file.
 class MemorySource : public ModelSource {
  public:
-  explicit MemorySource(const ModelConfig& config) : ModelSource("smoke", config), model_(config, DType::f32) { model_.randomize(1, 0.1f); }
+  explicit MemorySource(const ModelConfig& config) : ModelSource("smoke", config), model_(config, DType::f32) {
+    model_.randomize(1, 0.1f);
+  }
   Tensor read(const std::string& name) const override {
     for (const NamedParameter& p : model_.parameters())
       if (p.name == name) return p.value().clone();

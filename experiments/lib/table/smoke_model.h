@@ -8,7 +8,8 @@
 namespace cambium {
 
 inline constexpr const char* kSmokeDecoder = "random-decoder";
-inline constexpr const char* kSmokeEncoder = "random-encoder";  // without a head: it gets one for the classes of its task
+inline constexpr const char* kSmokeEncoder =
+    "random-encoder";  // without a head: it gets one for the classes of its task
 inline constexpr const char* kSmokeSeq2seq = "random-seq2seq";
 
 // `model`: one of these names.

@@ -1,5 +1,5 @@
-// Charts as SVG for the HTML report. Text, axes and grid take their colours from the page (classes `ink`, `grid`), series
-// from a palette for colour-blind readers that is legible on light and dark.
+// Charts as SVG for the HTML report. Text, axes and grid take their colours from the page (classes `ink`, `grid`),
+// series from a palette for colour-blind readers that is legible on light and dark.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@ namespace cambium {
 const char* chart_colour(size_t number);
 
 struct ChartAxes {
-  std::string x, y;       // what they show
+  std::string x, y;  // what they show
   bool log_x = false;
 };
 
@@ -24,7 +24,8 @@ struct ChartLine {
 // The values lie faintly under a running mean over a twentieth of each line.
 std::string line_chart(const ChartAxes&, const std::vector<ChartLine>&);
 
-// Bars of several series side by side in groups; NaN: no bar. spread: half the length of a whisker (NaN or empty: none).
+// Bars of several series side by side in groups; NaN: no bar. spread: half the length of a whisker (NaN or empty:
+// none).
 struct ChartBars {
   std::string name;
   size_t colour = 0;

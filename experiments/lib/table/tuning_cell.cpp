@@ -78,8 +78,9 @@ void unpack(Model& model) {
 
 json generation_json(const TuningPreset& preset) {
   const GenerationOptions& g = preset.generation;
-  return {{"max_new_tokens", g.max_new_tokens}, {"min_new_tokens", g.min_new_tokens}, {"beams", g.beams},
-          {"length_penalty", g.length_penalty}, {"no_repeat_ngram", g.no_repeat_ngram}, {"forbidden", preset.forbidden}};
+  return {
+      {"max_new_tokens", g.max_new_tokens}, {"min_new_tokens", g.min_new_tokens},   {"beams", g.beams},
+      {"length_penalty", g.length_penalty}, {"no_repeat_ngram", g.no_repeat_ngram}, {"forbidden", preset.forbidden}};
 }
 
 }  // namespace
@@ -94,19 +95,38 @@ TrainOptions TuningSetting::train_options(const TuningMethod& method, uint64_t s
   return t;
 }
 
-std::string TuningSetting::describe(const std::string& experiment, const TuningMethod& method, const std::string& task, uint64_t seed) const {
+std::string TuningSetting::describe(const std::string& experiment, const TuningMethod& method, const std::string& task,
+                                    uint64_t seed) const {
   const Device device = device_of(common);
-  json j = {{"experiment", experiment}, {"preset", preset.name}, {"model", preset.model}, {"task", task}, {"data", data}, {"seed", seed},
-            {"dtype", name_of(weight_type_of(common, device))}, {"device", device.is_gpu() ? "gpu" : "cpu"}, {"inputs", preset.inputs},
-            {"split", preset.split == Split::test ? "test" : "dev"}, {"generation", generation_json(preset)}, {"method", method.name}};
+  json j = {{"experiment", experiment},
+            {"preset", preset.name},
+            {"model", preset.model},
+            {"task", task},
+            {"data", data},
+            {"seed", seed},
+            {"dtype", name_of(weight_type_of(common, device))},
+            {"device", device.is_gpu() ? "gpu" : "cpu"},
+            {"inputs", preset.inputs},
+            {"split", preset.split == Split::test ? "test" : "dev"},
+            {"generation", generation_json(preset)},
+            {"method", method.name}};
   if (common.attention != "own") j["attention"] = common.attention;
   if (preset.decision != Decision::automatic) j["decision"] = int(preset.decision);
   if (!method.tuner.empty()) {
     const TrainOptions t = train_options(method, seed);
     j["tuner"] = {{"method", method.tuner}, {"options", method.options}};
-    j["train"] = {{"examples", preset.examples}, {"epochs", t.epochs}, {"batch_size", t.batch_size}, {"lr", t.lr}, {"schedule", t.schedule},
-                  {"warmup", t.warmup}, {"optimizer", t.optimizer}, {"weight_decay", t.optimizer_options.weight_decay}, {"clip", t.clip},
-                  {"steps", t.steps}, {"shards", t.shards}, {"label_smoothing", t.label_smoothing},
+    j["train"] = {{"examples", preset.examples},
+                  {"epochs", t.epochs},
+                  {"batch_size", t.batch_size},
+                  {"lr", t.lr},
+                  {"schedule", t.schedule},
+                  {"warmup", t.warmup},
+                  {"optimizer", t.optimizer},
+                  {"weight_decay", t.optimizer_options.weight_decay},
+                  {"clip", t.clip},
+                  {"steps", t.steps},
+                  {"shards", t.shards},
+                  {"label_smoothing", t.label_smoothing},
                   {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
   }
   return j.dump();
@@ -116,7 +136,7 @@ Session& TuningBench::session() {
   if (session_) return *session_;
   const TuningPreset& preset = setting_.preset;
   session_ = std::make_unique<Session>(preset.name == kSmokePreset ? open_smoke_session(preset.model, setting_.common)
-                                                                    : open_session(preset.model, setting_.common));
+                                                                   : open_session(preset.model, setting_.common));
   session_->require_tokenizer();
   checksum_ = checksum_of(*session_->model);
   return *session_;
@@ -139,9 +159,11 @@ void TuningBench::restore_base(const Tuner* tuner) {
   } else if (tuner) {
     unpack(*s.model);
     for (const NamedParameter& p : s.model->parameters())
-      if (tuner->trains(p.name)) p.value().copy_from(s.source->read(p.name).to(p.value().dtype()).to(p.value().device()));
+      if (tuner->trains(p.name))
+        p.value().copy_from(s.source->read(p.name).to(p.value().dtype()).to(p.value().device()));
   }
-  CHECK(checksum_of(*s.model) == checksum_, "the base model is not what it was before ", tuner ? tuner->method() : "zero-shot", ": its result is not kept");
+  CHECK(checksum_of(*s.model) == checksum_, "the base model is not what it was before ",
+        tuner ? tuner->method() : "zero-shot", ": its result is not kept");
 }
 
 void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, CellResult& result) {
@@ -149,13 +171,16 @@ void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, CellResult& resu
   GenerationOptions generation = preset.generation;
   generation.seed = cell.seed;
   for (const std::string& words : preset.forbidden)
-    if (auto ids = session().tokenizer->encode(words, false); !ids.empty()) generation.forbidden.push_back(std::move(ids));
+    if (auto ids = session().tokenizer->encode(words, false); !ids.empty())
+      generation.forbidden.push_back(std::move(ids));
   const Task& data = task(cell.task);
   EvaluationResult e = evaluate_task(session(), hooks, data, preset.decision, preset.split, preset.inputs, generation);
   for (const auto& [name, value] : e.scores) result.scores[name] = value;
   if (!data.is_classification())
-    for (const auto& [name, value] : metrics::score("bleu", e.references, e.outputs)) result.scores["cased_" + name] = value / 100;
-  result.inputs = std::move(e.inputs), result.outputs = std::move(e.outputs), result.references = std::move(e.references);
+    for (const auto& [name, value] : metrics::score("bleu", e.references, e.outputs))
+      result.scores["cased_" + name] = value / 100;
+  result.inputs = std::move(e.inputs), result.outputs = std::move(e.outputs),
+  result.references = std::move(e.references);
   result.measurements["decode_seconds"] = e.seconds;
   result.measurements["texts_per_second"] = e.seconds > 0 ? double(result.inputs.size()) / e.seconds : 0;
   result.measurements["new_tokens"] = double(e.new_tokens);
@@ -166,11 +191,14 @@ void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, CellResult& resu
 void TuningBench::give_head(const Cell& cell) {
   const Decision decision = setting_.preset.decision;
   Model& model = *session().model;
-  const bool silent = decision == Decision::automatic && model.config().is_encoder() && !model.head && !model.classifier;
-  if (task(cell.task).is_classification() && (silent || decision == Decision::head)) ClassificationSetup(session(), task(cell.task), Decision::head, cell.seed);
+  const bool silent =
+      decision == Decision::automatic && model.config().is_encoder() && !model.head && !model.classifier;
+  if (task(cell.task).is_classification() && (silent || decision == Decision::head))
+    ClassificationSetup(session(), task(cell.task), Decision::head, cell.seed);
 }
 
-CellResult TuningBench::run(const std::string& experiment, const Cell& cell, const TuningMethod& method, const std::string& folder) {
+CellResult TuningBench::run(const std::string& experiment, const Cell& cell, const TuningMethod& method,
+                            const std::string& folder) {
   CellResult result{.experiment = experiment, .cell = cell};
   task(cell.task);  // data that are not there are said before a model is read
   Session& s = session();
@@ -199,13 +227,20 @@ CellResult TuningBench::run(const std::string& experiment, const Cell& cell, con
   return result;
 }
 
-std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMethod& method, const std::string& cell_folder, CellResult& result) {
-  const std::string folder = cell_folder + "/training";  // a run locks its own directory, as the cell's is locked already
+std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMethod& method,
+                                               const std::string& cell_folder, CellResult& result) {
+  const std::string folder =
+      cell_folder + "/training";  // a run locks its own directory, as the cell's is locked already
   Session& s = session();
   const Task& data = task(cell.task);
-  TrainRun run{.method = method.tuner, .options = method.options, .words = data.words(), .labels = data.labels(),
-               .train = setting_.train_options(method, cell.seed), .run = {.directory = folder, .resume = true}};
-  TrainData train_data = train_data_of(s, data, {.decision = setting_.preset.decision, .limit = setting_.preset.examples, .seed = cell.seed});
+  TrainRun run{.method = method.tuner,
+               .options = method.options,
+               .words = data.words(),
+               .labels = data.labels(),
+               .train = setting_.train_options(method, cell.seed),
+               .run = {.directory = folder, .resume = true}};
+  TrainData train_data = train_data_of(
+      s, data, {.decision = setting_.preset.decision, .limit = setting_.preset.examples, .seed = cell.seed});
   const std::string objective = train_data.objective->description();
 
   const std::string spent_path = folder + "/spent.json";
@@ -244,7 +279,8 @@ const Tokenizer* TuningBench::tokenizer() {
   } catch (const InputError&) {
     return nullptr;
   }
-  parameters_ = Model(ModelSource::open(path)->config(), DType::f32, Device::cpu(), Model::Storage::none).parameter_count();
+  parameters_ =
+      Model(ModelSource::open(path)->config(), DType::f32, Device::cpu(), Model::Storage::none).parameter_count();
   tokenizer_ = open_tokenizer(path);
   return tokenizer_.get();
 }
@@ -285,8 +321,9 @@ CellCost TuningBench::cost(const Cell& cell, const TuningMethod& method) {
 
   // Forward takes 2 operations a parameter and token, backward through a frozen base 2, with the base's gradients 4.
   const double per_token = method.tuner == "full" ? 6 : method.tuner == "top_layers" ? 3 : 4;
-  const double operations = double(parameters_) * (per_token * double(cost.train_tokens) + 2 * double(inputs) * size.input +
-                                                   2 * double(cost.decode_tokens * preset.generation.beams));
+  const double operations =
+      double(parameters_) * (per_token * double(cost.train_tokens) + 2 * double(inputs) * size.input +
+                             2 * double(cost.decode_tokens * preset.generation.beams));
   constexpr double kShareOfPeak = 0.5;
   if (const double peak = matmul_speed(setting_.common); peak > 0) cost.seconds = operations / (peak * kShareOfPeak);
   return cost;

@@ -19,7 +19,8 @@ struct TuningSetting {
 
   TrainOptions train_options(const TuningMethod&, uint64_t seed) const;
   // JSON of everything that a cell's result depends on.
-  std::string describe(const std::string& experiment, const TuningMethod&, const std::string& task, uint64_t seed) const;
+  std::string describe(const std::string& experiment, const TuningMethod&, const std::string& task,
+                       uint64_t seed) const;
 };
 
 // The model and the data, read once and used by all cells.

@@ -33,7 +33,8 @@ double peak_mib(const RowResults& row) {
 }
 
 const PublishedRow* published_for(const TuningTable& table, const std::string& method) {
-  const auto found = std::find_if(table.published.begin(), table.published.end(), [&](const PublishedRow& p) { return p.method == method; });
+  const auto found = std::find_if(table.published.begin(), table.published.end(),
+                                  [&](const PublishedRow& p) { return p.method == method; });
   return found == table.published.end() ? nullptr : &*found;
 }
 
@@ -42,7 +43,8 @@ void mark_best(ReportTable& table, const std::vector<RowResults>& rows, const Tu
   for (size_t c = 0; c < definition.columns.size(); ++c) {
     double best = -std::numeric_limits<double>::infinity(), worst = -best;
     for (const RowResults& r : rows)
-      if (const double m = mean_of(r.scores(definition.columns[c].score)); std::isfinite(m)) best = std::max(best, m), worst = std::min(worst, m);
+      if (const double m = mean_of(r.scores(definition.columns[c].score)); std::isfinite(m))
+        best = std::max(best, m), worst = std::min(worst, m);
     for (size_t r = 0; r < rows.size(); ++r)
       table.rows[r][c + 1].strong = best > worst && mean_of(rows[r].scores(definition.columns[c].score)) == best;
   }
@@ -62,15 +64,23 @@ std::string majority_note(const ScoreColumn& column, const std::vector<RowResult
   return "";
 }
 
-ReportTable score_table(const TuningTable& definition, const TuningSetting& setting, const Task& task, const std::vector<RowResults>& rows) {
+ReportTable score_table(const TuningTable& definition, const TuningSetting& setting, const Task& task,
+                        const std::vector<RowResults>& rows) {
   const bool classes = task.is_classification();
   const std::string measured = "measured", cost = "cost", published = "published: " + definition.published_setting;
-  ReportTable t{.title = text(definition.title, setting.preset.tasks.size() > 1 || !definition.other_tasks.empty() ? ", " + task.name() : "", ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"), .columns = {{"method", false}}};
+  ReportTable t{
+      .title = text(definition.title,
+                    setting.preset.tasks.size() > 1 || !definition.other_tasks.empty() ? ", " + task.name() : "",
+                    ", on ", setting.preset.model, " (preset ", setting.preset.name, ")"),
+      .columns = {{"method", false}}};
   for (const ScoreColumn& c : definition.columns) t.columns.push_back({c.title, true, measured});
-  for (const char* title : {"trained", "train s", "tok/s", classes ? "answer s" : "decode s", classes ? "texts/s" : "tok/s", "peak MiB"}) t.columns.push_back({title, true, cost});
+  for (const char* title :
+       {"trained", "train s", "tok/s", classes ? "answer s" : "decode s", classes ? "texts/s" : "tok/s", "peak MiB"})
+    t.columns.push_back({title, true, cost});
   std::vector<ScoreColumn> printed;
   if (!definition.published.empty())
-    std::copy_if(definition.columns.begin(), definition.columns.end(), std::back_inserter(printed), [](const ScoreColumn& c) { return c.in_papers; });
+    std::copy_if(definition.columns.begin(), definition.columns.end(), std::back_inserter(printed),
+                 [](const ScoreColumn& c) { return c.in_papers; });
   for (const ScoreColumn& c : printed) t.columns.push_back({c.title, true, published});
 
   size_t most_seeds = 0;
@@ -87,27 +97,42 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
     row.push_back(format_number(peak_mib(r), 0));
     const PublishedRow* p = published_for(definition, r.method.name);
     for (size_t c = 0; c < printed.size(); ++c)
-      row.push_back({format_number(p && c < p->values.size() ? p->values[c] : kNan, printed[c].decimals), false, p ? p->source : ""});
+      row.push_back({format_number(p && c < p->values.size() ? p->values[c] : kNan, printed[c].decimals), false,
+                     p ? p->source : ""});
     t.rows.push_back(std::move(row));
   }
   mark_best(t, rows, definition);
   if (most_seeds > 1) t.notes.push_back(text("Mean ± standard deviation of ", most_seeds, " seeds."));
-  t.notes.push_back(text("Peak MiB: the largest resident memory while the cell ran, the base model included. tok/s: tokens trained on", classes ? "." : ", new tokens written."));
-  if (const std::string note = classes ? majority_note(definition.columns.front(), rows) : ""; !note.empty()) t.notes.push_back(note);
+  t.notes.push_back(text(
+      "Peak MiB: the largest resident memory while the cell ran, the base model included. tok/s: tokens trained on",
+      classes ? "." : ", new tokens written."));
+  if (const std::string note = classes ? majority_note(definition.columns.front(), rows) : ""; !note.empty())
+    t.notes.push_back(note);
   std::set<std::string> sources;
   for (const RowResults& r : rows)
-    if (const PublishedRow* p = published_for(definition, r.method.name)) sources.insert(r.method.name + ": " + p->source);
+    if (const PublishedRow* p = published_for(definition, r.method.name))
+      sources.insert(r.method.name + ": " + p->source);
   std::string line;
   for (const std::string& s : sources) line += (line.empty() ? "Published: " : "; ") + s;
   if (!line.empty()) t.notes.push_back(line + ".");
-  for (const auto* notes : {&definition.notes, &setting.preset.notes}) t.notes.insert(t.notes.end(), notes->begin(), notes->end());
+  for (const auto* notes : {&definition.notes, &setting.preset.notes})
+    t.notes.insert(t.notes.end(), notes->begin(), notes->end());
   return t;
 }
 
-ReportTable verdict_table(const TuningTable& definition, const std::vector<RowResults>& rows, const std::string& metric) {
+ReportTable verdict_table(const TuningTable& definition, const std::vector<RowResults>& rows,
+                          const std::string& metric) {
   const ScoreColumn& main = definition.columns.front();
   ReportTable t{.title = text("Does the paper's trend hold? (", main.title, ", paired bootstrap over texts)"),
-                .columns = {{"verdict", false}, {"claim", false}, {"published difference"}, {"measured difference"}, {"95 % interval"}, {"p"}, {"p, Holm"}, {"seeds"}, {"source", false}}};
+                .columns = {{"verdict", false},
+                            {"claim", false},
+                            {"published difference"},
+                            {"measured difference"},
+                            {"95 % interval"},
+                            {"p"},
+                            {"p, Holm"},
+                            {"seeds"},
+                            {"source", false}}};
   const std::vector<Verdict> verdicts = judge(definition.claims, rows, metric, main.score);
   for (size_t i = 0; i < verdicts.size(); ++i) {
     const Claim& c = definition.claims[i];
@@ -123,13 +148,17 @@ ReportTable verdict_table(const TuningTable& definition, const std::vector<RowRe
       row.insert(row.end(), {v.why, "–", "–", "–", "0"});
     } else {
       row.push_back(signed_number((v.test.a - v.test.b) * main.scale));
-      row.push_back("[" + signed_number(v.test.low * main.scale) + ", " + signed_number(v.test.high * main.scale) + "]");
-      row.push_back(format_number(v.test.p, 3)), row.push_back(format_number(v.adjusted_p, 3)), row.push_back(std::to_string(v.seeds));
+      row.push_back("[" + signed_number(v.test.low * main.scale) + ", " + signed_number(v.test.high * main.scale) +
+                    "]");
+      row.push_back(format_number(v.test.p, 3)), row.push_back(format_number(v.adjusted_p, 3)),
+          row.push_back(std::to_string(v.seeds));
     }
     row.push_back(c.source);
     t.rows.push_back(std::move(row));
   }
-  t.notes.push_back("holds: the interval lies above 0; reversed: below; open: it contains 0. One seed tells nothing about the spread over seeds.");
+  t.notes.push_back(
+      "holds: the interval lies above 0; reversed: below; open: it contains 0. One seed tells nothing about the spread "
+      "over seeds.");
   return t;
 }
 
@@ -155,18 +184,28 @@ void add_figures(const TuningTable& definition, bool classes, const std::vector<
     memory.values.push_back(peak_mib(r));
     const PublishedRow* p = published_for(definition, r.method.name);
     theirs.values.push_back(p ? p->values.front() : kNan);
-    if (const double trained = mean_of(r.measured("trained_parameters")); trained > 0) points.push_back({r.method.name, i, trained, s.mean});
+    if (const double trained = mean_of(r.measured("trained_parameters")); trained > 0)
+      points.push_back({r.method.name, i, trained, s.mean});
   }
   if (!losses.empty())
-    report.figures.push_back({"Training loss", line_chart({"step", classes ? "loss" : "loss per token"}, losses), text("Mean loss of the ", classes ? "answers" : "scored tokens", " of each batch, before the update (faint), and its running mean. First seed.")});
+    report.figures.push_back({"Training loss", line_chart({"step", classes ? "loss" : "loss per token"}, losses),
+                              text("Mean loss of the ", classes ? "answers" : "scored tokens",
+                                   " of each batch, before the update (faint), and its running mean. First seed.")});
   if (!names.empty())
-    report.figures.push_back({main.title + (definition.published.empty() ? "" : ", measured and published"),
-                              bar_chart({"", main.title}, names, definition.published.empty() ? std::vector{ours} : std::vector{ours, theirs}),
-                              (definition.published.empty() ? "" : "Published: " + definition.published_setting + ". ") + "Whiskers: standard deviation over seeds, where there are several."});
+    report.figures.push_back(
+        {main.title + (definition.published.empty() ? "" : ", measured and published"),
+         bar_chart({"", main.title}, names,
+                   definition.published.empty() ? std::vector{ours} : std::vector{ours, theirs}),
+         (definition.published.empty() ? "" : "Published: " + definition.published_setting + ". ") +
+             "Whiskers: standard deviation over seeds, where there are several."});
   if (std::any_of(memory.values.begin(), memory.values.end(), [](double m) { return m > 0; }))
-    report.figures.push_back({"Peak memory", bar_chart({"", "MiB"}, names, {memory}), "The largest resident memory while a cell trained and answered, the base model included."});
+    report.figures.push_back(
+        {"Peak memory", bar_chart({"", "MiB"}, names, {memory}),
+         "The largest resident memory while a cell trained and answered, the base model included."});
   if (!points.empty())
-    report.figures.push_back({"What a trained parameter buys", scatter_chart({"trained parameters", main.title, true}, points), "Trained parameters on a logarithmic axis."});
+    report.figures.push_back({"What a trained parameter buys",
+                              scatter_chart({"trained parameters", main.title, true}, points),
+                              "Trained parameters on a logarithmic axis."});
 }
 
 void add_samples(const std::vector<RowResults>& rows, Report& report) {
@@ -196,18 +235,30 @@ std::string note_of_all(const std::vector<RowResults>& rows, const std::string& 
   return line;
 }
 
-void add_facts(const TuningTable& definition, const TuningSetting& setting, bool classes, const std::string& command, const std::vector<RowResults>& rows, Report& report) {
+void add_facts(const TuningTable& definition, const TuningSetting& setting, bool classes, const std::string& command,
+               const std::vector<RowResults>& rows, Report& report) {
   const TuningPreset& p = setting.preset;
   const GenerationOptions& g = p.generation;
-  const std::string inputs = text(p.inputs ? text("the first ", p.inputs, " distinct") : "all", " inputs of the ", p.split == Split::test ? "test" : "dev", " split");
+  const std::string inputs = text(p.inputs ? text("the first ", p.inputs, " distinct") : "all", " inputs of the ",
+                                  p.split == Split::test ? "test" : "dev", " split");
   auto& facts = report.facts;
-  facts = {{"paper", definition.paper}, {"model", p.model}, {"base", note_of_all(rows, "dtype") + (note_of_all(rows, "base_hash").empty() ? "" : ", SHA-256 " + note_of_all(rows, "base_hash"))},
-           {"training", text(p.examples ? text(p.examples) : "all", " examples, ", p.train.epochs, " epochs, batch ", p.train.batch_size, ", ", p.train.optimizer, ", ", p.train.schedule,
-                             p.train.schedule == "linear" ? " decay" : "", ", warm-up ", p.train.warmup, ", clip ", p.train.clip)},
-           classes ? std::pair<std::string, std::string>{"answers", inputs} : std::pair<std::string, std::string>{"decoding", text(inputs, ", ", g.beams == 1 ? "greedy" : text("beam ", g.beams), ", at most ", g.max_new_tokens, " new tokens, batches of ", g.batch_size)}};
-  if (const std::string objective = note_of_all(rows, "objective"); !objective.empty()) facts.emplace_back("objective", objective);
+  facts = {{"paper", definition.paper},
+           {"model", p.model},
+           {"base", note_of_all(rows, "dtype") +
+                        (note_of_all(rows, "base_hash").empty() ? "" : ", SHA-256 " + note_of_all(rows, "base_hash"))},
+           {"training",
+            text(p.examples ? text(p.examples) : "all", " examples, ", p.train.epochs, " epochs, batch ",
+                 p.train.batch_size, ", ", p.train.optimizer, ", ", p.train.schedule,
+                 p.train.schedule == "linear" ? " decay" : "", ", warm-up ", p.train.warmup, ", clip ", p.train.clip)},
+           classes ? std::pair<std::string, std::string>{"answers", inputs}
+                   : std::pair<std::string, std::string>{
+                         "decoding", text(inputs, ", ", g.beams == 1 ? "greedy" : text("beam ", g.beams), ", at most ",
+                                          g.max_new_tokens, " new tokens, batches of ", g.batch_size)}};
+  if (const std::string objective = note_of_all(rows, "objective"); !objective.empty())
+    facts.emplace_back("objective", objective);
   for (const RowResults& r : rows)
-    if (!r.seeds.empty() && r.seeds.front()->notes.count("tuner_options")) facts.emplace_back(r.method.name, r.seeds.front()->notes.at("tuner_options"));
+    if (!r.seeds.empty() && r.seeds.front()->notes.count("tuner_options"))
+      facts.emplace_back(r.method.name, r.seeds.front()->notes.at("tuner_options"));
   facts.emplace_back("cambium", note_of_all(rows, "software_version"));
   facts.emplace_back("instructions", note_of_all(rows, "instruction_set"));
   facts.emplace_back("machine", note_of_all(rows, "machine"));
@@ -230,14 +281,16 @@ std::vector<double> RowResults::measured(const std::string& name) const {
   return all;
 }
 
-Report tuning_report(const TuningTable& definition, const TuningSetting& setting, const Task& task, const std::string& command,
-                     const std::vector<RowResults>& rows) {
+Report tuning_report(const TuningTable& definition, const TuningSetting& setting, const Task& task,
+                     const std::string& command, const std::vector<RowResults>& rows) {
   TuningTable shown = definition;
   const auto elsewhere = [&](const auto& one) { return !one.task.empty() && one.task != task.name(); };
   std::erase_if(shown.published, elsewhere);
   std::erase_if(shown.claims, elsewhere);
   const bool classes = task.is_classification();
-  Report report{.title = shown.title, .subtitle = text(shown.paper, " · ", setting.preset.model, " · preset ", setting.preset.name), .introduction = {shown.about}};
+  Report report{.title = shown.title,
+                .subtitle = text(shown.paper, " · ", setting.preset.model, " · preset ", setting.preset.name),
+                .introduction = {shown.about}};
   report.tables.push_back(score_table(shown, setting, task, rows));
   if (!shown.claims.empty()) report.tables.push_back(verdict_table(shown, rows, task.metric()));
   add_figures(shown, classes, rows, report);

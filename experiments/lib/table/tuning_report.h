@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "experiments/lib/table/tuning_cell.h"
 #include "experiments/lib/statistics.h"
+#include "experiments/lib/table/tuning_cell.h"
 
 namespace cambium {
 
@@ -29,8 +29,10 @@ struct Verdict {
   size_t seeds = 0;
 };
 const char* name_of(Verdict::Kind);
-std::vector<Verdict> judge(const std::vector<Claim>&, const std::vector<RowResults>&, const std::string& metric, const std::string& score);
+std::vector<Verdict> judge(const std::vector<Claim>&, const std::vector<RowResults>&, const std::string& metric,
+                           const std::string& score);
 
-Report tuning_report(const TuningTable&, const TuningSetting&, const Task&, const std::string& command, const std::vector<RowResults>&);
+Report tuning_report(const TuningTable&, const TuningSetting&, const Task&, const std::string& command,
+                     const std::vector<RowResults>&);
 
 }  // namespace cambium

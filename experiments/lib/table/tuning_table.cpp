@@ -28,11 +28,13 @@ class TuningExperiment : public Experiment {
 
   void configure(const ExperimentOptions& options) override {
     command_ = options.command;
-    const auto found = std::find_if(table_.presets.begin(), table_.presets.end(), [&](const auto& p) { return p.name == options.preset; });
+    const auto found = std::find_if(table_.presets.begin(), table_.presets.end(),
+                                    [&](const auto& p) { return p.name == options.preset; });
     check_input(found != table_.presets.end(), "--preset ", options.preset, ": there are ", names_of(table_.presets));
     setting_ = {.preset = *found, .data = options.data, .common = options.common};
     TuningPreset& preset = setting_.preset;
-    check_input(options.model.empty() || preset.name != kSmokePreset, "--model ", options.model, ": the preset ", kSmokePreset, " makes its own model");
+    check_input(options.model.empty() || preset.name != kSmokePreset, "--model ", options.model, ": the preset ",
+                kSmokePreset, " makes its own model");
     if (!options.model.empty()) preset.model = options.model;
     if (options.seeds) preset.seeds = options.seeds;
     choose_methods(options.methods);
@@ -60,7 +62,8 @@ class TuningExperiment : public Experiment {
       for (const TuningMethod& method : methods_) {
         RowResults& row = rows.emplace_back(RowResults{.method = method});
         for (size_t i = 0; i < cells_.size(); ++i)
-          if (cells_[i].task == task && cells_[i].method == method.name && ++row.wanted && results[i]) row.seeds.push_back(results[i]);
+          if (cells_[i].task == task && cells_[i].method == method.name && ++row.wanted && results[i])
+            row.seeds.push_back(results[i]);
       }
       Report one = tuning_report(table_, setting_, *make_task(task, setting_.data), command_, rows);
       if (all.title.empty()) {
@@ -82,8 +85,9 @@ class TuningExperiment : public Experiment {
     if (!methods_.empty()) return;
     const std::vector<std::string> wanted = split(list);
     for (const std::string& name : wanted)
-      check_input(std::any_of(known.begin(), known.end(), [&](const auto& m) { return m.name == name; }), "--methods ", list, ": ",
-                  name.empty() ? "a name is empty" : name + " is none of " + names_of(known), "; all is all of them");
+      check_input(std::any_of(known.begin(), known.end(), [&](const auto& m) { return m.name == name; }), "--methods ",
+                  list, ": ", name.empty() ? "a name is empty" : name + " is none of " + names_of(known),
+                  "; all is all of them");
     for (const TuningMethod& m : known)  // in the order of the table
       if (std::find(wanted.begin(), wanted.end(), m.name) != wanted.end()) methods_.push_back(m);
   }
@@ -94,8 +98,11 @@ class TuningExperiment : public Experiment {
       if (std::find(known.begin(), known.end(), t) == known.end()) known.push_back(t);
     tasks = split(list);
     for (const std::string& name : tasks)
-      check_input(std::count(known.begin(), known.end(), name) == 1 && std::count(tasks.begin(), tasks.end(), name) == 1, "--tasks ", list, ": ",
-                  std::count(tasks.begin(), tasks.end(), name) > 1 ? name + " is there twice" : "\"" + name + "\" is none of " + listed(known));
+      check_input(
+          std::count(known.begin(), known.end(), name) == 1 && std::count(tasks.begin(), tasks.end(), name) == 1,
+          "--tasks ", list, ": ",
+          std::count(tasks.begin(), tasks.end(), name) > 1 ? name + " is there twice"
+                                                           : "\"" + name + "\" is none of " + listed(known));
   }
   const TuningMethod& method_named(const std::string& name) const {
     for (const TuningMethod& m : methods_)
@@ -130,7 +137,9 @@ std::vector<TuningMethod> without_extra(std::vector<TuningMethod> methods) {
   return methods;
 }
 
-std::unique_ptr<Experiment> make_tuning_experiment(TuningTable table) { return std::make_unique<TuningExperiment>(std::move(table)); }
+std::unique_ptr<Experiment> make_tuning_experiment(TuningTable table) {
+  return std::make_unique<TuningExperiment>(std::move(table));
+}
 
 int tuning_table_program(int argc, char** argv, TuningTable table) {
   TuningExperiment experiment(std::move(table));

@@ -20,24 +20,26 @@ struct TuningMethod {
   double lr = 0;
   int64_t epochs = 0, batch_size = 0;
   void (*adjust)(TrainOptions&) = nullptr;  // the rest of what its paper does otherwise
-  bool extra = false;  // only with --methods all, or by its name
+  bool extra = false;                       // only with --methods all, or by its name
 };
 
-// The rows of presets that follow no paper: the model as it is, and every tuner. A prompt starts from the task's words, a prefix from the
-// keys and values of such words: random starts cost both dearly on few examples. top_layers and full are extra.
+// The rows of presets that follow no paper: the model as it is, and every tuner. A prompt starts from the task's words,
+// a prefix from the keys and values of such words: random starts cost both dearly on few examples. top_layers and full
+// are extra.
 std::vector<TuningMethod> all_methods();
 // The same rows, none of them extra.
 std::vector<TuningMethod> without_extra(std::vector<TuningMethod>);
 
-// The name of the preset that needs no download: its model is one of smoke_model.h, of random weights, made on the spot.
+// The name of the preset that needs no download: its model is one of smoke_model.h, of random weights, made on the
+// spot.
 inline constexpr const char* kSmokePreset = "smoke";
 
 struct TuningPreset {
   std::string name, description, model;
   std::vector<std::string> tasks;  // all texts or all classifications
   std::vector<TuningMethod> methods;
-  int64_t examples = 0;      // training examples, drawn by the cell's seed; 0: all
-  int64_t inputs = 0;        // the first distinct inputs of the split; 0: all
+  int64_t examples = 0;  // training examples, drawn by the cell's seed; 0: all
+  int64_t inputs = 0;    // the first distinct inputs of the split; 0: all
   Split split = Split::test;
   Decision decision = Decision::automatic;  // of classification: how the model tells the class
   TrainOptions train;
@@ -70,11 +72,11 @@ struct Claim {
 
 struct TuningTable {
   std::string name, title, paper, about;
-  std::vector<ScoreColumn> columns;   // the first is the one of tests and figures; all of the task's metric
-  std::string published_setting;      // model and data of the published numbers
+  std::vector<ScoreColumn> columns;  // the first is the one of tests and figures; all of the task's metric
+  std::string published_setting;     // model and data of the published numbers
   std::vector<PublishedRow> published;
   std::vector<Claim> claims;
-  std::vector<std::string> notes;     // what differs from the paper, for readers of the table
+  std::vector<std::string> notes;  // what differs from the paper, for readers of the table
   std::vector<TuningPreset> presets;
   std::vector<std::string> other_tasks = {};  // of the same kind, that --tasks may name beside the preset's
 };

@@ -10,7 +10,8 @@ namespace {
 using metrics::StatisticsTable;
 
 const RowResults* row_of(const std::vector<RowResults>& rows, const std::string& method) {
-  const auto found = std::find_if(rows.begin(), rows.end(), [&](const RowResults& r) { return r.method.name == method; });
+  const auto found =
+      std::find_if(rows.begin(), rows.end(), [&](const RowResults& r) { return r.method.name == method; });
   return found == rows.end() ? nullptr : &*found;
 }
 
@@ -37,7 +38,8 @@ StatisticsTable summed(const std::vector<const CellResult*>& results, const std:
   return sum;
 }
 
-Verdict judge_one(const Claim& claim, const std::vector<RowResults>& rows, const std::string& metric, const std::string& score) {
+Verdict judge_one(const Claim& claim, const std::vector<RowResults>& rows, const std::string& metric,
+                  const std::string& score) {
   Verdict v;
   const RowResults *better = row_of(rows, claim.better), *worse = row_of(rows, claim.worse);
   const auto missing = [&](const RowResults* r, const std::string& name) {
@@ -50,8 +52,11 @@ Verdict judge_one(const Claim& claim, const std::vector<RowResults>& rows, const
   if (pairs.empty()) return v.why = "no seed is finished for both", v;
   std::vector<const CellResult*> a, b;
   for (const auto& [x, y] : pairs) {
-    if (x->inputs != y->inputs || x->references != y->references || x->inputs != pairs.front().first->inputs) return v.why = "they were scored on different texts", v;
-    if (x->notes.count("base_hash") && y->notes.count("base_hash") && x->notes.at("base_hash") != y->notes.at("base_hash")) return v.why = "they were made on different base models", v;
+    if (x->inputs != y->inputs || x->references != y->references || x->inputs != pairs.front().first->inputs)
+      return v.why = "they were scored on different texts", v;
+    if (x->notes.count("base_hash") && y->notes.count("base_hash") &&
+        x->notes.at("base_hash") != y->notes.at("base_hash"))
+      return v.why = "they were made on different base models", v;
     a.push_back(x), b.push_back(y);
   }
   v.seeds = pairs.size();
@@ -72,7 +77,8 @@ const char* name_of(Verdict::Kind kind) {
   return "not testable";
 }
 
-std::vector<Verdict> judge(const std::vector<Claim>& claims, const std::vector<RowResults>& rows, const std::string& metric, const std::string& score) {
+std::vector<Verdict> judge(const std::vector<Claim>& claims, const std::vector<RowResults>& rows,
+                           const std::string& metric, const std::string& score) {
   std::vector<Verdict> verdicts;
   std::vector<double> p;
   for (const Claim& claim : claims) {

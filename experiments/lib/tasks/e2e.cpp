@@ -15,7 +15,8 @@ std::string linearised(const std::string& meaning) {
     check_input(close != meaning.npos, "the meaning \"", meaning, "\" is no list of slot[value]");
     const size_t slot = meaning.find_first_not_of(", ", at);
     check_input(slot < open, "the meaning \"", meaning, "\" has a value without a slot");
-    line += text(line.empty() ? "" : " | ", meaning.substr(slot, open - slot), " : ", meaning.substr(open + 1, close - open - 1));
+    line += text(line.empty() ? "" : " | ", meaning.substr(slot, open - slot), " : ",
+                 meaning.substr(open + 1, close - open - 1));
     at = close + 1;
   }
   check_input(!line.empty(), "an empty meaning representation");
@@ -23,7 +24,8 @@ std::string linearised(const std::string& meaning) {
 }
 
 E2eTask::E2eTask(const std::string& data) : data_(data.empty() ? data_path("e2e") : data) {
-  check_input(is_directory(data_), data_, ": no directory with the E2E data (trainset.csv, devset.csv, testset_w_refs.csv)");
+  check_input(is_directory(data_), data_,
+              ": no directory with the E2E data (trainset.csv, devset.csv, testset_w_refs.csv)");
 }
 
 std::string E2eTask::file(Split split) const {

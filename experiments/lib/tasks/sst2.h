@@ -7,7 +7,8 @@ namespace cambium {
 
 class Sst2Task : public ClassificationTask {
  public:
-  // data: a directory with train.tsv, dev.tsv and test-labeled.tsv (columns sentence and label), or these compressed by xz.
+  // data: a directory with train.tsv, dev.tsv and test-labeled.tsv (columns sentence and label), or these compressed by
+  // xz.
   explicit Sst2Task(const std::string& data);
 
   std::string name() const override { return "sst2"; }

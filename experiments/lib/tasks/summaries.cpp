@@ -69,13 +69,15 @@ std::vector<EvaluationItem> SummaryTask::items(Split split) const {
 
 SummaryFilesTask::SummaryFilesTask(std::string name, Fields text, Fields summary, const std::string& data)
     : name_(std::move(name)), data_(data), text_(std::move(text)), summary_(std::move(summary)) {
-  check_input(!data.empty(), "the data of ", name_, " do not ship with this program; --data names the directory with its train, val and test files");
+  check_input(!data.empty(), "the data of ", name_,
+              " do not ship with this program; --data names the directory with its train, val and test files");
   check_input(is_directory(data), data, ": no directory with the data of ", name_);
 }
 
 std::vector<SummaryTask::Document> SummaryFilesTask::documents(Split split) const {
   const std::vector<std::string> stems = split == Split::train ? std::vector<std::string>{"train"}
-                                         : split == Split::dev ? std::vector<std::string>{"val", "validation", "dev"} : std::vector<std::string>{"test"};
+                                         : split == Split::dev ? std::vector<std::string>{"val", "validation", "dev"}
+                                                               : std::vector<std::string>{"test"};
   std::string path;
   for (const std::string& stem : stems)
     for (const char* ending : {".jsonl", ".json", ".jsonl.xz", ".json.xz"})
@@ -97,7 +99,8 @@ std::vector<SummaryTask::Document> SciTldrTask::documents(Split split) const {
   std::vector<Document> all;
   for_each_object(plain_or_packed(text(data_, "/", stem, ".jsonl")), [&](const json& object) {
     Document d;
-    for (const std::string& sentence : get_strings(object, "source")) d.text += (d.text.empty() ? "" : " ") + squeezed(sentence);
+    for (const std::string& sentence : get_strings(object, "source"))
+      d.text += (d.text.empty() ? "" : " ") + squeezed(sentence);
     for (const std::string& target : get_strings(object, "target")) d.summaries.push_back(squeezed(target));
     check_input(!d.text.empty() && !d.summaries.empty(), "a paper without source or target");
     all.push_back(std::move(d));

@@ -23,8 +23,8 @@ class SummaryTask : public Task {
   virtual std::vector<Document> documents(Split) const = 0;
 };
 
-// A directory with train, val (or validation or dev) and test as .jsonl (a line a text) or .json (a list), or these compressed by xz.
-// They do not ship with the program.
+// A directory with train, val (or validation or dev) and test as .jsonl (a line a text) or .json (a list), or these
+// compressed by xz. They do not ship with the program.
 class SummaryFilesTask : public SummaryTask {
  public:
   using Fields = std::vector<const char*>;  // names of a field, one of which an object has
@@ -42,7 +42,8 @@ class SummaryFilesTask : public SummaryTask {
 // SAMSum: messenger dialogues, with fields dialogue and summary (or context and response). (Gliwa et al. 2019)
 class SamsumTask : public SummaryFilesTask {
  public:
-  explicit SamsumTask(const std::string& data) : SummaryFilesTask("samsum", {"dialogue", "context"}, {"summary", "response"}, data) {}
+  explicit SamsumTask(const std::string& data)
+      : SummaryFilesTask("samsum", {"dialogue", "context"}, {"summary", "response"}, data) {}
 };
 
 // XSum: one sentence about a news text, with fields document and summary. (Narayan, Cohen & Lapata 2018)

@@ -1,4 +1,5 @@
-// A made-up classification task, for smoke tests: lists of words, some of which tell the class. No data are needed, and its scores mean nothing.
+// A made-up classification task, for smoke tests: lists of words, some of which tell the class. No data are needed, and
+// its scores mean nothing.
 #pragma once
 
 #include "experiments/lib/tasks/task.h"

@@ -51,13 +51,15 @@ std::unique_ptr<Task> make_task(const std::string& name, const std::string& data
 namespace {
 
 int32_t end_token(const ModelConfig& config) {
-  check_input(!config.eos.empty(), "this model's configuration names no end token (eos_token_id): outputs would never end");
+  check_input(!config.eos.empty(),
+              "this model's configuration names no end token (eos_token_id): outputs would never end");
   return config.eos.front();
 }
 
 }  // namespace
 
-Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const ModelConfig& config, int64_t index, int64_t longest) {
+Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const ModelConfig& config, int64_t index,
+                     int64_t longest) {
   Sequence s;
   s.index = index;
   const int32_t end = end_token(config);
@@ -74,7 +76,8 @@ Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const Mod
   return s;
 }
 
-std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer& tokenizer, const ModelConfig& config, int64_t longest) {
+std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer& tokenizer, const ModelConfig& config,
+                               int64_t longest) {
   const bool special = config.is_seq2seq() || config.is_encoder();
   std::vector<int32_t> ids = tokenizer.encode(input, special);
   if (longest <= 0 || int64_t(ids.size()) <= longest) return ids;

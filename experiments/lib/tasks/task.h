@@ -82,9 +82,9 @@ std::vector<std::string> task_names();
 // data: the directory of the task's files; empty: the data set that ships with the program, if one does.
 std::unique_ptr<Task> make_task(const std::string& name, const std::string& data);
 
-// Decoders: tokens of input and target and the end token, labels on target and end token only. Sequence-to-sequence models:
-// input and target apart, each with its end token.
-// An input of more than `longest` tokens (0: any) is cut at its end; the tokens around it stay.
+// Decoders: tokens of input and target and the end token, labels on target and end token only. Sequence-to-sequence
+// models: input and target apart, each with its end token. An input of more than `longest` tokens (0: any) is cut at
+// its end; the tokens around it stay.
 Sequence to_sequence(const TextPair&, const Tokenizer&, const ModelConfig&, int64_t index, int64_t longest = 0);
 std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer&, const ModelConfig&, int64_t longest = 0);
 
@@ -95,7 +95,8 @@ std::string plain_or_packed(const std::string& path);
 template <class Example>
 std::vector<Example> sample(std::vector<Example> examples, int64_t count, uint64_t seed) {
   if (count == 0) return examples;
-  check_input(count > 0 && count <= int64_t(examples.size()), "--limit ", count, ": there are ", examples.size(), " examples");
+  check_input(count > 0 && count <= int64_t(examples.size()), "--limit ", count, ": there are ", examples.size(),
+              " examples");
   std::vector<Example> chosen;
   for (const int32_t n : shuffled(int64_t(examples.size()), seed, -1)) {
     if (int64_t(chosen.size()) == count) break;
