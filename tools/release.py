@@ -17,12 +17,14 @@ import sys
 from pathlib import Path
 
 SMOOTHED = 25  # steps of the mean that the curves show
+SHOWN = 150    # points of a curve
 
 
 def training_losses(run):
     """(step, mean loss of the last steps) of a run."""
     losses = [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [(step, sum(losses[max(0, step - SMOOTHED):step]) / min(step, SMOOTHED)) for step in range(1, len(losses) + 1)]
+    apart = max(1, len(losses) // SHOWN)
+    return [(step, sum(losses[max(0, step - SMOOTHED):step]) / min(step, SMOOTHED)) for step in range(1, len(losses) + 1, apart)]
 
 
 def draw(runs, path):
@@ -46,12 +48,17 @@ def draw(runs, path):
     subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
 
 
+def origin(model):
+    """runs/NAME/model as NAME."""
+    return Path(model).parent.name if model.endswith("/model") else model
+
+
 def table(runs, release):
     rows = ["| model | goes on from | objective | parameters | trained | steps | tokens of a step | dev loss | dev perplexity | seconds |",
             "|---|---|---|---|---|---|---|---|---|---|"]
     for run, f in runs:
         dev = f["dev"][-1] if f.get("dev") else {"loss": float("nan"), "perplexity": float("nan")}
-        rows.append(f"| {run.name} | {f['model']} | {f['objective']} | {f['parameters']:,} | {f['trained']:,} | {f['steps']:,} "
+        rows.append(f"| {run.name} | {origin(f['model'])} | {f['objective']} | {f['parameters']:,} | {f['trained']:,} | {f['steps']:,} "
                     f"| {f['batch_size']} x {f['length']} | {dev['loss']:.3f} | {dev['perplexity']:.1f} | {f['seconds']:.0f} |")
     (release / "README.md").write_text("# Models from `pretrain`\n\n" + "\n".join(rows) + "\n\n![losses](losses.svg)\n", encoding="utf-8")
 
