@@ -16,6 +16,8 @@ struct ForwardSizes {
   static constexpr int kWarps = !kTensor && kDepth > 128 ? 2 : 4;
   static constexpr int kQueries = 16 * kWarps;
   static constexpr int kKeys = !kTensor && kDepth > 64 ? 32 : 64;
+  // At once on a multiprocessor. Left to itself the compiler squeezes small heads into 80 registers, and spills.
+  static constexpr int kBlocks = kDepth > 128 ? 1 : kTensor&& kDepth <= 64 ? 4 : 3;
   using E = std::conditional_t<kTensor, bfloat16, float>;
   using Scores = ScoreTile<kQueries, kKeys>;
   static constexpr size_t kBytes = (kQueries + 2 * kKeys) * kTileStride<E, kDepth> * sizeof(E) + sizeof(Scores);
@@ -48,7 +50,7 @@ struct RunningSoftmax {
 };
 
 template <class T, bool kTensor, int kDepth, class Z = ForwardSizes<kTensor, kDepth>>
-__global__ void __launch_bounds__(32 * Z::kWarps)
+__global__ void __launch_bounds__(32 * Z::kWarps, Z::kBlocks)
     attention_forward_kernel(AttentionProblem<T> a, Rows<T> out, Rows<float> lse, int tiles, int shortest, bool pairs) {
   using E = typename Z::E;
   constexpr int kStride = kTileStride<E, kDepth>, kQueries = Z::kQueries, kKeys = Z::kKeys;
