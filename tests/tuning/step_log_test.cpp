@@ -1,6 +1,7 @@
 // Steps that the host does not wait for: what is reported of them, and that a bad one among them changes nothing.
 #include "tuning/step_log.h"
 
+#include "tests/support/files.h"
 #include "tests/support/tuning.h"
 #include "tuning/trainer.h"
 
