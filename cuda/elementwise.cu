@@ -37,29 +37,24 @@ struct AddScaledOp {
   }
 };
 
-template <class T>
-struct ScaleOp {
-  Rows<const T> x;
-  float scale;
-  Rows<T> y;
-  template <int W>
-  __device__ void at(int64_t n, int64_t d) const {
-    float v[W];
-    load(x[n] + d, v);
-#pragma unroll
-    for (int i = 0; i < W; ++i) v[i] *= scale;
-    store(y[n] + d, v);
-  }
+// A factor that the host knows, and one that lies on the device.
+struct KnownFactor {
+  float value;
+  __device__ float operator()() const { return value; }
+};
+struct StoredFactor {
+  const float* value;
+  __device__ float operator()() const { return *value; }
 };
 
-template <class T>
-struct ScaleByOp {
+template <class T, class Factor>
+struct ScaleOp {
   Rows<const T> x;
-  const float* factor;
+  Factor factor;
   Rows<T> y;
   template <int W>
   __device__ void at(int64_t n, int64_t d) const {
-    const float f = *factor;
+    const float f = factor();
     if (f == 1 && x.data == y.data) return;
     float v[W];
     load(x[n] + d, v);
@@ -127,6 +122,16 @@ void visit_pair(DType a, DType b, const F& f) {
 template <class A, class B>
 inline constexpr int kWidth = std::max(kPack<A>, kPack<B>);
 
+template <class Factor>
+void scale_rows(LaunchSite site, ConstView x, Factor factor, View y) {
+  flatten(x, y);
+  visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
+    constexpr int W = kPack<T>;
+    for_each_element<W>(site, x.rows(), x.cols(), vector_ready(W, x, y),
+                        ScaleOp<T, Factor>{rows_of<T>(x), factor, rows_of<T>(y)});
+  });
+}
+
 }  // namespace
 
 void convert(Stream& stream, ConstView x, View y) {
@@ -147,22 +152,10 @@ void add_scaled(Stream& stream, ConstView a, ConstView b, float scale, View y) {
   });
 }
 
-void scale(Stream& stream, ConstView x, double scale, View y) {
-  flatten(x, y);
-  visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
-    constexpr int W = kPack<T>;
-    for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, x, y),
-                        ScaleOp<T>{rows_of<T>(x), float(scale), rows_of<T>(y)});
-  });
-}
+void scale(Stream& stream, ConstView x, double scale, View y) { scale_rows(stream, x, KnownFactor{float(scale)}, y); }
 
 void scale_by(Stream& stream, ConstView x, ConstView factor, View y) {
-  flatten(x, y);
-  visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
-    constexpr int W = kPack<T>;
-    for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, x, y),
-                        ScaleByOp<T>{rows_of<T>(x), factor.data<float>(), rows_of<T>(y)});
-  });
+  scale_rows(stream, x, StoredFactor{factor.data<float>()}, y);
 }
 
 void scale_columns(Stream& stream, ConstView x, ConstView factor, View y) {

@@ -35,8 +35,7 @@ def draw(runs, path):
               "set grid; set xlabel 'step'; set ylabel 'loss a scored token'; set key top right"]
     for objective in objectives:
         lines, data = [], []
-        for color, (run, _) in enumerate([r for r in runs if r[1]["objective"] == objective], start=1):
-            facts = json.loads((run / "pretraining.json").read_text(encoding="utf-8"))
+        for color, (run, facts) in enumerate([r for r in runs if r[1]["objective"] == objective], start=1):
             for style, points in ((f"lines lw 1.5 lc {color} title '{run.name}'", training_losses(run)),
                                   (f"points pt 7 ps 0.6 lc {color} title '{run.name}, dev'",
                                    [(d["step"], d["loss"]) for d in facts.get("dev", [])])):
