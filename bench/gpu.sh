@@ -39,6 +39,10 @@ for tuner in full lora; do
 done
 # Against smollm2-135m lora above (it has no dropout), and gpt2-medium below.
 "$cambium" bench step --device gpu --attention cudnn --shape smollm2-135m --tuner lora --batch 16 --length 256 --steps 20 | sed 's/^/cudnn: /' | tee -a "$out/steps.txt"
+# Against gpt2 lora and full above.
+for tuner in full lora; do
+  "$cambium" bench step --device gpu --fused-gelu --shape gpt2 --tuner "$tuner" --batch 16 --length 256 --steps 20 | sed 's/^/fused GELU: /' | tee -a "$out/steps.txt"
+done
 for batch in 1 8 64; do
   "$cambium" bench generate --device gpu --cuda-graphs --shape gpt2-medium --tuner lora --batch "$batch" --length 64 --new-tokens 128 | sed 's/^/graphs: /' | tee -a "$out/generate.txt"
 done

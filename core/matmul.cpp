@@ -278,9 +278,11 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   if (M == 0 || N == 0) return;
   if (c.dtype() == DType::f64) return multiply_doubles(a, b, bias, options, c);
   if (K == 0) {  // an empty sum
-    if (!options.accumulate)
+    visit(c.dtype(), [&]<class T>(Type<T>) {
       for (int64_t m = 0; m < M; ++m)
-        std::memset(c.row<char>(m * size_of(c.dtype())), 0, size_t(N * size_of(c.dtype())));
+        for (int64_t n = 0; n < N; ++n)
+          c.row<T>(m)[n] = T((options.accumulate ? float(c.row<T>(m)[n]) : 0.f) + (bias ? bias.data<float>()[n] : 0.f));
+    });
     return;
   }
 
@@ -339,6 +341,19 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
 void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool round_to_bf16, View dweight, View dbias) {
   column_sum(stream, dy, false, dbias);
   matmul(stream, dy, x, {}, {.transpose_a = true, .round_to_bf16 = round_to_bf16}, dweight);
+}
+
+void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
+                       Activation kind, View sum, View y) {
+  if (!sum) sum = y;
+  matmul(stream, a, b, bias, options, sum);
+  activation_forward(stream, kind, sum, {}, y);
+}
+
+void matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options, Activation kind,
+                                ConstView sum, View c) {
+  matmul(stream, a, b, {}, options, c);
+  activation_backward(stream, kind, c, sum, {}, c);
 }
 
 std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bool plain) {

@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "core/upload.h"
 
 namespace cambium {
 namespace {

@@ -32,6 +32,10 @@ Stream& default_stream(Device);
 Stream& current_stream(Device);
 void synchronize(Device);
 
+// CAMBIUM_EXACT_MEMORY=1: a GPU's blocks have exactly the size asked for and are given back at once, so that what
+// checks memory accesses (compute-sanitizer, an emulated device) sees the bounds and the end of every tensor.
+bool exact_memory(Device);
+
 class Allocator {
  public:
   struct Counters {

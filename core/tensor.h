@@ -15,7 +15,7 @@
 
 namespace cambium {
 
-// Up to four dimensions; prints as [2,128,768].
+// Up to six dimensions; prints as [2,128,768].
 class Shape {
  public:
   static constexpr int kMaxRank = 6;

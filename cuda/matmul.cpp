@@ -7,6 +7,7 @@
 
 #include <cublasLt.h>
 
+#include <atomic>
 #include <compare>
 #include <map>
 #include <mutex>
@@ -28,14 +29,19 @@ void check_library(cublasStatus_t status, const char* call) {
 
 cudaDataType_t library_type(DType t) { return t == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-// What the library does beside a product: adds `bias` to each row, or sums op(a)'s rows into it (a bias's gradient).
-enum class Epilogue : uint8_t { none, bias, bias_gradient };
+// What the library does to a product before it stores it. BIAS: adds `bias` to each row; BGRADB: sums op(a)'s rows into
+// it (a bias's gradient). GELU: applies the tanh form, and with AUX keeps the sums in `aux`; DGELU: multiplies by its
+// gradient at `aux`.
+struct Epilogue {
+  cublasLtEpilogue_t kind = CUBLASLT_EPILOGUE_DEFAULT;
+  const void* bias = nullptr;
+  ConstView aux = {};
 
-cublasLtEpilogue_t library_epilogue(Epilogue e) {
-  return e == Epilogue::bias            ? CUBLASLT_EPILOGUE_BIAS
-         : e == Epilogue::bias_gradient ? CUBLASLT_EPILOGUE_BGRADB
-                                        : CUBLASLT_EPILOGUE_DEFAULT;
-}
+  bool has_aux() const {
+    return kind == CUBLASLT_EPILOGUE_GELU_AUX || kind == CUBLASLT_EPILOGUE_GELU_AUX_BIAS ||
+           kind == CUBLASLT_EPILOGUE_DGELU;
+  }
+};
 
 // The library counts by columns: what it sees are the transposed matrices, c^T [N, M] = op(b)^T
 // op(a)^T.
@@ -43,7 +49,7 @@ struct Product {
   int64_t M, N, K;
   DType type, out_type;
   bool transpose_a, transpose_b;
-  Epilogue epilogue;
+  cublasLtEpilogue_t epilogue;
   int64_t a_stride, b_stride, c_stride;
   uint32_t a_alignment, b_alignment, c_alignment;  // bytes, at most 16
 };
@@ -55,7 +61,7 @@ struct Kind {
   int64_t N, K;
   DType type, out_type;
   bool transpose_a, transpose_b;
-  Epilogue epilogue;
+  cublasLtEpilogue_t epilogue;
   uint32_t a_alignment, b_alignment, c_alignment;
   auto operator<=>(const Kind&) const = default;
 };
@@ -77,12 +83,16 @@ struct Description {
   cublasLtMatmulDescOpaque_t operation;
   cublasLtMatrixLayoutOpaque_t a, b, c;
 
-  explicit Description(const Product& p, const void* bias) {
+  Description(const Product& p, const Epilogue& epilogue) {
     check_library(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescInit");
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-    set(CUBLASLT_MATMUL_DESC_EPILOGUE, library_epilogue(p.epilogue));
-    if (p.epilogue != Epilogue::none) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue.kind);
+    if (epilogue.kind != CUBLASLT_EPILOGUE_DEFAULT) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, epilogue.bias);
+    if (epilogue.has_aux()) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, epilogue.aux.pointer);
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, epilogue.aux.stride);
+    }
     layout(a, p.type, p.transpose_a ? p.M : p.K, p.transpose_a ? p.K : p.M, p.a_stride);
     layout(b, p.type, p.transpose_b ? p.K : p.N, p.transpose_b ? p.N : p.K, p.b_stride);
     layout(c, p.out_type, p.N, p.M, p.c_stride);
@@ -164,7 +174,9 @@ std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, co
                   .a_stride = k.transpose_a ? kNominalRows : k.K,
                   .b_stride = k.transpose_b ? k.K : k.N,
                   .c_stride = k.N};
-  Description d(p, nullptr);
+  Epilogue epilogue{k.epilogue};
+  epilogue.aux.stride = (k.N + 7) / 8 * 8;
+  Description d(p, epilogue);
   cublasLtMatmulPreferenceOpaque_t preference;
   check_library(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -208,8 +220,8 @@ void fill_zero(Stream& stream, View c) {
 }
 
 // The product of operands of one type, none of them empty. False: the library has no algorithm for it.
-bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilogue epilogue,
-              const MatmulOptions& options, View c) {
+bool multiply(Stream& stream, ConstView a, ConstView b, const Epilogue& epilogue, const MatmulOptions& options,
+              View c) {
   const Product p{.M = c.rows(),
                   .N = c.cols(),
                   .K = options.transpose_a ? a.rows() : a.cols(),
@@ -217,7 +229,7 @@ bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilog
                   .out_type = c.dtype(),
                   .transpose_a = options.transpose_a,
                   .transpose_b = options.transpose_b,
-                  .epilogue = epilogue,
+                  .epilogue = epilogue.kind,
                   .a_stride = std::max(a.stride, a.cols()),
                   .b_stride = std::max(b.stride, b.cols()),
                   .c_stride = std::max(c.stride, c.cols()),
@@ -227,7 +239,7 @@ bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilog
   Library& library = Library::instance();
   const std::optional<cublasLtMatmulAlgo_t> algorithm = library.algorithm(stream.device, p);
   if (!algorithm) return false;
-  Description d(p, bias);
+  Description d(p, epilogue);
   const float one = 1, kept = options.accumulate ? 1 : 0;
   void* out = const_cast<void*>(c.pointer);
   CUDA_CHECK(cudaSetDevice(stream.device.index));
@@ -236,6 +248,24 @@ bool multiply(Stream& stream, ConstView a, ConstView b, const void* bias, Epilog
                                static_cast<cudaStream_t>(stream.handle)),
                 "cublasLtMatmul");
   return true;
+}
+
+std::atomic<bool> gelu_epilogues = false;
+
+// c = act(op(a) op(b) + bias) with the sums in aux, or with DGELU c = (op(a) op(b)) * act'(aux), where it is switched
+// on and the library can: it has GELU's tanh form alone, biases of c's type, and wants rows of aux to begin at
+// multiples of 16 bytes. False: nothing was done.
+bool multiply_with_gelu(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
+                        Activation activation, cublasLtEpilogue_t epilogue, ConstView aux, View c) {
+  const bool low = in_bfloat16(a, b, options), low_c = c.dtype() == DType::bf16;
+  const bool aux_suits = !aux || (aux.dtype() == c.dtype() && aux.stride % 8 == 0 && alignment(aux) == 16);
+  if (!gelu_epilogues || activation != Activation::gelu_tanh || options.accumulate || (low_c && !low) || !aux_suits ||
+      a.size() == 0 || c.size() == 0)
+    return false;
+  Tensor a_low, b_low, bias_low;
+  if (low) a = rounded(stream, a, a_low), b = rounded(stream, b, b_low);
+  if (bias && low_c) bias = rounded(stream, bias, bias_low);
+  return multiply(stream, a, b, {epilogue, bias.pointer, aux}, options, c);
 }
 
 // The library has no float32 product that ends in bfloat16.
@@ -265,9 +295,9 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
   // The library adds only bfloat16 biases to a bfloat16 result, which a bias that trains must not
   // be.
   const bool library_adds_bias = bias && c.dtype() == DType::f32;
-  CHECK(multiply(stream, a, b, bias.pointer, library_adds_bias ? Epilogue::bias : Epilogue::none, options, c),
-        "cublasLt has no algorithm for a product with N = ", N, ", K = ", K, " in ", name_of(a.dtype()),
-        " that adds up K in one piece");
+  const Epilogue epilogue = library_adds_bias ? Epilogue{CUBLASLT_EPILOGUE_BIAS, bias.pointer} : Epilogue{};
+  CHECK(multiply(stream, a, b, epilogue, options, c), "cublasLt has no algorithm for a product with N = ", N,
+        ", K = ", K, " in ", name_of(a.dtype()), " that adds up K in one piece");
   if (bias && !library_adds_bias) add_bias(stream, bias, c);
 }
 
@@ -277,10 +307,32 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
   // Operands that are rounded first would give the sums of rounded values.
   const bool as_they_are = dy.dtype() == x.dtype() && in_bfloat16(dy, x, options) == (dy.dtype() == DType::bf16);
   if (as_they_are && dy.size() > 0 && x.size() > 0 &&
-      multiply(stream, dy, x, dbias.pointer, Epilogue::bias_gradient, options, dweight))
+      multiply(stream, dy, x, {CUBLASLT_EPILOGUE_BGRADB, dbias.pointer}, options, dweight))
     return;
   column_sum(stream, dy, false, dbias);
   matmul(stream, dy, x, {}, options, dweight);
+}
+
+void use_gelu_epilogues(bool on) { gelu_epilogues = on; }
+
+void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
+                       Activation kind, View sum, View y) {
+  ProductSizes(a, b, bias, options, y);
+  const cublasLtEpilogue_t epilogue = sum    ? bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX
+                                      : bias ? CUBLASLT_EPILOGUE_GELU_BIAS
+                                             : CUBLASLT_EPILOGUE_GELU;
+  if (multiply_with_gelu(stream, a, b, bias, options, kind, epilogue, sum, y)) return;
+  if (!sum) sum = y;
+  matmul(stream, a, b, bias, options, sum);
+  activation_forward(stream, kind, sum, {}, y);
+}
+
+void matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options, Activation kind,
+                                ConstView sum, View c) {
+  ProductSizes(a, b, {}, options, c);
+  if (multiply_with_gelu(stream, a, b, {}, options, kind, CUBLASLT_EPILOGUE_DGELU, sum, c)) return;
+  matmul(stream, a, b, {}, options, c);
+  activation_backward(stream, kind, c, sum, {}, c);
 }
 
 }  // namespace cambium::gpu

@@ -23,6 +23,12 @@ inline bool in_bfloat16(ConstView a, ConstView b, const MatmulOptions& options) 
   return a.dtype() == DType::bf16 || b.dtype() == DType::bf16 || options.round_to_bf16;
 }
 
+// Lets cuBLASLt apply GELU's tanh form, and its gradient, to products that it is still adding up: a pass over the
+// activations less. Off at first, because results change their bits: it sees unrounded sums, and a bfloat16 product
+// takes a bias that is rounded to bfloat16. So a layer that a tuner works inside of, for which this is not possible,
+// would not give the base's bits where the tuner changes nothing. Builds without the library have no such epilogues.
+void use_gelu_epilogues(bool);
+
 // y[n,d] += bias[d]; bias [D] float32. Defined in elementwise.cu.
 void add_bias(Stream&, ConstView bias, View y);
 

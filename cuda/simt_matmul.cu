@@ -58,4 +58,19 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
   matmul(stream, dy, x, {}, {.transpose_a = true, .round_to_bf16 = round_to_bf16}, dweight);
 }
 
+void use_gelu_epilogues(bool) {}
+
+void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
+                       Activation kind, View sum, View y) {
+  if (!sum) sum = y;
+  matmul(stream, a, b, bias, options, sum);
+  activation_forward(stream, kind, sum, {}, y);
+}
+
+void matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options, Activation kind,
+                                ConstView sum, View c) {
+  matmul(stream, a, b, {}, options, c);
+  activation_backward(stream, kind, c, sum, {}, c);
+}
+
 }  // namespace cambium::gpu

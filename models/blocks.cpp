@@ -1,6 +1,7 @@
 #include "models/blocks.h"
 
 #include "autograd/ops/linear.h"
+#include "autograd/ops/mlp.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/rotary.h"
 
@@ -14,9 +15,12 @@ Var Norm::operator()(const Pass& pass, const ModelConfig& config, const Var& x) 
 Var Dense::operator()(Pass& pass, const Site& site, Var x, const Layout& layout) const {
   const Projection projection{site, parts};
   x = pass.hooks().input(pass, projection, std::move(x), layout);
-  Var y = apply(Linear{}, x, pass.exact ? Var(pass(weight).value.to(accumulator(weight.value.dtype()))) : pass(weight),
-                pass(bias));
+  Var y = apply(Linear{}, x, weight_of(pass), pass(bias));
   return pass.hooks().projected(pass, projection, x, std::move(y), layout);
+}
+
+Var Dense::weight_of(const Pass& pass) const {
+  return pass.exact ? Var(pass(weight).value.to(accumulator(weight.value.dtype()))) : pass(weight);
 }
 
 namespace {
@@ -78,6 +82,8 @@ Var CrossAttention::operator()(Pass& pass, const ModelConfig& config, const Stac
 
 Var FeedForward::operator()(Pass& pass, const ModelConfig& config, const Site& site, const Var& x,
                             const Layout& layout) const {
+  if (!config.gated && pass.dropout().activation == 0 && !pass.hooks().inside(site))
+    return apply(Mlp{config.activation}, x, up.weight_of(pass), pass(up.bias), down.weight_of(pass), pass(down.bias));
   Var a = up(pass, site, x, layout);
   a = config.gated ? apply(ActivateGated{config.activation}, a, Var()) : apply(Activate{config.activation}, a, Var());
   a = pass.hooks().hidden(pass, site, std::move(a), layout);

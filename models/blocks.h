@@ -26,6 +26,7 @@ struct Dense {
 
   // Runs the hooks around the product. x [N, in], result [N, out].
   Var operator()(Pass&, const Site&, Var x, const Layout&) const;
+  Var weight_of(const Pass&) const;  // as a product reads it
   void visit(auto&& at) {
     if (separate_names && parts.size() > 1) at.parts("weight", weight, parts), at.parts("bias", bias, parts);
     else at("weight", weight), at("bias", bias);

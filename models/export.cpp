@@ -181,14 +181,6 @@ std::map<std::string, std::string> tokenizer_files(const std::string& path) {
   return files;
 }
 
-Tensor transposed(const Tensor& x) {
-  const int64_t rows = x.shape()[0], cols = x.shape()[1];
-  Tensor y = Tensor::empty({cols, rows}, DType::f32);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c) y.data<float>()[c * rows + r] = x.data<float>()[r * cols + c];
-  return y;
-}
-
 using Values = std::function<Tensor(const std::string&)>;
 
 void save_hdf5(const ModelConfig& config, const Values& values, const std::map<std::string, std::string>& tokenizer,

@@ -62,6 +62,9 @@ class Hooks {
   virtual Var projected(Pass&, const Projection&, const Var& /*x*/, Var y, const Layout&) { return y; }
   // Keys and values that every query of an attention site sees first.
   virtual PrefixRows prefix(Pass&, const Site&, const Layout&) { return {}; }
+  // Whether a tuner has to do inside this feed-forward layer: with the input or the result of one of its products, or
+  // with its activations. Where it has not, those hooks are not called, and the layer is one operation.
+  virtual bool inside(const Site&) const { return false; }
   // Activations inside the feed-forward layer.
   virtual Var hidden(Pass&, const Site&, Var a, const Layout&) { return a; }
   // What a sublayer adds to the residual stream, before it is added; x is what the sublayer read.

@@ -45,14 +45,6 @@ Shape without_leading_ones(const Shape& shape) {
   return Shape(std::span(first, shape.end()));
 }
 
-Tensor transposed(const Tensor& x) {
-  Tensor y = Tensor::empty({x.shape()[1], x.shape()[0]}, DType::f32);
-  const int64_t rows = x.shape()[0], cols = x.shape()[1];
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c) y.data<float>()[c * rows + r] = x.data<float>()[r * cols + c];
-  return y;
-}
-
 // Row 2 i + half of a head is row half * size / 2 + i of ours.
 Tensor unpermuted(const Tensor& x, int64_t heads) {
   Tensor y = Tensor::like(x);

@@ -63,6 +63,11 @@ std::vector<NamedParameter> Lora::parameters() {
   return all;
 }
 
+bool Lora::inside(const Site& site) const {
+  const auto found = adapted_.lower_bound({site, ""});
+  return found != adapted_.end() && found->first.first == site;
+}
+
 Var Lora::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
   const auto found = adapted_.find({projection.site, projection.parts.front().name});
   if (found == adapted_.end()) return y;

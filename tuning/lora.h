@@ -25,6 +25,7 @@ class Lora : public Tuner {
   double effective_scale() const override { return options_.alpha / double(options_.rank); }
   bool merge_into(Model&) override;
 
+  bool inside(const Site&) const override;
   Var projected(Pass&, const Projection&, const Var& x, Var y, const Layout&) override;
 
  private:

@@ -15,6 +15,21 @@ inline Tensor product(const Tensor& a, const Tensor& b, const MatmulOptions& opt
   return c;
 }
 
+// Gradients of the weight and the bias of y = x W^T + b, those that are wanted: inputs `weight` and `bias` of an op.
+template <size_t N>
+void add_weight_gradients(Grads<N>& grads, int weight, int bias, const Tensor& dy, const Tensor& x, bool round) {
+  if (grads.needs(bias) && grads.needs(weight)) {
+    Tensor dweight = wide_like(dy, {dy.cols(), x.cols()}), dbias = wide_like(dy, {dy.cols()});
+    DISPATCH(weight_and_bias_gradient, dy.stream())(dy.stream(), dy, x, round, dweight, dbias);
+    grads.add(weight, std::move(dweight));
+    grads.add(bias, std::move(dbias));
+  } else if (grads.needs(bias)) {
+    grads.add(bias, column_sum_of(dy));
+  } else if (grads.needs(weight)) {
+    grads.add(weight, product(dy, x, {.transpose_a = true, .round_to_bf16 = round}, accumulator(dy.dtype())));
+  }
+}
+
 // y = x W^T + b;  x [N, in], W [out, in], b [out] or absent, y [N, out] in the type of x. With a bfloat16 W all
 // three products are bfloat16 ones with float32 sums; gradients of W and b are float32.
 //   dx = dy W,  dW = dy^T x,  db = column sum of dy
@@ -35,17 +50,7 @@ struct Linear {
   }
 
   void backward(const Saved& saved, Tensor dy, Grads<3> grads) const {
-    if (grads.needs(kBias) && grads.needs(kWeight)) {
-      Tensor dweight = wide_like(dy, {dy.cols(), saved.x.cols()}), dbias = wide_like(dy, {dy.cols()});
-      DISPATCH(weight_and_bias_gradient, dy.stream())(dy.stream(), dy, saved.x, saved.round, dweight, dbias);
-      grads.add(kWeight, std::move(dweight));
-      grads.add(kBias, std::move(dbias));
-    } else if (grads.needs(kBias)) {
-      grads.add(kBias, column_sum_of(dy));
-    } else if (grads.needs(kWeight)) {
-      grads.add(kWeight,
-                product(dy, saved.x, {.transpose_a = true, .round_to_bf16 = saved.round}, accumulator(dy.dtype())));
-    }
+    add_weight_gradients(grads, kWeight, kBias, dy, saved.x, saved.round);
     if (grads.needs(kX)) grads.add(kX, product(dy, saved.weight, {}, dy.dtype()));
   }
 };

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "core/kernels/activation.h"
 #include "core/view.h"
 
 namespace cambium {
@@ -23,9 +24,19 @@ using Matmul = void(Stream&, ConstView a, ConstView b, ConstView bias, const Mat
 // dbias [out] = column sums of dy; dy [N, out], x [N, in]; gradients in the accumulator type.
 using WeightAndBiasGradient = void(Stream&, ConstView dy, ConstView x, bool round_to_bf16, View dweight, View dbias);
 
+// y = act(sum) for sum = op(a) op(b) + bias, a Matmul with these options (not accumulate); sum, of y's shape and type,
+// is written where it is not absent.
+using MatmulActivation = void(Stream&, ConstView a, ConstView b, ConstView bias, const MatmulOptions&, Activation,
+                              View sum, View y);
+// c = (op(a) op(b)) * act'(sum), sum of c's shape and type: the gradient through an activation that a product follows.
+using MatmulActivationGradient = void(Stream&, ConstView a, ConstView b, const MatmulOptions&, Activation,
+                                      ConstView sum, View c);
+
 namespace cpu {
 Matmul matmul;
 WeightAndBiasGradient weight_and_bias_gradient;
+MatmulActivation matmul_activation;
+MatmulActivationGradient matmul_activation_gradient;
 
 // A matrix that never changes, laid out once for products on its right: worth it where the library is
 // a tenth slower on the plain layout. Null where the plain layout is as good.
@@ -38,6 +49,8 @@ bool multiplies_bf16();
 namespace gpu {
 Matmul matmul;
 WeightAndBiasGradient weight_and_bias_gradient;
+MatmulActivation matmul_activation;
+MatmulActivationGradient matmul_activation_gradient;
 }  // namespace gpu
 
 }  // namespace cambium

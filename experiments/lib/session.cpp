@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "core/files.h"
 #include "core/hdf5.h"
@@ -12,6 +13,7 @@
 #include "core/threads.h"
 #include "cuda/attention_library.h"
 #include "cuda/graph.h"
+#include "cuda/matmul.h"
 #include "cuda/runtime.h"
 #include "models/fetch.h"
 #include "models/files/gguf.h"
@@ -82,6 +84,9 @@ DType weight_type_of(const CommonOptions& common, Device device) {
   return device.is_gpu() || cpu::multiplies_bf16() ? DType::bf16 : DType::f32;
 }
 
+namespace {
+
+// Returns whose attention it is: own or cudnn.
 std::string choose_attention(const CommonOptions& common, const ModelConfig& config, DType dtype, Device device) {
   if (common.attention == "own") {
     gpu::prefer_own_attention();
@@ -106,6 +111,20 @@ std::string choose_attention(const CommonOptions& common, const ModelConfig& con
                                   .scale = config.score_scale(shape, 0),
                                   .causal = decoder};
   return gpu::prefer_cudnn_attention(device, attention) ? "cudnn" : "own";
+}
+
+}  // namespace
+
+Kernels choose_kernels(const CommonOptions& common, const ModelConfig& config, DType dtype, Device device) {
+  check_input(!common.fused_gelu || device.is_gpu(),
+              "--fused-gelu is for products on a GPU: give --device gpu, or leave it out");
+  gpu::use_gelu_epilogues(common.fused_gelu);
+  return {.attention = choose_attention(common, config, dtype, device), .fused_gelu = common.fused_gelu};
+}
+
+void Kernels::describe(nlohmann::json& j) const {
+  if (attention != "own") j["attention"] = attention;
+  if (fused_gelu) j["fused_gelu"] = true;
 }
 
 const Tokenizer& Session::require_tokenizer() const {
@@ -156,7 +175,7 @@ Session open_session(const std::string& model, const CommonOptions& common, bool
   session.identity = {model, hash ? session.source->hash() : "", to_json(session.source->config()),
                       std::string(name_of(dtype))};
   if (weights) {
-    session.attention = choose_attention(common, session.source->config(), dtype, device);
+    session.kernels = choose_kernels(common, session.source->config(), dtype, device);
     session.model = load_model(*session.source, dtype, device);
   }
   return session;

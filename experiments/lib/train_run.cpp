@@ -80,8 +80,7 @@ std::string run_config(const Session& session, const TrainRun& run, const TrainD
                  {"data", data_hash(data)},
                  {"objective", data.objective->description()},
                  {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
-  // Another library's attention sums in another order: a run that goes on must not change it.
-  if (session.attention != "own") config["attention"] = session.attention;
+  session.kernels.describe(config);  // a run that goes on must not change them
   return config.dump();
 }
 

@@ -238,4 +238,12 @@ bool is_ignored(const ModelConfig& config, const std::string& foreign) {
           (!config.language_head && (foreign.starts_with("cls.") || foreign.starts_with("lm_head."))));
 }
 
+Tensor transposed(const Tensor& x) {
+  const int64_t rows = x.rows(), cols = x.cols();
+  Tensor y = Tensor::empty({cols, rows}, DType::f32);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < cols; ++c) y.data<float>()[c * rows + r] = x.data<float>()[r * cols + c];
+  return y;
+}
+
 }  // namespace cambium

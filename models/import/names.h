@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/tensor.h"
 #include "models/config.h"
 
 namespace cambium {
@@ -14,6 +15,9 @@ enum class Relayout : uint8_t {
   transpose,      // GPT-2 stores products as [in, out]
   unpermute_rows  // GGUF's Llama: rows of a head's queries and keys are interleaved pairs
 };
+
+// Relayout::transpose, in both directions; x [rows, cols] float32.
+Tensor transposed(const Tensor& x);
 
 struct NameRule {
   std::string ours, foreign;

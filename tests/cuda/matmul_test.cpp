@@ -2,6 +2,8 @@
 // the other rows.
 #include "core/kernels/matmul.h"
 
+#include "cuda/matmul.h"
+
 #include "tests/cuda/sides.h"
 
 namespace cambium::testing {
@@ -29,8 +31,8 @@ std::vector<Tensor> run(const Product& p, Stream& s) {
 
 TEST(GpuMatmul, AgreesWithTheCpu) {
   constexpr DType f32 = DType::f32, bf16 = DType::bf16;
-  const std::vector<std::array<int64_t, 3>> sizes = {{1, 1, 1},     {5, 7, 3}, {33, 40, 65},
-                                                     {64, 16, 128}, {0, 4, 4}, {4, 0, 4}};
+  const std::vector<std::array<int64_t, 3>> sizes = {{1, 1, 1}, {5, 7, 3}, {33, 40, 65}, {64, 16, 128},
+                                                     {0, 4, 4}, {4, 0, 4}, {4, 4, 0}};
   const std::vector<std::array<DType, 3>> types = {{f32, f32, f32},  {bf16, bf16, bf16}, {bf16, bf16, f32},
                                                    {f32, bf16, f32}, {bf16, f32, bf16},  {f32, f32, bf16}};
   for (const auto& [M, N, K] : sizes)
@@ -79,6 +81,64 @@ TEST(GpuMatmul, WeightAndBiasGradient) {
               return std::vector{dweight, dbias};
             },
             1e-5, text("gradients of ", rows, " rows in ", name_of(type)));
+}
+
+// With GELU in the library's product, and as product and activation: both compute what the CPU does.
+TEST(GpuMatmul, ActivationsAndTheirGradients) {
+  struct WithEpilogues {
+    explicit WithEpilogues(bool on) { gpu::use_gelu_epilogues(on); }
+    ~WithEpilogues() { gpu::use_gelu_epilogues(false); }
+  };
+  struct Types {
+    DType a, b, c;
+  };
+  constexpr DType f32 = DType::f32, bf16 = DType::bf16;
+  for (const bool epilogues : {false, true})
+    for (const Activation kind : {Activation::gelu_tanh, Activation::gelu})
+      for (const auto& [M, N, K] : std::vector<std::array<int64_t, 3>>{
+               {1, 1, 1}, {5, 7, 3}, {33, 40, 65}, {70, 16, 128}, {0, 8, 8}, {8, 0, 8}, {8, 8, 0}})
+        for (const auto& [a, b, c] : {Types{f32, f32, f32}, {bf16, bf16, bf16}, {f32, bf16, f32}, {f32, f32, bf16}})
+          for (int flags = 0; flags < 8; ++flags) {
+            const bool has_bias = flags & 1, keeps_sum = flags & 2, transposed = flags & 4;
+            const WithEpilogues with(epilogues);
+            const auto call = [&](Stream& s) {
+              const auto tensor = [&](const Shape& shape, DType type, uint64_t seed) {
+                return to_tensor(random_array(shape, seed), type, s.device);
+              };
+              const Tensor left = tensor({M, K}, a, 1), right = tensor(transposed ? Shape{N, K} : Shape{K, N}, b, 2);
+              const Tensor bias = has_bias ? tensor({N}, f32, 3) : Tensor(), y = tensor({M, N}, c, 4);
+              Tensor sum = keeps_sum ? tensor({M, N}, c, 5) : Tensor();
+              const MatmulOptions options{.transpose_b = transposed};
+              DISPATCH(matmul_activation, s)(s, left, right, bias, options, kind, sum, y);
+              const Tensor at = tensor({M, N}, c, 6), gradient = tensor({M, N}, c, 7);
+              DISPATCH(matmul_activation_gradient, s)(s, left, right, options, kind, at, gradient);
+              if (!keeps_sum) sum = Tensor::zeros({0}, f32, s.device);
+              return std::vector{sum, y, gradient};
+            };
+            expect_sides_agree(call, c == bf16 ? 2e-2 : 1e-5,
+                               text(name_of(kind), " of ", M, "x", N, "x", K, " ", name_of(a), " ", name_of(b), " ",
+                                    name_of(c), ", flags ", flags, epilogues ? ", in the product" : ""));
+          }
+}
+
+// Rounded before or after GELU: that the library does it shows in the bits.
+TEST(GpuMatmul, TheLibraryAppliesGeluWhenItMay) {
+  if (!gpu::is_real() || gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
+  Stream& s = current_stream(Device::gpu());
+  const auto matrix = [&](int64_t rows, int64_t cols, uint64_t seed) {
+    return to_tensor(random_array({rows, cols}, seed), DType::bf16, s.device);
+  };
+  const Tensor a = matrix(64, 96, 1), b = matrix(96, 48, 2), at = matrix(64, 48, 3);
+  std::vector<Tensor> y, gradient;
+  for (const bool epilogues : {false, true}) {
+    gpu::use_gelu_epilogues(epilogues);
+    y.push_back(Tensor::like(at)), gradient.push_back(Tensor::like(at));
+    gpu::matmul_activation(s, a, b, {}, {}, Activation::gelu_tanh, {}, y.back());
+    gpu::matmul_activation_gradient(s, a, b, {}, Activation::gelu_tanh, at, gradient.back());
+  }
+  gpu::use_gelu_epilogues(false);
+  EXPECT_FALSE(same_bits(y[0], y[1]));
+  EXPECT_FALSE(same_bits(gradient[0], gradient[1]));
 }
 
 TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "core/files.h"
+#include "cuda/matmul.h"
 #include "cuda/testing.h"
 #include "models/generation.h"
 #include "models/load.h"
@@ -37,14 +38,15 @@ struct Results {
   std::map<std::string, Array> gradients;
 };
 
-Results loss_and_gradients(const std::string& name, DType dtype, Device device, bool recompute) {
+Results loss_and_gradients(const std::string& name, DType dtype, Device device, bool recompute,
+                           float activation_dropout = 0.1f) {
   const auto model = open_model(name, dtype, device);
   const Batch batch = batch_of(name);
   Everything hooks;
   Tape tape;
   Pass pass(hooks, tape);
   pass.recompute = recompute;
-  pass.set_dropout({0.1f, 0.1f, 0.1f, 0.1f}, 5, 1);
+  pass.set_dropout({0.1f, 0.1f, 0.1f, activation_dropout}, 5, 1);
   for (const NamedParameter& p : model->parameters())
     if (!p.parameter->buffer) pass.train(*p.parameter);
   const Model::Loss loss = model->loss(pass, batch, {.gradient_scale = 1 / float(model->scored_tokens(batch))});
@@ -86,10 +88,10 @@ double distance(Array a, const Array& b) {
 // On a GPU activations are bfloat16 too, so gradients agree as vectors, not element by element. How far they may be
 // apart is measured: rounding the weights alone moves a gradient by `noise`, and a layer rounds each activation several
 // times.
-TEST_P(GpuModel, LossAndGradientsInBfloat16) {
-  const Results exact = loss_and_gradients(GetParam(), DType::f32, Device::cpu(), false);
-  const Results expected = loss_and_gradients(GetParam(), DType::bf16, Device::cpu(), false);
-  const Results seen = loss_and_gradients(GetParam(), DType::bf16, Device::gpu(), false);
+void expect_equal_in_bfloat16(const std::string& name, float activation_dropout) {
+  const Results exact = loss_and_gradients(name, DType::f32, Device::cpu(), false, activation_dropout);
+  const Results expected = loss_and_gradients(name, DType::bf16, Device::cpu(), false, activation_dropout);
+  const Results seen = loss_and_gradients(name, DType::bf16, Device::gpu(), false, activation_dropout);
   EXPECT_NEAR(seen.loss, expected.loss, 0.03);
   ASSERT_EQ(seen.gradients.size(), expected.gradients.size());
   double longest = 0;
@@ -98,6 +100,19 @@ TEST_P(GpuModel, LossAndGradientsInBfloat16) {
     const double noise = distance(exact.gradients.at(name), g), error = distance(seen.gradients.at(name), g);
     EXPECT_LE(error, 4 * noise + 0.002 * longest) << name << " of length " << length(g);
   }
+}
+
+TEST_P(GpuModel, LossAndGradientsInBfloat16) { expect_equal_in_bfloat16(GetParam(), 0.1f); }
+
+// Without dropout inside, feed-forward layers that are not gated are one operation each; cuBLASLt's products apply the
+// GELU of GPT-2.
+TEST_P(GpuModel, LossAndGradientsWithFusedGelu) {
+  gpu::use_gelu_epilogues(true);
+  const Results expected = loss_and_gradients(GetParam(), DType::f32, Device::cpu(), false, 0);
+  const Results seen = loss_and_gradients(GetParam(), DType::f32, Device::gpu(), false, 0);
+  expect_equal(seen, expected, 2e-6, 2e-5, 2e-6);
+  expect_equal_in_bfloat16(GetParam(), 0);
+  gpu::use_gelu_epilogues(false);
 }
 
 TEST_P(GpuModel, RecomputedLayersHaveTheSameBits) {

@@ -34,6 +34,7 @@ TEST_F(BadInput, Arguments) {
   bad(forward(gpt2, {"--device", "gpu:99"}), {"gpu:99"});
   bad(forward(gpt2, {"--attention", "flash"}), {"--attention flash", "own and cudnn"});
   bad(forward(gpt2, {"--device", "cpu", "--attention", "cudnn"}), {"--attention cudnn", "--device gpu"});
+  bad(forward(gpt2, {"--device", "cpu", "--fused-gelu"}), {"--fused-gelu", "--device gpu"});
   bad(forward(gpt2, {"--device", "gpu:99999999999"}), {"gpu:99999999999"});
   bad(forward(gpt2, {"--seed", "-1"}), {"--seed"});
   bad({"train", "--model", gpt2, "--output", folder / "r"}, {"--task", "--batches"});

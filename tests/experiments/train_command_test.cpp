@@ -326,15 +326,16 @@ TEST_F(TrainCommand, OneProcessARun) {
   EXPECT_TRUE(first.running());
 }
 
-// cuDNN sums in another order than our kernels, so a run that goes on must not change whose attention it uses.
-TEST(RunConfiguration, NamesAttentionThatIsNotOurs) {
+// Libraries round and sum in another order than our kernels, so a run that goes on must not change who computes what.
+TEST(RunConfiguration, NamesKernelsThatAreNotOurs) {
   Session session;
   const json own = json::parse(run_config(session, {}, {}));
-  session.attention = "cudnn";
-  json cudnn = json::parse(run_config(session, {}, {}));
-  EXPECT_EQ(cudnn.at("attention"), "cudnn");
-  cudnn.erase("attention");
-  EXPECT_EQ(cudnn, own);  // runs from before there was a choice go on
+  session.kernels = {.attention = "cudnn", .fused_gelu = true};
+  json chosen = json::parse(run_config(session, {}, {}));
+  EXPECT_EQ(chosen.at("attention"), "cudnn");
+  EXPECT_EQ(chosen.at("fused_gelu"), true);
+  chosen.erase("attention"), chosen.erase("fused_gelu");
+  EXPECT_EQ(chosen, own);  // runs from before there was a choice go on
 }
 
 }  // namespace

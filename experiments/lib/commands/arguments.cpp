@@ -19,6 +19,10 @@ void add_common(CLI::App& command, CommonOptions& common, bool json) {
       ->capture_default_str()
       ->group("Common");
   command
+      .add_flag("--fused-gelu", common.fused_gelu,
+                "let cuBLASLt apply GPT-2's GELU inside products on a GPU: other bits, which depend on the tuner")
+      ->group("Common");
+  command
       .add_flag(
           "--cuda-graphs", common.graphs,
           "record each decoding and training step on a GPU and launch it as one: the same bits, less work for the host")

@@ -120,7 +120,7 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
   const ModelConfig config = published_shape(options.shape);
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
-  choose_attention(common, config, dtype, device);
+  choose_kernels(common, config, dtype, device);
   Model model(config, dtype, device);
   model.randomize(common.seed);
   const auto tuner =

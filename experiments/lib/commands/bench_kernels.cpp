@@ -189,6 +189,16 @@ class KernelBench {
     measure_product("matmul gradient of W", bytes(N_ * (D_ + F_)) + 4.0 * double(F_ * D_), flops, [&] {
       DISPATCH(matmul, stream_)(stream_, up, x, {}, {.transpose_a = true}, dweight);
     });
+    if (!config_.gated) {  // with --fused-gelu inside the product, else after it
+      const Tensor hidden = some({N_, F_}), down = some({D_, F_});
+      const Activation kind = config_.activation;
+      measure_product("matmul and activation", moved + bytes(N_ * F_), flops, [&] {
+        DISPATCH(matmul_activation, stream_)(stream_, x, weight, {}, {.transpose_b = true}, kind, up, hidden);
+      });
+      measure_product("the same, gradient", moved + bytes(N_ * F_), flops, [&] {
+        DISPATCH(matmul_activation_gradient, stream_)(stream_, x, down, {}, kind, up, hidden);
+      });
+    }
 
     constexpr int64_t kRank = 8;  // query and value of a fused product
     const int64_t out = 3 * D_;
@@ -320,7 +330,7 @@ int run_kernel_bench(const CommonOptions& common, const BenchOptions& options) {
   const Device device = device_of(common);
   const ModelConfig config = published_shape(options.shape);
   const DType type = weight_type_of(common, device);
-  choose_attention(common, config, type, device);
+  choose_kernels(common, config, type, device);
   const std::vector<Measured> all = KernelBench(config, options, type, device).all();
   const std::optional<Peaks> peaks = peaks_of(device);
   if (!common.json) {

@@ -38,7 +38,7 @@ Session new_session(const CommonOptions& common, const PretrainOptions& o, std::
   check_input(session.tokenizer->vocabulary_size() <= config.vocabulary, o.shape, ": the tokenizer has ",
               session.tokenizer->vocabulary_size(), " ids, the model's vocabulary ", config.vocabulary);
   const Device device = device_of(common);
-  session.attention = choose_attention(common, config, DType::f32, device);
+  session.kernels = choose_kernels(common, config, DType::f32, device);
   session.model = std::make_unique<Model>(config, DType::f32, device);
   initialize(*session.model, common.seed);
   session.identity = {file ? o.shape : o.family + "-" + o.shape, "", to_json(config), "f32"};

@@ -60,7 +60,7 @@ Session open_smoke_session(const std::string& model, const CommonOptions& common
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
   session.identity = {"smoke", "", to_json(config), std::string(name_of(dtype))};  // no hash: nothing to mistake it for
-  session.attention = choose_attention(common, config, dtype, device);
+  session.kernels = choose_kernels(common, config, dtype, device);
   session.model = load_model(*session.source, dtype, device);
   return session;
 }

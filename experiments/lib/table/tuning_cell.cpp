@@ -110,7 +110,7 @@ std::string TuningSetting::describe(const std::string& experiment, const TuningM
             {"split", preset.split == Split::test ? "test" : "dev"},
             {"generation", generation_json(preset)},
             {"method", method.name}};
-  if (common.attention != "own") j["attention"] = common.attention;
+  Kernels{common.attention, common.fused_gelu}.describe(j);
   if (preset.decision != Decision::automatic) j["decision"] = int(preset.decision);
   if (!method.tuner.empty()) {
     const TrainOptions t = train_options(method, seed);
