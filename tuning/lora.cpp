@@ -32,7 +32,7 @@ void Lora::adapt(const Site& site, Dense& product, const TunerContext& context) 
   const auto wanted = [&](const std::string& name) {
     return std::find(options_.targets.begin(), options_.targets.end(), name) != options_.targets.end();
   };
-  std::vector<Adapted>& list = adapted_[{site, product.parts.front().name}];
+  std::vector<Adapted> list;
   const auto add = [&](const std::string& name, int64_t begin, int64_t end) {
     if (!wanted(name)) return;
     Adapted m{path_of(site) + "." + name, &product.weight, begin, end, {}, {}};
@@ -44,6 +44,7 @@ void Lora::adapt(const Site& site, Dense& product, const TunerContext& context) 
   };
   for (const Part& part : product.parts) add(part.name, part.begin, part.end);
   if (product.parts.size() == 3) add(kFused, 0, product.parts.back().end);
+  if (!list.empty()) adapted_[{site, product.parts.front().name}] = std::move(list);
 }
 
 OptionMap Lora::options() const {

@@ -49,7 +49,7 @@ TEST(Mlp, IsLinearActivateLinear) {
     for (const Device device : {Device::cpu(), Device::gpu()}) {
       if (device.is_gpu() && gpu::device_count() == 0) continue;
       const std::vector<Shape> shapes{{37, 24}, {96, 24}, {96}, {24, 96}, {24}};
-      for (int wanted = 1; wanted < 32; ++wanted) {
+      for (const int wanted : {1, 2, 4, 8, 16, 6, 24, 31}) {  // bits: which inputs
         const auto run = [&](bool whole) {
           Tape tape;
           std::vector<Var> in;

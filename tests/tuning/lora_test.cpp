@@ -124,6 +124,14 @@ TEST(Lora, HasTheParametersOfItsTargets) {
   EXPECT_EQ(cross, size_t(4 * t5->config().decoder.layers));  // A and B of query and value
 }
 
+TEST(Lora, IsInsideTheFeedForwardLayersOfItsTargetsAlone) {
+  const auto model = golden_model("gpt2");
+  const Site site{StackKind::decoder, 1, Place::feed_forward};
+  for (const auto& [targets, inside] :
+       {std::pair{"query,value", false}, {"query_key_value,output", false}, {"up", true}, {"down", true}})
+    EXPECT_EQ(lora(*model, {{"targets", targets}})->inside(site), inside) << targets;
+}
+
 TEST(Lora, StartsFromTheSeed) {
   const auto model = golden_model("llama_gqa");
   const auto one = lora(*model, {{"rank", "4"}}, 1), again = lora(*model, {{"rank", "4"}}, 1),
