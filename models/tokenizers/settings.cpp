@@ -13,7 +13,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kFileBytes = int64_t(64) << 20;
-constexpr int64_t kLargestId = (int64_t(1) << 31) - 2;
 constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                   "pad_token", "cls_token", "mask_token"};
 

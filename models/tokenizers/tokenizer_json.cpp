@@ -10,7 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kLargestId = (int64_t(1) << 31) - 2;
 constexpr size_t kMostAdded = 1 << 20;
 
 // The section, or null.

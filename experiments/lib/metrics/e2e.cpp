@@ -12,7 +12,7 @@ namespace cambium::metrics {
 namespace {
 
 constexpr size_t kNistAt = kBleuWidth, kMeteorAt = kNistAt + kNistWidth, kRougeAt = kMeteorAt + kMeteorWidth;
-constexpr size_t kWidth = kRougeAt + 3;  // ROUGE-L, CIDEr, 1
+constexpr size_t kAllWidth = kRougeAt + 3;  // ROUGE-L, CIDEr, 1
 
 // A corpus as one of the metrics reads it.
 struct Words {
@@ -86,12 +86,12 @@ StatisticsTable e2e_table(const References& references, const Outputs& outputs) 
   lexicon.load_paraphrases();
 
   StatisticsTable table{
-      .width = kWidth, .scores = [](std::span<const double> sums) {
+      .width = kAllWidth, .scores = [](std::span<const double> sums) {
         const E2eScores s = e2e_scores(sums);
         return Scores{
             {"bleu", s.bleu}, {"nist", s.nist}, {"meteor", s.meteor}, {"rouge_l", s.rouge_l}, {"cider", s.cider}};
       }};
-  table.values.reserve(outputs.size() * kWidth);
+  table.values.reserve(outputs.size() * kAllWidth);
   for (size_t i = 0; i < outputs.size(); ++i) {
     append_bleu_row(mteval.references[i], mteval.outputs[i], true, table.values);
     append_nist_row(information, mteval.references[i], mteval.outputs[i], table.values);

@@ -43,12 +43,12 @@ bool ends_short(std::string_view word) {
          word[n - 1] != 'x' && word[n - 1] != 'y';
 }
 
-struct Rule {
+struct SuffixRule {
   std::string_view suffix, replacement;
 };
 
 // Applies the first rule whose suffix the word has, if `allowed(stem, suffix)`.
-void apply(std::string& word, std::initializer_list<Rule> rules,
+void apply(std::string& word, std::initializer_list<SuffixRule> rules,
            const std::function<bool(std::string_view, std::string_view)>& allowed) {
   for (const auto& [suffix, replacement] : rules) {
     if (!word.ends_with(suffix)) continue;
