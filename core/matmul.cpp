@@ -343,19 +343,6 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
   matmul(stream, dy, x, {}, {.transpose_a = true, .round_to_bf16 = round_to_bf16}, dweight);
 }
 
-void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
-                       Activation kind, View sum, View y) {
-  if (!sum) sum = y;
-  matmul(stream, a, b, bias, options, sum);
-  activation_forward(stream, kind, sum, {}, y);
-}
-
-void matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options, Activation kind,
-                                ConstView sum, View c) {
-  matmul(stream, a, b, {}, options, c);
-  activation_backward(stream, kind, c, sum, {}, c);
-}
-
 std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bool plain) {
   if (b.dtype() == DType::f64 || b.size() == 0 || !library_serves(b.dtype())) return nullptr;
   auto packed = std::make_shared<PackedMatrix>();
@@ -404,4 +391,19 @@ int64_t packed_bytes(const PackedMatrix& packed) {
 }
 
 }  // namespace cpu
+void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
+                       Activation kind, View sum, View y) {
+  if (stream.device.is_gpu() && gpu::library_matmul_activation(stream, a, b, bias, options, kind, sum, y)) return;
+  if (!sum) sum = y;
+  DISPATCH(matmul, stream)(stream, a, b, bias, options, sum);
+  DISPATCH(activation_forward, stream)(stream, kind, sum, {}, y);
+}
+
+void matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options, Activation kind,
+                                ConstView sum, View c) {
+  if (stream.device.is_gpu() && gpu::library_matmul_activation_gradient(stream, a, b, options, kind, sum, c)) return;
+  DISPATCH(matmul, stream)(stream, a, b, {}, options, c);
+  DISPATCH(activation_backward, stream)(stream, kind, c, sum, {}, c);
+}
+
 }  // namespace cambium

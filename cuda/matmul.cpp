@@ -315,24 +315,19 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
 
 void use_gelu_epilogues(bool on) { gelu_epilogues = on; }
 
-void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
-                       Activation kind, View sum, View y) {
+bool library_matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
+                               Activation kind, View sum, View y) {
   ProductSizes(a, b, bias, options, y);
   const cublasLtEpilogue_t epilogue = sum    ? bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX
                                       : bias ? CUBLASLT_EPILOGUE_GELU_BIAS
                                              : CUBLASLT_EPILOGUE_GELU;
-  if (multiply_with_gelu(stream, a, b, bias, options, kind, epilogue, sum, y)) return;
-  if (!sum) sum = y;
-  matmul(stream, a, b, bias, options, sum);
-  activation_forward(stream, kind, sum, {}, y);
+  return multiply_with_gelu(stream, a, b, bias, options, kind, epilogue, sum, y);
 }
 
-void matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options, Activation kind,
-                                ConstView sum, View c) {
+bool library_matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options,
+                                        Activation kind, ConstView sum, View c) {
   ProductSizes(a, b, {}, options, c);
-  if (multiply_with_gelu(stream, a, b, {}, options, kind, CUBLASLT_EPILOGUE_DGELU, sum, c)) return;
-  matmul(stream, a, b, {}, options, c);
-  activation_backward(stream, kind, c, sum, {}, c);
+  return multiply_with_gelu(stream, a, b, {}, options, kind, CUBLASLT_EPILOGUE_DGELU, sum, c);
 }
 
 }  // namespace cambium::gpu

@@ -60,17 +60,13 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
 
 void use_gelu_epilogues(bool) {}
 
-void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
-                       Activation kind, View sum, View y) {
-  if (!sum) sum = y;
-  matmul(stream, a, b, bias, options, sum);
-  activation_forward(stream, kind, sum, {}, y);
+bool library_matmul_activation(Stream&, ConstView, ConstView, ConstView, const MatmulOptions&, Activation, View, View) {
+  return false;
 }
 
-void matmul_activation_gradient(Stream& stream, ConstView a, ConstView b, const MatmulOptions& options, Activation kind,
-                                ConstView sum, View c) {
-  matmul(stream, a, b, {}, options, c);
-  activation_backward(stream, kind, c, sum, {}, c);
+bool library_matmul_activation_gradient(Stream&, ConstView, ConstView, const MatmulOptions&, Activation, ConstView,
+                                        View) {
+  return false;
 }
 
 }  // namespace cambium::gpu

@@ -29,7 +29,7 @@ struct Mlp {
     const Shape shape{x.rows(), up.rows()};
     const Tensor sum = needs_sum ? Tensor::empty(shape, x.dtype(), x.device()) : Tensor();
     const Tensor hidden = Tensor::empty(shape, x.dtype(), x.device());
-    DISPATCH(matmul_activation, x.stream())(x.stream(), x, up, up_bias, {.transpose_b = true}, kind, sum, hidden);
+    matmul_activation(x.stream(), x, up, up_bias, {.transpose_b = true}, kind, sum, hidden);
     if (needs[kUp]) saved.x = x;
     if (needs[kX]) saved.up = up;
     if (needs_sum) saved.sum = sum, saved.down = down;
@@ -42,7 +42,7 @@ struct Mlp {
     add_weight_gradients(grads, kDown, kDownBias, dy, saved.hidden, saved.round_down);
     if (!saved.sum) return;
     const Tensor dsum = Tensor::like(saved.sum);
-    DISPATCH(matmul_activation_gradient, dy.stream())(dy.stream(), dy, saved.down, {}, kind, saved.sum, dsum);
+    matmul_activation_gradient(dy.stream(), dy, saved.down, {}, kind, saved.sum, dsum);
     add_weight_gradients(grads, kUp, kUpBias, dsum, saved.x, saved.round_up);
     if (grads.needs(kX)) grads.add(kX, product(dsum, saved.up, {}, dsum.dtype()));
   }

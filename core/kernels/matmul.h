@@ -25,18 +25,16 @@ using Matmul = void(Stream&, ConstView a, ConstView b, ConstView bias, const Mat
 using WeightAndBiasGradient = void(Stream&, ConstView dy, ConstView x, bool round_to_bf16, View dweight, View dbias);
 
 // y = act(sum) for sum = op(a) op(b) + bias, a Matmul with these options (not accumulate); sum, of y's shape and type,
-// is written where it is not absent.
-using MatmulActivation = void(Stream&, ConstView a, ConstView b, ConstView bias, const MatmulOptions&, Activation,
-                              View sum, View y);
+// is written where it is not absent. On either side; one kernel where the GPU's library can (use_gelu_epilogues).
+void matmul_activation(Stream&, ConstView a, ConstView b, ConstView bias, const MatmulOptions&, Activation, View sum,
+                       View y);
 // c = (op(a) op(b)) * act'(sum), sum of c's shape and type: the gradient through an activation that a product follows.
-using MatmulActivationGradient = void(Stream&, ConstView a, ConstView b, const MatmulOptions&, Activation,
-                                      ConstView sum, View c);
+void matmul_activation_gradient(Stream&, ConstView a, ConstView b, const MatmulOptions&, Activation, ConstView sum,
+                                View c);
 
 namespace cpu {
 Matmul matmul;
 WeightAndBiasGradient weight_and_bias_gradient;
-MatmulActivation matmul_activation;
-MatmulActivationGradient matmul_activation_gradient;
 
 // A matrix that never changes, laid out once for products on its right: worth it where the library is
 // a tenth slower on the plain layout. Null where the plain layout is as good.
@@ -49,8 +47,11 @@ bool multiplies_bf16();
 namespace gpu {
 Matmul matmul;
 WeightAndBiasGradient weight_and_bias_gradient;
-MatmulActivation matmul_activation;
-MatmulActivationGradient matmul_activation_gradient;
+// Both of the above in the library's product. False: it cannot or may not, and nothing was done.
+bool library_matmul_activation(Stream&, ConstView a, ConstView b, ConstView bias, const MatmulOptions&, Activation,
+                               View sum, View y);
+bool library_matmul_activation_gradient(Stream&, ConstView a, ConstView b, const MatmulOptions&, Activation,
+                                        ConstView sum, View c);
 }  // namespace gpu
 
 }  // namespace cambium

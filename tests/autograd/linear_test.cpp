@@ -6,16 +6,6 @@
 namespace cambium::testing {
 namespace {
 
-Array linear(const Array& x, const Array& weight, const Array& bias) {
-  Array y({x.rows(), weight.rows()});
-  for (int64_t n = 0; n < y.rows(); ++n)
-    for (int64_t o = 0; o < y.cols(); ++o) {
-      y(n, o) = bias.size() ? bias(o) : 0;
-      for (int64_t i = 0; i < x.cols(); ++i) y(n, o) += x(n, i) * weight(o, i);
-    }
-  return y;
-}
-
 TEST(Ops, Linear) {
   check_op(OpCase{
       .name = "linear",

@@ -3,7 +3,6 @@
 #include "core/kernels/matmul.h"
 
 #include "cuda/matmul.h"
-
 #include "tests/cuda/sides.h"
 
 namespace cambium::testing {
@@ -83,12 +82,13 @@ TEST(GpuMatmul, WeightAndBiasGradient) {
             1e-5, text("gradients of ", rows, " rows in ", name_of(type)));
 }
 
+struct WithEpilogues {
+  explicit WithEpilogues(bool on) { gpu::use_gelu_epilogues(on); }
+  ~WithEpilogues() { gpu::use_gelu_epilogues(false); }
+};
+
 // With GELU in the library's product, and as product and activation: both compute what the CPU does.
 TEST(GpuMatmul, ActivationsAndTheirGradients) {
-  struct WithEpilogues {
-    explicit WithEpilogues(bool on) { gpu::use_gelu_epilogues(on); }
-    ~WithEpilogues() { gpu::use_gelu_epilogues(false); }
-  };
   struct Types {
     DType a, b, c;
   };
@@ -109,9 +109,9 @@ TEST(GpuMatmul, ActivationsAndTheirGradients) {
               const Tensor bias = has_bias ? tensor({N}, f32, 3) : Tensor(), y = tensor({M, N}, c, 4);
               Tensor sum = keeps_sum ? tensor({M, N}, c, 5) : Tensor();
               const MatmulOptions options{.transpose_b = transposed};
-              DISPATCH(matmul_activation, s)(s, left, right, bias, options, kind, sum, y);
+              matmul_activation(s, left, right, bias, options, kind, sum, y);
               const Tensor at = tensor({M, N}, c, 6), gradient = tensor({M, N}, c, 7);
-              DISPATCH(matmul_activation_gradient, s)(s, left, right, options, kind, at, gradient);
+              matmul_activation_gradient(s, left, right, options, kind, at, gradient);
               if (!keeps_sum) sum = Tensor::zeros({0}, f32, s.device);
               return std::vector{sum, y, gradient};
             };
@@ -131,12 +131,11 @@ TEST(GpuMatmul, TheLibraryAppliesGeluWhenItMay) {
   const Tensor a = matrix(64, 96, 1), b = matrix(96, 48, 2), at = matrix(64, 48, 3);
   std::vector<Tensor> y, gradient;
   for (const bool epilogues : {false, true}) {
-    gpu::use_gelu_epilogues(epilogues);
+    const WithEpilogues with(epilogues);
     y.push_back(Tensor::like(at)), gradient.push_back(Tensor::like(at));
-    gpu::matmul_activation(s, a, b, {}, {}, Activation::gelu_tanh, {}, y.back());
-    gpu::matmul_activation_gradient(s, a, b, {}, Activation::gelu_tanh, at, gradient.back());
+    matmul_activation(s, a, b, {}, {}, Activation::gelu_tanh, {}, y.back());
+    matmul_activation_gradient(s, a, b, {}, Activation::gelu_tanh, at, gradient.back());
   }
-  gpu::use_gelu_epilogues(false);
   EXPECT_FALSE(same_bits(y[0], y[1]));
   EXPECT_FALSE(same_bits(gradient[0], gradient[1]));
 }

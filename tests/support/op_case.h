@@ -35,6 +35,17 @@ struct OpCase {
   std::vector<int> saves_freely = {};
 };
 
+// x W^T + b, bias [out] or empty: the definition of a linear layer.
+inline Array linear(const Array& x, const Array& weight, const Array& bias) {
+  Array y({x.rows(), weight.rows()});
+  for (int64_t n = 0; n < y.rows(); ++n)
+    for (int64_t o = 0; o < y.cols(); ++o) {
+      y(n, o) = bias.size() ? bias(o) : 0;
+      for (int64_t i = 0; i < x.cols(); ++i) y(n, o) += x(n, i) * weight(o, i);
+    }
+  return y;
+}
+
 namespace detail {
 
 template <size_t N, class R, class Op, class Saved, class... In>

@@ -192,12 +192,10 @@ class KernelBench {
     if (!config_.gated) {  // with --fused-gelu inside the product, else after it
       const Tensor hidden = some({N_, F_}), down = some({D_, F_});
       const Activation kind = config_.activation;
-      measure_product("matmul and activation", moved + bytes(N_ * F_), flops, [&] {
-        DISPATCH(matmul_activation, stream_)(stream_, x, weight, {}, {.transpose_b = true}, kind, up, hidden);
-      });
-      measure_product("the same, gradient", moved + bytes(N_ * F_), flops, [&] {
-        DISPATCH(matmul_activation_gradient, stream_)(stream_, x, down, {}, kind, up, hidden);
-      });
+      measure_product("matmul and activation", moved + bytes(N_ * F_), flops,
+                      [&] { matmul_activation(stream_, x, weight, {}, {.transpose_b = true}, kind, up, hidden); });
+      measure_product("the same, gradient", moved + bytes(N_ * F_), flops,
+                      [&] { matmul_activation_gradient(stream_, x, down, {}, kind, up, hidden); });
     }
 
     constexpr int64_t kRank = 8;  // query and value of a fused product
