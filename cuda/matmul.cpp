@@ -1,8 +1,11 @@
 // The GPU side of matmul: cuBLASLt.
 //
-// A row's bits must not depend on how many rows there are, so the library's algorithm is chosen for
-// a nominal number of rows and never splits K, and is kept for all products of the same kind. TF32
-// is not used.
+// A row's bits must not depend on how many rows there are, so the library's algorithm is chosen for a nominal number of
+// rows and is kept for all products of the same kind. Where K is long it may be cut into pieces, as many for every
+// number of rows, whose sums are added in a second pass; without that a few tiles of the result would keep a few
+// multiprocessors busy and the others idle. TF32 is not used.
+//
+// The fast algorithms need rows that begin at multiples of 16 bytes: others (an odd vocabulary) are copied to such.
 #include "cuda/matmul.h"
 
 #include <cublasLt.h>
@@ -22,6 +25,11 @@ namespace {
 
 constexpr int64_t kNominalRows = 512;
 constexpr size_t kWorkspace = size_t(32) << 20;  // NVIDIA's advice for Hopper
+constexpr int64_t kLongSum = 8192;               // a K of a product of rows that may be cut into pieces
+constexpr int64_t kManyRows = 1024;              // that many rows of a weight's gradient may be
+constexpr int64_t kAlignment = 16;               // bytes
+constexpr int64_t kTogether = 8;                 // columns that the fast algorithms write at a time ...
+constexpr int64_t kWide = 1024;                  // ... and when it is worth a second product for the rest of them
 
 void check_library(cublasStatus_t status, const char* call) {
   CHECK(status == CUBLAS_STATUS_SUCCESS, call, ": ", cublasLtGetStatusString(status));
@@ -51,18 +59,19 @@ struct Product {
   bool transpose_a, transpose_b;
   cublasLtEpilogue_t epilogue;
   int64_t a_stride, b_stride, c_stride;
-  uint32_t a_alignment, b_alignment, c_alignment;  // bytes, at most 16
+
+  bool may_split() const { return K >= (transpose_a ? kManyRows : kLongSum); }
 };
 
-// What an algorithm is chosen by: all of a product but M, and the inner dimension of a weight's
-// gradient, which counts tokens, only by its magnitude.
+// What an algorithm is chosen by: all of a product but the number of tokens, which is M, or the K of a weight's
+// gradient (transpose_a), of which the magnitude counts.
 struct Kind {
   int device;
-  int64_t N, K;
+  int64_t M, N, K;
   DType type, out_type;
   bool transpose_a, transpose_b;
   cublasLtEpilogue_t epilogue;
-  uint32_t a_alignment, b_alignment, c_alignment;
+  bool may_split;
   auto operator<=>(const Kind&) const = default;
 };
 
@@ -72,10 +81,15 @@ int64_t magnitude(int64_t n) {
   return power;
 }
 
+// Elements of a row that begins, and after which the next one begins, at a multiple of kAlignment.
+int64_t aligned_columns(int64_t columns, DType type) {
+  const int64_t together = kAlignment / size_of(type);
+  return (columns + together - 1) / together * together;
+}
+
 // The same for every range of rows of a matrix.
-uint32_t alignment(ConstView v) {
-  const uint64_t bits = reinterpret_cast<uintptr_t>(v.pointer) | uint64_t(v.stride * size_of(v.dtype())) | 16;
-  return uint32_t(bits & -bits);
+bool is_aligned(ConstView v) {
+  return (reinterpret_cast<uintptr_t>(v.pointer) | uintptr_t(v.stride * size_of(v.dtype()))) % kAlignment == 0;
 }
 
 // The library's descriptions of a product, on the stack.
@@ -134,10 +148,11 @@ class Library {
 
   // None: the library cannot do it (with this epilogue).
   std::optional<cublasLtMatmulAlgo_t> algorithm(Device device, const Product& p) {
-    const Kind kind{device.index,  p.N,          p.transpose_a ? magnitude(p.K) : p.K,
-                    p.type,        p.out_type,   p.transpose_a,
-                    p.transpose_b, p.epilogue,   p.a_alignment,
-                    p.b_alignment, p.c_alignment};
+    const Kind kind{device.index,  p.transpose_a ? p.M : kNominalRows,
+                    p.N,           p.transpose_a ? magnitude(p.K) : p.K,
+                    p.type,        p.out_type,
+                    p.transpose_a, p.transpose_b,
+                    p.epilogue,    p.may_split()};
     const cublasLtHandle_t library = handle(device);
     std::lock_guard lock(mutex_);
     const auto [found, is_new] = algorithms_.try_emplace(kind);
@@ -161,9 +176,9 @@ class Library {
   std::map<Kind, std::optional<cublasLtMatmulAlgo_t>> algorithms_;
 };
 
-// The first of the library's proposals for kNominalRows rows that adds up K in one piece.
+// The first of the library's proposals, for kNominalRows rows or the very weight, that adds in a fixed order.
 std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, const Kind& k) {
-  const Product p{.M = kNominalRows,
+  const Product p{.M = k.M,
                   .N = k.N,
                   .K = k.K,
                   .type = k.type,
@@ -171,11 +186,11 @@ std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, co
                   .transpose_a = k.transpose_a,
                   .transpose_b = k.transpose_b,
                   .epilogue = k.epilogue,
-                  .a_stride = k.transpose_a ? kNominalRows : k.K,
-                  .b_stride = k.transpose_b ? k.K : k.N,
-                  .c_stride = k.N};
+                  .a_stride = aligned_columns(k.transpose_a ? k.M : k.K, k.type),
+                  .b_stride = aligned_columns(k.transpose_b ? k.K : k.N, k.type),
+                  .c_stride = aligned_columns(k.N, k.out_type)};
   Epilogue epilogue{k.epilogue};
-  epilogue.aux.stride = (k.N + 7) / 8 * 8;
+  epilogue.aux.stride = aligned_columns(k.N, DType::bf16);
   Description d(p, epilogue);
   cublasLtMatmulPreferenceOpaque_t preference;
   check_library(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
@@ -184,11 +199,12 @@ std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, co
                   "cublasLtMatmulPreferenceSetAttribute");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(kWorkspace));
-  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, k.b_alignment);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, k.a_alignment);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, k.c_alignment);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k.c_alignment);
+  // Pieces' sums in the workspace, added in order; never by atomics in the result.
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+         uint32_t(k.may_split ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_NONE));
+  for (const auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                               CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+    prefer(attribute, uint32_t(kAlignment));
   cublasLtMatmulHeuristicResult_t proposals[16];
   int count = 0;
   const cublasStatus_t status =
@@ -200,17 +216,23 @@ std::optional<cublasLtMatmulAlgo_t> Library::choose(cublasLtHandle_t library, co
     size_t written = 0;
     cublasLtMatmulAlgoConfigGetAttribute(&proposals[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &pieces, sizeof(pieces),
                                          &written);
-    if (proposals[i].state == CUBLAS_STATUS_SUCCESS && pieces <= 1) return proposals[i].algo;
+    if (proposals[i].state == CUBLAS_STATUS_SUCCESS && (pieces <= 1 || k.may_split)) return proposals[i].algo;
   }
   return std::nullopt;
 }
 
-// x in bfloat16, contiguous; the tensor keeps it alive.
-ConstView rounded(Stream& stream, ConstView x, Tensor& keep) {
-  if (x.dtype() == DType::bf16) return x;
-  keep = Tensor::empty({x.rows(), x.cols()}, DType::bf16, stream.device);
-  convert(stream, x, keep);
-  return keep;
+// A matrix [rows, cols] with aligned rows, in `keep`.
+View aligned(int64_t rows, int64_t cols, DType type, Device device, Tensor& keep) {
+  keep = Tensor::empty({rows, aligned_columns(cols, type)}, type, device);
+  return keep.view().columns(0, cols);
+}
+
+// x in a type, with aligned rows; the tensor keeps it alive where x is not so itself.
+ConstView prepared(Stream& stream, ConstView x, DType type, Tensor& keep) {
+  if (x.dtype() == type && is_aligned(x)) return x;
+  const View y = aligned(x.rows(), x.cols(), type, stream.device, keep);
+  convert(stream, x, y);
+  return y;
 }
 
 void fill_zero(Stream& stream, View c) {
@@ -219,34 +241,51 @@ void fill_zero(Stream& stream, View c) {
     fill(stream, c.row<char>(m * size_of(c.dtype())), 0, size_t(c.cols() * size_of(c.dtype())));
 }
 
-// The product of operands of one type, none of them empty. False: the library has no algorithm for it.
-bool multiply(Stream& stream, ConstView a, ConstView b, const Epilogue& epilogue, const MatmulOptions& options,
-              View c) {
-  const Product p{.M = c.rows(),
-                  .N = c.cols(),
-                  .K = options.transpose_a ? a.rows() : a.cols(),
-                  .type = a.dtype(),
-                  .out_type = c.dtype(),
-                  .transpose_a = options.transpose_a,
-                  .transpose_b = options.transpose_b,
-                  .epilogue = epilogue.kind,
-                  .a_stride = std::max(a.stride, a.cols()),
-                  .b_stride = std::max(b.stride, b.cols()),
-                  .c_stride = std::max(c.stride, c.cols()),
-                  .a_alignment = alignment(a),
-                  .b_alignment = alignment(b),
-                  .c_alignment = alignment(c)};
+// One call of the library.
+void multiply_rows(Stream& stream, const cublasLtMatmulAlgo_t& algorithm, const Product& p, const Epilogue& epilogue,
+                   const void* a, const void* b, float kept, void* c) {
   Library& library = Library::instance();
-  const std::optional<cublasLtMatmulAlgo_t> algorithm = library.algorithm(stream.device, p);
-  if (!algorithm) return false;
   Description d(p, epilogue);
-  const float one = 1, kept = options.accumulate ? 1 : 0;
-  void* out = const_cast<void*>(c.pointer);
+  const float one = 1;
   CUDA_CHECK(cudaSetDevice(stream.device.index));
-  check_library(cublasLtMatmul(library.handle(stream.device), &d.operation, &one, b.pointer, &d.b, a.pointer, &d.a,
-                               &kept, out, &d.c, out, &d.c, &*algorithm, library.workspace(stream), kWorkspace,
-                               static_cast<cudaStream_t>(stream.handle)),
-                "cublasLtMatmul");
+  const cublasStatus_t status =
+      cublasLtMatmul(library.handle(stream.device), &d.operation, &one, b, &d.b, a, &d.a, &kept, c, &d.c, c, &d.c,
+                     &algorithm, library.workspace(stream), kWorkspace, static_cast<cudaStream_t>(stream.handle));
+  CHECK(status == CUBLAS_STATUS_SUCCESS, "cublasLtMatmul of [", p.M, ",", p.K, "] ",
+        p.transpose_a ? "(transposed) " : "", "and [", p.K, ",", p.N, "]", p.transpose_b ? " (transposed)" : "", " in ",
+        name_of(p.type), " to ", name_of(p.out_type), ", epilogue ", int(p.epilogue), ": ",
+        cublasLtGetStatusString(status));
+}
+
+// The product of operands, none of them empty, in `type`. False: the library has no algorithm for it.
+bool multiply(Stream& stream, ConstView a, ConstView b, DType type, const Epilogue& epilogue,
+              const MatmulOptions& options, View c) {
+  Product p{.M = c.rows(),
+            .N = c.cols(),
+            .K = options.transpose_a ? a.rows() : a.cols(),
+            .type = type,
+            .out_type = c.dtype(),
+            .transpose_a = options.transpose_a,
+            .transpose_b = options.transpose_b,
+            .epilogue = epilogue.kind};
+  const std::optional<cublasLtMatmulAlgo_t> algorithm = Library::instance().algorithm(stream.device, p);
+  if (!algorithm) return false;
+  Tensor keep_a, keep_b, keep_c;
+  a = prepared(stream, a, type, keep_a), b = prepared(stream, b, type, keep_b);
+  const View out = is_aligned(c) ? c : aligned(p.M, p.N, c.dtype(), stream.device, keep_c);
+  if (keep_c && options.accumulate) convert(stream, c, out);
+  // A single row's stride may be anything.
+  p.a_stride = std::max(a.stride, aligned_columns(a.cols(), type));
+  p.b_stride = std::max(b.stride, aligned_columns(b.cols(), type));
+  p.c_stride = std::max(out.stride, aligned_columns(p.N, p.out_type));
+  // The workspace was counted for kNominalRows rows.
+  const int64_t rows = p.may_split() && !p.transpose_a ? kNominalRows : p.M;
+  for (int64_t begin = 0; begin < c.rows(); begin += rows) {
+    p.M = std::min(rows, c.rows() - begin);
+    multiply_rows(stream, *algorithm, p, epilogue, p.transpose_a ? a.pointer : a.row_range(begin, begin + p.M).pointer,
+                  b.pointer, options.accumulate ? 1 : 0, const_cast<void*>(out.row_range(begin, begin + p.M).pointer));
+  }
+  if (keep_c) convert(stream, out, c);
   return true;
 }
 
@@ -258,14 +297,14 @@ std::atomic<bool> gelu_epilogues = false;
 bool multiply_with_gelu(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
                         Activation activation, cublasLtEpilogue_t epilogue, ConstView aux, View c) {
   const bool low = in_bfloat16(a, b, options), low_c = c.dtype() == DType::bf16;
-  const bool aux_suits = !aux || (aux.dtype() == c.dtype() && aux.stride % 8 == 0 && alignment(aux) == 16);
+  const bool aux_suits = !aux || (aux.dtype() == c.dtype() && aux.stride % 8 == 0 && is_aligned(aux));
   if (!gelu_epilogues || activation != Activation::gelu_tanh || options.accumulate || (low_c && !low) || !aux_suits ||
       a.size() == 0 || c.size() == 0)
     return false;
-  Tensor a_low, b_low, bias_low;
-  if (low) a = rounded(stream, a, a_low), b = rounded(stream, b, b_low);
-  if (bias && low_c) bias = rounded(stream, bias, bias_low);
-  return multiply(stream, a, b, {epilogue, bias.pointer, aux}, options, c);
+  if (options.transpose_a || (options.transpose_b ? b.cols() : b.rows()) >= kLongSum) return false;  // in one call
+  Tensor bias_low;
+  if (bias && low_c) bias = prepared(stream, bias, DType::bf16, bias_low);
+  return multiply(stream, a, b, low ? DType::bf16 : DType::f32, {epilogue, bias.pointer, aux}, options, c);
 }
 
 // The library has no float32 product that ends in bfloat16.
@@ -286,18 +325,25 @@ void matmul(Stream& stream, ConstView a, ConstView b, ConstView bias, const Matm
     if (bias) add_bias(stream, bias, c);
     return;
   }
+  if (const int64_t rest = N % kTogether; rest && N >= kWide) {
+    const auto columns = [&](int64_t begin, int64_t end) {
+      matmul(stream, a, options.transpose_b ? b.row_range(begin, end) : b.columns(begin, end),
+             bias ? bias.columns(begin, end) : bias, options, c.columns(begin, end));
+    };
+    columns(0, N - rest);
+    return columns(N - rest, N);
+  }
   const bool low = in_bfloat16(a, b, options);
   if (!low && c.dtype() == DType::bf16) return multiply_and_round(stream, a, b, bias, options, c);
-  Tensor a_low, b_low;
-  if (low) a = rounded(stream, a, a_low), b = rounded(stream, b, b_low);
-  CHECK(a.dtype() == b.dtype() && a.dtype() != DType::f64 && c.dtype() != DType::f64,
+  CHECK(a.dtype() != DType::f64 && b.dtype() != DType::f64 && c.dtype() != DType::f64,
         "matmul on the GPU: ", name_of(a.dtype()), " times ", name_of(b.dtype()), " gives ", name_of(c.dtype()));
   // The library adds only bfloat16 biases to a bfloat16 result, which a bias that trains must not
   // be.
   const bool library_adds_bias = bias && c.dtype() == DType::f32;
   const Epilogue epilogue = library_adds_bias ? Epilogue{CUBLASLT_EPILOGUE_BIAS, bias.pointer} : Epilogue{};
-  CHECK(multiply(stream, a, b, epilogue, options, c), "cublasLt has no algorithm for a product with N = ", N,
-        ", K = ", K, " in ", name_of(a.dtype()), " that adds up K in one piece");
+  const DType type = low ? DType::bf16 : DType::f32;
+  CHECK(multiply(stream, a, b, type, epilogue, options, c), "cublasLt has no algorithm for a product with N = ", N,
+        ", K = ", K, " in ", name_of(type), " that adds in a fixed order");
   if (bias && !library_adds_bias) add_bias(stream, bias, c);
 }
 
@@ -307,7 +353,7 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
   // Operands that are rounded first would give the sums of rounded values.
   const bool as_they_are = dy.dtype() == x.dtype() && in_bfloat16(dy, x, options) == (dy.dtype() == DType::bf16);
   if (as_they_are && dy.size() > 0 && x.size() > 0 &&
-      multiply(stream, dy, x, {CUBLASLT_EPILOGUE_BGRADB, dbias.pointer}, options, dweight))
+      multiply(stream, dy, x, dy.dtype(), {CUBLASLT_EPILOGUE_BGRADB, dbias.pointer}, options, dweight))
     return;
   column_sum(stream, dy, false, dbias);
   matmul(stream, dy, x, {}, options, dweight);

@@ -144,9 +144,14 @@ TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   if (is_emulated()) GTEST_SKIP() << "an emulator's products are those of the host's library, which promises nothing";
   Stream& s = current_stream(Device::gpu());
+  using Sizes =
+      std::array<int64_t, 3>;  // the last two: K in pieces, more rows than are done at a time; an odd vocabulary
   for (const DType type : {DType::f32, DType::bf16})
-    for (const bool transpose_b : {false, true}) {
-      const int64_t M = 70, N = 48, K = 96;
+    for (const auto& [transpose_b, sizes] : {std::pair{false, Sizes{70, 48, 96}},
+                                             {true, {70, 48, 96}},
+                                             {false, {600, 40, 9000}},
+                                             {true, {70, 1031, 40}}}) {
+      const auto [M, N, K] = sizes;
       const Tensor a = to_tensor(random_array({M, K}, 1), type, s.device);
       const Tensor b = to_tensor(random_array(transpose_b ? Shape{N, K} : Shape{K, N}, 2), type, s.device);
       const Tensor all = Tensor::empty({M, N}, type, s.device);
