@@ -8,10 +8,13 @@
 namespace cambium {
 
 // loss = scale * sum_r cross_entropy(x[r] W^T + b, label[r]);  x [R, D], W [V, D], b [V] or absent, label int32
-// [R], each in [0, V); loss [1]. Rows are taken kRows at a time against the whole vocabulary: logits,
-// loss and gradients in one pass over scratch of kRows * V floats. Gradients are ready after forward.
+// [R], each in [0, V); loss [1]. Rows are taken kRows (on a GPU kGpuRows) at a time against the whole vocabulary:
+// logits, loss and gradients in one pass over scratch of so many rows * V floats. Gradients are ready after forward.
 struct LmHeadLoss {
   static constexpr int64_t kRows = 128;
+  static constexpr int64_t kGpuRows = 512;  // fewer would leave most of its multiprocessors idle
+  // A GPU's fast products need multiples of 8, and GPT-2's vocabulary is odd: there it is filled up with zeros.
+  static constexpr int64_t kTogether = 16;
 
   Tensor label;
   CrossEntropyConfig config;  // gradient_scale: usually 1 / scored tokens of the whole batch
@@ -34,13 +37,17 @@ struct LmHeadLoss {
     if (needs[kBias]) saved.dbias = Tensor::zeros(bias.shape(), wide, x.device());
 
     Tensor row_loss = Tensor::empty({R, 1}, wide, x.device());
-    for (int64_t begin = 0; begin < R; begin += kRows) {
-      const int64_t end = std::min(R, begin + kRows);
-      const Tensor part = x.rows(begin, end);
-      Tensor logits = product(part, weight, {.transpose_b = true}, wide, bias);
+    const bool gpu = x.device().is_gpu();
+    const int64_t V = weight.rows(), most = gpu ? kGpuRows : kRows;
+    const Tensor table = gpu ? filled_up(weight) : weight, added = gpu && bias ? filled_up(bias) : bias;
+    const Tensor scratch = Tensor::empty({std::min(R, most), table.rows()}, wide, x.device());
+    for (int64_t begin = 0; begin < R; begin += most) {
+      const int64_t end = std::min(R, begin + most);
+      const Tensor part = x.rows(begin, end), logits = scratch.rows(0, end - begin);
+      DISPATCH(matmul, x.stream())(x.stream(), part, table, added, {.transpose_b = true}, logits);
       DISPATCH(cross_entropy_rows, x.stream())
-      (x.stream(), step, logits, label.view().columns(begin, end), row_loss.rows(begin, end));
-      if (step.gradient) add_gradients(saved, logits, part, weight, begin, end);
+      (x.stream(), step, logits.view().columns(0, V), label.view().columns(begin, end), row_loss.rows(begin, end));
+      if (step.gradient) add_gradients(saved, logits, part, table, begin, end);
     }
     Tensor loss = Tensor::empty({1}, wide, x.device());
     DISPATCH(column_sum, x.stream())(x.stream(), row_loss, false, loss);
@@ -60,14 +67,29 @@ struct LmHeadLoss {
   }
 
  private:
-  void add_gradients(const Saved& saved, const Tensor& dlogits, const Tensor& x, const Tensor& weight, int64_t begin,
+  // t [V] or [V, D] with zeros after it, so that the first dimension is a multiple of kTogether.
+  static Tensor filled_up(const Tensor& t) {
+    const int64_t V = t.shape()[0], whole = (V + kTogether - 1) / kTogether * kTogether;
+    if (whole == V) return t;
+    const Tensor all =
+        Tensor::empty(t.shape().rank() == 1 ? Shape{whole} : Shape{whole, t.cols()}, t.dtype(), t.device());
+    all.rows(0, V).copy_from(t);
+    all.rows(V, whole).fill_zero();
+    return all;
+  }
+
+  // dlogits: beyond V columns of zeros, as many as `table` has rows beyond V.
+  void add_gradients(const Saved& saved, const Tensor& dlogits, const Tensor& x, const Tensor& table, int64_t begin,
                      int64_t end) const {
     Stream& stream = x.stream();
-    const bool round = weight.dtype() == DType::bf16;
-    if (saved.dx) DISPATCH(matmul, stream)(stream, dlogits, weight, {}, {}, saved.dx.rows(begin, end));
+    const bool round = table.dtype() == DType::bf16;
+    const Tensor d = round && (saved.dx || saved.dweight) ? dlogits.to(DType::bf16) : dlogits;
+    if (saved.dx) DISPATCH(matmul, stream)(stream, d, table, {}, {}, saved.dx.rows(begin, end));
     if (saved.dweight) DISPATCH(matmul, stream)
-    (stream, dlogits, x, {}, {.transpose_a = true, .accumulate = true, .round_to_bf16 = round}, saved.dweight);
-    if (saved.dbias) DISPATCH(column_sum, stream)(stream, dlogits, true, saved.dbias);
+    (stream, d.view().columns(0, saved.dweight.rows()), x, {},
+     {.transpose_a = true, .accumulate = true, .round_to_bf16 = round}, saved.dweight);
+    if (saved.dbias) DISPATCH(column_sum, stream)
+    (stream, dlogits.view().columns(0, saved.dbias.size()), true, saved.dbias);
   }
 };
 

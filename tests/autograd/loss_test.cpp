@@ -48,7 +48,11 @@ TEST(Ops, LmHeadLoss) {
         .name = "lm_head_loss",
         .op = LossCase{config},
         .definition = [=](const Array& x, const Array& w, const Array& b) { return defined(config, x, w, b); },
-        .shapes = {{{1, 1}, {2, 1}, {2}}, {{5, 8}, {37, 8}, {37}}, {{300, 6}, {50, 6}, {}}, {{129, 20}, {33, 20}, {}}},
+        .shapes = {{{1, 1}, {2, 1}, {2}},
+                   {{5, 8}, {37, 8}, {37}},
+                   {{300, 6}, {50, 6}, {}},
+                   {{129, 20}, {33, 20}, {}},
+                   {{530, 3}, {17, 3}, {17}}},
         .tolerance = {.f32 = 1e-5, .bf16 = 3e-2},
         .wide_inputs = {2},
     });
