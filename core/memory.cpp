@@ -80,7 +80,9 @@ void* Allocator::allocate(int64_t bytes) {
   void* block = take_cached(size);
   if (!block) {
     const int64_t needed = counters_.live + size;
-    shrink_cache(std::max(highest_, needed) / 8 * 9 - needed);
+    // Giving a GPU's memory back waits for all of its work.
+    const int64_t most = std::max(highest_, needed);
+    shrink_cache((device_.is_gpu() ? 2 * most : most / 8 * 9) - needed);
     const int64_t cached = counters_.cached;
     block = system_allocate(device_, size);
     if (!block && !cached_.empty()) {

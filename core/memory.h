@@ -3,7 +3,8 @@
 // Freed blocks are kept and handed out again: fresh pages cost the CPU a fault for each 4 KiB and a GPU a
 // synchronisation. Blocks come in sizes of at most 1/8 waste; a request takes the smallest cached block
 // that is at most twice as large. Batches of many lengths would leave blocks of all sizes behind: before a new block
-// would bring the total above 9/8 of what was ever in use at once, those that lay longest go back to the system.
+// would bring the total above 9/8 of what was ever in use at once (on a GPU, where giving back waits for all that the
+// GPU has to do, above twice of it), those that lay longest go back to the system.
 #pragma once
 
 #include <cstddef>
