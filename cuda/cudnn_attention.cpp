@@ -107,7 +107,9 @@ CudnnPlan plan_attention_backward(const CudnnApi& api, const CudnnDescriptor& de
                     dv = a.operand(kValueGradient, sizes.kv_heads, d, kType);
 
   const CudnnTensor delta = g.memory(kRowSums, {sizes.sequences, H, S, 1}, {H * S, S, 1, 1}, CUDNN_DATA_FLOAT);
-  g.reduce(CUDNN_REDUCE_TENSOR_ADD, g.pointwise(CUDNN_POINTWISE_MUL, dout, out), delta);
+  // Without the factor, a place for dropout's, the library takes the graph and computes dk and dq wrongly.
+  const CudnnTensor sums = g.reduce(CUDNN_REDUCE_TENSOR_ADD, g.pointwise(CUDNN_POINTWISE_MUL, dout, out), a.of_rows());
+  g.pointwise(CUDNN_POINTWISE_MUL, sums, g.value(kOne), delta);
 
   const CudnnTensor p =
       g.pointwise(CUDNN_POINTWISE_EXP, a.masked(g.pointwise(CUDNN_POINTWISE_SUB, a.scaled(q, kt), lse)));
@@ -192,8 +194,9 @@ void CudnnAttention::run(Stream& stream, const CudnnPlan& plan, const AttentionC
   int32_t *const lengths = layout.data(), *const offset = lengths + capacity;
   attention_layout(stream, in.queries, capacity, std::span(sizes.stride).first(operands), lengths, offset);
   for (size_t o = 0; o < operands; ++o) pointers[kQuery + int64_t(o) + kOffset] = offset + int64_t(o) * room;
-  const float scale = c.scale, lowest = -FLT_MAX;
+  const float scale = c.scale, lowest = -FLT_MAX, one = 1;
   pointers[kLengths] = lengths, pointers[kScale] = &scale, pointers[kLowest] = &lowest;
+  if (pointers.count(kQueryGradient)) pointers[kOne] = &one;
   const Scratch<char> workspace(stream, plan.workspace());
   plan.execute(handle(stream), pointers, workspace.data());
 }

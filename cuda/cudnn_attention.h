@@ -35,6 +35,7 @@ enum CudnnAttentionTensor : int64_t {
   kLengths = 20,
   kScale,
   kLowest,
+  kOne,
   kRowSums,
 };
 

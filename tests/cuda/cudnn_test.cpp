@@ -161,6 +161,10 @@ TEST_F(Cudnn, BackwardGraph) {
   // No float32 sum of dq, which atomics would add to; and the engine that gives the same bits each time.
   writer(gpu::kQueryGradient, CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR, CUDNN_ATTR_OPERATION_MATMUL_CDESC);
   EXPECT_EQ(recorder.executions.at(0).plan->descriptor(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).engine, 1);
+  // A row's sum is multiplied by one, which is no idle work: the library errs without it.
+  const RecordedDescriptor& sums =
+      writer(gpu::kRowSums, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
+  EXPECT_EQ(sums.descriptor(CUDNN_ATTR_OPERATION_POINTWISE_BDESC).number(CUDNN_ATTR_TENSOR_UNIQUE_ID), gpu::kOne);
   // Query heads share keys: their gradients are added up; without sharing the products write them.
   for (const int64_t number : {gpu::kKeyGradient, gpu::kValueGradient})
     writer(number, CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR, CUDNN_ATTR_OPERATION_REDUCTION_YDESC);
@@ -170,7 +174,8 @@ TEST_F(Cudnn, BackwardGraph) {
   config.kv_heads = 4;
   ASSERT_TRUE(Batch({5, 9}, config).backward(other));
   for (const RecordedDescriptor* op : plain.all(CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR))
-    EXPECT_EQ(op->descriptor(CUDNN_ATTR_OPERATION_REDUCTION_YDESC).number(CUDNN_ATTR_TENSOR_UNIQUE_ID), gpu::kRowSums);
+    for (const int64_t number : {gpu::kKeyGradient, gpu::kValueGradient})
+      EXPECT_NE(op->descriptor(CUDNN_ATTR_OPERATION_REDUCTION_YDESC).number(CUDNN_ATTR_TENSOR_UNIQUE_ID), number);
 }
 
 TEST_F(Cudnn, OnePlanACapacity) {
@@ -202,6 +207,7 @@ TEST_F(Cudnn, TellsWhereRowsLie) {
     EXPECT_EQ(e.pointers.at(gpu::kQuery), batch.inputs().q.pointer);
     EXPECT_EQ(e.pointers.at(gpu::kValueGradient), batch.gradients().dv.pointer);
     EXPECT_EQ(*static_cast<const float*>(e.pointers.at(gpu::kScale)), 0.25f);
+    EXPECT_EQ(*static_cast<const float*>(e.pointers.at(gpu::kOne)), 1.f);
     std::vector<int32_t> lengths(16, 0);
     lengths[0] = 5, lengths[1] = 100, lengths[2] = 1;
     EXPECT_EQ(on_host(e.pointers.at(gpu::kLengths), 16), lengths);
