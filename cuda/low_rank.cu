@@ -1,12 +1,12 @@
-// Low-rank updates of several projections at once on the GPU. Every sum is a product of a wide and a narrow matrix
-// over a third dimension:
-//   u[n, j]  = scale * sum_k x[n, k] A[j, k]        wide: rows of x            narrow: the r columns of u
-//   z[n, c]  = y[n, c] + sum_j B[c, j] u[n, j]      wide: columns of z         narrow: rows
-//   dB[c, j] = sum_n dz[n, c] u[n, j]               wide: columns of dz        narrow: the r columns of u
-// and the same with the roles of A and B exchanged. A block computes a tile of kWide x kNarrow values; all parts are
-// done by one launch.
+// Low-rank updates of several projections at once on the GPU. r is small, so that all three kinds of sums read the wide
+// matrix once, at the speed of memory, and find the narrow one in caches:
+//   u[n, j]  = scale * sum_k x[n, k] A[j, k]        a warp: some rows of x, its lanes along k
+//   z[n, c]  = y[n, c] + sum_j B[c, j] u[n, j]      a thread: kPiece columns of kStrip rows
+//   dB[c, j] = sum_n dz[n, c] u[n, j]               a thread: kColumns columns of kRowBlock rows
+// and the same with the roles of A and B exchanged. kRank columns of u are done at a time; all parts by one launch.
 #include "core/kernels/low_rank.h"
 
+#include <type_traits>
 #include <vector>
 
 #include "core/memory.h"
@@ -15,12 +15,16 @@
 namespace cambium::gpu {
 namespace {
 
-constexpr int kWide = 64, kNarrow = 16, kInner = 32;  // a tile, and how much of the sum is in shared memory at a time
-constexpr int kSide = 4;                              // a thread computes kSide x kSide values ...
-constexpr int kGroups = 4;                            // ... of every kGroups-th term; the groups are added in order
-constexpr int kThreads = kWide / kSide * (kNarrow / kSide) * kGroups;
-constexpr int64_t kRowBlock = 512;  // rows that are summed into one partial gradient
-constexpr int kMostParts = 16;      // of a launch
+constexpr int kRank = 8;
+constexpr int kPiece = 8;  // neighbours in a row that a thread moves
+constexpr int kWarps = 4;  // of a block of projections and expansions
+constexpr int kThreads = 32 * kWarps;
+constexpr int kStrip = 8;            // rows of an expansion
+constexpr int64_t kManyRows = 2048;  // a warp projects kRank * kProjected sums of so many rows, of fewer those of one
+constexpr int kProjected = 4;
+constexpr int kColumns = 4, kGradientThreads = 64;
+constexpr int64_t kRowBlock = 64;  // rows that are summed into one partial gradient
+constexpr int kMostParts = 16;     // of a launch
 
 template <class Item>
 struct List {
@@ -28,52 +32,32 @@ struct List {
   int count = 0;
 };
 
-// Calls store(w, n, sum over k of wide(k, w) * narrow(k, n)) for a tile's values. wide and narrow give 0 outside of
-// their matrices. kWideAlongInner: neighbouring k of `wide` are neighbours in memory, else neighbouring w are; likewise
-// narrow.
-template <bool kWideAlongInner, bool kNarrowAlongInner, class Wide, class Narrow, class Store>
-__device__ void multiply_tile(int64_t K, const Wide& wide, const Narrow& narrow, const Store& store) {
-  alignas(16) __shared__ float w_tile[kInner][kWide + 4], n_tile[kInner][kNarrow + 4];
-  __shared__ float of_group[kGroups - 1][kSide * kSide][kThreads / kGroups];
-  const int thread = int(threadIdx.x), group = thread / (kThreads / kGroups), place = thread % (kThreads / kGroups);
-  const int w = place % (kWide / kSide) * kSide, n = place / (kWide / kSide) * kSide;
-  float sum[kSide][kSide] = {};
-  for (int64_t begin = 0; begin < K; begin += kInner) {
-    __syncthreads();
+// v = the first `count` of p's kRank values, zeros after them. kWhole: p is aligned, and count is a multiple of 4.
+template <bool kWhole>
+__device__ void load_rank(const float* p, int count, float (&v)[kRank]) {
+  if constexpr (!kWhole) {
+    load_some(p, count, v);
+  } else {
+    float low[4], high[4];
+    load(p, low);
+    load(count > 4 ? p + 4 : p, high);  // no branch: loads of many rows are on their way at once
 #pragma unroll
-    for (int e = thread; e < kInner * kWide; e += kThreads) {
-      const int k = kWideAlongInner ? e % kInner : e / kWide, i = kWideAlongInner ? e / kInner : e % kWide;
-      w_tile[k][i] = begin + k < K ? wide(begin + k, i) : 0.f;
-    }
-#pragma unroll
-    for (int e = thread; e < kInner * kNarrow; e += kThreads) {
-      const int k = kNarrowAlongInner ? e % kInner : e / kNarrow, i = kNarrowAlongInner ? e / kInner : e % kNarrow;
-      n_tile[k][i] = begin + k < K ? narrow(begin + k, i) : 0.f;
-    }
-    __syncthreads();
-#pragma unroll
-    for (int k = group; k < kInner; k += kGroups) {
-      float a[kSide], b[kSide];
-      load(&w_tile[k][w], a);
-      load(&n_tile[k][n], b);
-#pragma unroll
-      for (int i = 0; i < kSide; ++i)
-#pragma unroll
-        for (int j = 0; j < kSide; ++j) sum[i][j] += a[i] * b[j];
-    }
+    for (int i = 0; i < 4; ++i) v[i] = low[i], v[4 + i] = count > 4 ? high[i] : 0.f;
   }
-  if (group > 0)
-#pragma unroll
-    for (int i = 0; i < kSide * kSide; ++i) of_group[group - 1][i][place] = sum[i / kSide][i % kSide];
-  __syncthreads();
-  if (group > 0) return;
-#pragma unroll
-  for (int i = 0; i < kSide * kSide; ++i) {
-    float total = sum[i / kSide][i % kSide];
-#pragma unroll
-    for (int g = 0; g < kGroups - 1; ++g) total += of_group[g][i][place];
-    store(w + i / kSide, n + i % kSide, total);
-  }
+}
+
+bool is_whole(const float* p, int64_t r) { return r % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+// Rows that can be moved kPiece elements at a time.
+template <class T>
+bool in_pieces(const Rows<const T>& x, int64_t columns) {
+  return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % kPiece == 0 && columns % kPiece == 0;
+}
+
+// Calls f(first, last) for runs of at most kMostParts of n parts.
+template <class F>
+void for_lists(size_t n, const F& f) {
+  for (size_t begin = 0; begin < n; begin += kMostParts) f(begin, std::min(n, begin + kMostParts));
 }
 
 // ---- u = scale * x A^T, v = scale * d B ----
@@ -88,35 +72,74 @@ struct Projection {
   float scale;
 };
 
-template <class T, bool kTransposed>
+// A row's sums run in the same order for every kRows.
+template <class T, bool kVector, bool kTransposed, int kRows>
 __global__ void __launch_bounds__(kThreads) project_kernel(List<Projection<T>> list) {
   const Projection<T>& p = list.item[blockIdx.z];
-  const int64_t row = int64_t(blockIdx.x) * kWide;
-  const int column = int(blockIdx.y) * kNarrow;
-  if (row >= p.rows || column >= p.r) return;
-  multiply_tile<true, kTransposed>(
-      p.K, [&](int64_t k, int i) { return row + i < p.rows ? float(p.x[row + i][k]) : 0.f; },
-      [&](int64_t k, int j) {
-        if (column + j >= p.r) return 0.f;
-        return kTransposed ? p.factor[(column + j) * p.K + k] : p.factor[k * p.r + column + j];
-      },
-      [&](int i, int j, float sum) {
-        if (row + i < p.rows && column + j < p.r) p.out[(row + i) * p.r + column + j] = p.scale * sum;
-      });
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, first = int(blockIdx.y) * kRank;
+  const int64_t row = (int64_t(blockIdx.x) * kWarps + warp) * kRows;
+  if (row >= p.rows || first >= p.r) return;  // the whole warp
+  const int count = min(p.r - first, kRank);
+  float sum[kRows][kRank] = {};
+  for (int64_t k = lane * kPiece; k < p.K; k += 32 * kPiece) {
+    float x[kRows][kPiece];
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) load<kVector>(p.x[min(row + i, p.rows - 1)] + k, p.K - k, x[i]);
+    if constexpr (kTransposed) {
+#pragma unroll
+      for (int j = 0; j < kRank; ++j) {
+        float a[kPiece];  // what lies beyond the rank is the last row again, and not stored
+        load<kVector>(p.factor + (first + min(j, count - 1)) * p.K + k, p.K - k, a);
+#pragma unroll
+        for (int i = 0; i < kRows; ++i)
+#pragma unroll
+          for (int e = 0; e < kPiece; ++e) sum[i][j] += x[i][e] * a[e];
+      }
+    } else {
+#pragma unroll
+      for (int e = 0; e < kPiece; ++e) {
+        if (!kVector && k + e >= p.K) break;
+        float b[kRank];
+        load_rank<kVector>(p.factor + (k + e) * p.r + first, count, b);
+#pragma unroll
+        for (int i = 0; i < kRows; ++i)
+#pragma unroll
+          for (int j = 0; j < kRank; ++j) sum[i][j] += x[i][e] * b[j];
+      }
+    }
+  }
+  float mine = 0;  // lane i * kRank + j: the sum of row i and column j
+#pragma unroll
+  for (int i = 0; i < kRows; ++i)
+#pragma unroll
+    for (int j = 0; j < kRank; ++j) {
+      const float total = warp_sum(sum[i][j]);
+      if (lane == i * kRank + j) mine = total;
+    }
+  const int i = lane / kRank, j = lane % kRank;
+  if (i < kRows && row + i < p.rows && j < count) p.out[(row + i) * p.r + first + j] = p.scale * mine;
 }
 
 template <class T, bool kTransposed>
 void project_all(LaunchSite site, const std::vector<Projection<T>>& all) {
-  for (size_t begin = 0; begin < all.size(); begin += kMostParts) {
+  for_lists(all.size(), [&](size_t from, size_t to) {
     List<Projection<T>> list;
     int64_t rows = 0, r = 0;
-    for (size_t i = begin; i < std::min(all.size(), begin + kMostParts); ++i) {
-      list.item[list.count++] = all[i];
-      rows = std::max(rows, all[i].rows), r = std::max<int64_t>(r, all[i].r);
+    bool vector = true;
+    for (size_t i = from; i < to; ++i) {
+      const Projection<T>& p = list.item[list.count++] = all[i];
+      rows = std::max(rows, p.rows), r = std::max<int64_t>(r, p.r);
+      vector = vector && in_pieces(p.x, p.K) && is_whole(p.factor, kTransposed ? p.K : p.r);
     }
-    const dim3 grid(unsigned(ceil_div(rows, kWide)), unsigned(ceil_div(r, kNarrow)), unsigned(list.count));
-    launch(project_kernel<T, kTransposed>, grid, dim3(kThreads), 0, site, list);
-  }
+    const auto start = [&](auto is_vector, auto together) {
+      const dim3 grid(unsigned(ceil_div(rows, kWarps * together)), unsigned(ceil_div(r, kRank)), unsigned(list.count));
+      launch(project_kernel<T, is_vector, kTransposed, together>, grid, dim3(kThreads), 0, site, list);
+    };
+    using One = std::integral_constant<int, 1>;
+    if (!vector) start(std::false_type(), One());
+    else if (rows < kManyRows) start(std::true_type(), One());
+    else start(std::true_type(), std::integral_constant<int, kProjected>());
+  });
 }
 
 // ---- z = y + sum u B^T, dx = sum v A ----
@@ -127,45 +150,69 @@ struct Expansion {
   int r;
 };
 
-// y may be absent. Parts are added in order, so a block does all parts of its tile.
-template <class T, bool kTransposed>
+// f[j][e] = the factor of u's column j in z's column c + e; it stays 0 outside of the part. kVector: of all kPiece
+// columns or of none.
+template <bool kVector, bool kTransposed>
+__device__ void load_factor(const Expansion& p, int64_t c, int first, int count, float (&f)[kRank][kPiece]) {
+  const int64_t at = c - p.column;
+  if constexpr (kTransposed) {
+#pragma unroll
+    for (int j = 0; j < kRank; ++j) {
+      if (j >= count) break;
+      const float* row = p.factor + (first + j) * p.columns + at;
+      if constexpr (kVector) load(row, f[j]);
+      else
+#pragma unroll
+        for (int e = 0; e < kPiece; ++e)
+          if (at + e >= 0 && at + e < p.columns) f[j][e] = row[e];
+    }
+  } else {
+#pragma unroll
+    for (int e = 0; e < kPiece; ++e) {
+      if (!kVector && (at + e < 0 || at + e >= p.columns)) continue;
+      float b[kRank];
+      load_rank<kVector>(p.factor + (at + e) * p.r + first, count, b);
+#pragma unroll
+      for (int j = 0; j < kRank; ++j) f[j][e] = b[j];
+    }
+  }
+}
+
+// y may be absent. Parts are added in order.
+template <class T, bool kVector, bool kTransposed>
 __global__ void __launch_bounds__(kThreads)
     expand_kernel(List<Expansion> list, Rows<const T> y, Rows<T> z, int64_t N, int64_t D) {
-  const int64_t column = int64_t(blockIdx.x) * kWide;
-  for (int64_t row = int64_t(blockIdx.y) * kNarrow; row < N; row += int64_t(gridDim.y) * kNarrow) {
-    __shared__ float total[kNarrow][kWide];
-    __syncthreads();
-    for (int e = int(threadIdx.x); e < kNarrow * kWide; e += kThreads) {
-      const int64_t n = row + e / kWide, c = column + e % kWide;
-      total[e / kWide][e % kWide] = y.data && n < N && c < D ? float(y[n][c]) : 0.f;
-    }
+  const int64_t c = (int64_t(blockIdx.x) * kThreads + threadIdx.x) * kPiece;
+  if (c >= D) return;
+  for (int64_t row = int64_t(blockIdx.y) * kStrip; row < N; row += int64_t(gridDim.y) * kStrip) {
+    float total[kStrip][kPiece] = {};
+    if (y.data)
+#pragma unroll
+      for (int n = 0; n < kStrip; ++n)
+        if (row + n < N) load<kVector>(y[row + n] + c, D - c, total[n]);
     for (int i = 0; i < list.count; ++i) {
       const Expansion& p = list.item[i];
-      if (p.row_end <= row || p.row_begin >= row + kNarrow || p.column >= column + kWide ||
-          p.column + p.columns <= column)
-        continue;  // all threads alike
-      const auto inside = [&](int64_t n, int64_t c) {
-        return n >= p.row_begin && n < p.row_end && c >= p.column && c < p.column + p.columns;
-      };
-      multiply_tile<!kTransposed, true>(
-          p.r,
-          [&](int64_t j, int w) {
-            const int64_t c = column + w - p.column;
-            if (c < 0 || c >= p.columns) return 0.f;
-            return kTransposed ? p.factor[j * p.columns + c] : p.factor[c * p.r + j];
-          },
-          [&](int64_t j, int n) {
-            return row + n >= p.row_begin && row + n < p.row_end ? p.u[(row + n - p.row_begin) * p.r + j] : 0.f;
-          },
-          [&](int w, int n, float sum) {
-            if (inside(row + n, column + w)) total[n][w] += sum;
-          });
+      if (p.row_end <= row || p.row_begin >= row + kStrip || p.column >= c + kPiece || p.column + p.columns <= c)
+        continue;
+      for (int first = 0; first < p.r; first += kRank) {
+        const int count = min(p.r - first, kRank);
+        float f[kRank][kPiece] = {};
+        load_factor<kVector, kTransposed>(p, c, first, count, f);
+#pragma unroll
+        for (int n = 0; n < kStrip; ++n) {
+          if (row + n < p.row_begin || row + n >= p.row_end) continue;
+          float u[kRank];
+          load_rank<kVector>(p.u + (row + n - p.row_begin) * p.r + first, count, u);
+#pragma unroll
+          for (int j = 0; j < kRank; ++j)
+#pragma unroll
+            for (int e = 0; e < kPiece; ++e) total[n][e] += u[j] * f[j][e];
+        }
+      }
     }
-    __syncthreads();
-    for (int e = int(threadIdx.x); e < kNarrow * kWide; e += kThreads) {
-      const int64_t n = row + e / kWide, c = column + e % kWide;
-      if (n < N && c < D) store_one(z[n] + c, total[e / kWide][e % kWide]);
-    }
+#pragma unroll
+    for (int n = 0; n < kStrip; ++n)
+      if (row + n < N) store<kVector>(z[row + n] + c, D - c, total[n]);
   }
 }
 
@@ -175,11 +222,19 @@ void expand_all(LaunchSite site, const std::vector<Expansion>& all, ConstView y,
   size_t begin = 0;
   do {  // once at least: z = y where there are no parts
     List<Expansion> list;
-    for (size_t i = begin; i < std::min(all.size(), begin + kMostParts); ++i) list.item[list.count++] = all[i];
-    const dim3 grid(unsigned(ceil_div(z.cols(), kWide)),
-                    unsigned(std::min<int64_t>(ceil_div(z.rows(), kNarrow), 65535)));
-    launch(expand_kernel<T, kTransposed>, grid, dim3(kThreads), 0, site, list, rows_of<T>(y), rows_of<T>(z), z.rows(),
-           z.cols());
+    bool vector = in_pieces(rows_of<T>(ConstView(z)), z.cols()) && (!y || in_pieces(rows_of<T>(y), y.cols()));
+    for (size_t i = begin; i < std::min(all.size(), begin + kMostParts); ++i) {
+      const Expansion& p = list.item[list.count++] = all[i];
+      vector = vector && p.column % kPiece == 0 && p.columns % kPiece == 0 && is_whole(p.u, p.r) &&
+               is_whole(p.factor, kTransposed ? p.columns : p.r);
+    }
+    const dim3 grid(unsigned(ceil_div(z.cols(), kThreads * kPiece)),
+                    unsigned(std::min<int64_t>(ceil_div(z.rows(), kStrip), 65535)));
+    const auto start = [&](auto kernel) {
+      launch(kernel, grid, dim3(kThreads), 0, site, list, rows_of<T>(y), rows_of<T>(z), z.rows(), z.cols());
+    };
+    if (vector) start(expand_kernel<T, true, kTransposed>);
+    else start(expand_kernel<T, false, kTransposed>);
     y = z;
     begin += kMostParts;
   } while (begin < all.size());
@@ -196,31 +251,54 @@ struct FactorGradient {
   int r;
 };
 
-template <class T, bool kTransposed>
-__global__ void __launch_bounds__(kThreads) factor_gradient_kernel(List<FactorGradient<T>> list) {
+template <class T, bool kVector, bool kTransposed>
+__global__ void __launch_bounds__(kGradientThreads) factor_gradient_kernel(List<FactorGradient<T>> list) {
   const FactorGradient<T>& p = list.item[blockIdx.z % list.count];
-  const int64_t column = int64_t(blockIdx.x) * kWide, block = blockIdx.z / list.count, begin = block * kRowBlock;
-  const int first = int(blockIdx.y) * kNarrow;
+  const int64_t column = (int64_t(blockIdx.x) * kGradientThreads + threadIdx.x) * kColumns;
+  const int64_t block = blockIdx.z / list.count, begin = block * kRowBlock;
+  const int first = int(blockIdx.y) * kRank;
   if (column >= p.columns || first >= p.r || begin >= p.rows) return;
-  multiply_tile<false, false>(
-      min(p.rows - begin, kRowBlock),
-      [&](int64_t k, int w) { return column + w < p.columns ? float(p.wide[begin + k][column + w]) : 0.f; },
-      [&](int64_t k, int j) { return first + j < p.r ? p.narrow[(begin + k) * p.r + first + j] : 0.f; },
-      [&](int w, int j, float sum) {
-        const int64_t c = column + w, k = first + j;
-        if (c < p.columns && k < p.r)
-          p.partial[block * p.columns * p.r + (kTransposed ? k * p.columns + c : c * p.r + k)] = sum;
-      });
+  const int rows = int(min(p.rows - begin, kRowBlock)), count = min(p.r - first, kRank);
+  float sum[kColumns][kRank] = {};
+#pragma unroll 8
+  for (int n = 0; n < rows; ++n) {
+    float d[kColumns], u[kRank];
+    load<kVector>(p.wide[begin + n] + column, p.columns - column, d);
+    load_rank<kVector>(p.narrow + (begin + n) * p.r + first, count, u);
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i)
+#pragma unroll
+      for (int j = 0; j < kRank; ++j) sum[i][j] += d[i] * u[j];
+  }
+#pragma unroll
+  for (int i = 0; i < kColumns; ++i)
+#pragma unroll
+    for (int j = 0; j < kRank; ++j) {
+      const int64_t c = column + i, k = first + j;
+      if (c < p.columns && j < count)
+        p.partial[block * p.columns * p.r + (kTransposed ? k * p.columns + c : c * p.r + k)] = sum[i][j];
+    }
 }
 
-// out[i] = the partial sums in order.
+constexpr int kAddWarps = 8;
+
+// out[i] = the partial sums: a warp adds every kAddWarps-th block in order, then the warps are added in order.
 template <class T>
-__global__ void add_row_blocks_kernel(List<FactorGradient<T>> list) {
+__global__ void __launch_bounds__(32 * kAddWarps) add_row_blocks_kernel(List<FactorGradient<T>> list) {
   const FactorGradient<T>& p = list.item[blockIdx.y];
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, size = p.columns * p.r;
-  if (i >= size) return;
+  const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
+  const int64_t i = int64_t(blockIdx.x) * 32 + lane, size = p.columns * p.r,
+                blocks = (p.rows + kRowBlock - 1) / kRowBlock;
+  __shared__ float of_warp[kAddWarps][32];
   float sum = 0;
-  for (int64_t begin = 0, block = 0; begin < p.rows; begin += kRowBlock, ++block) sum += p.partial[block * size + i];
+  if (i < size)
+#pragma unroll 4
+    for (int64_t block = warp; block < blocks; block += kAddWarps) sum += p.partial[block * size + i];
+  of_warp[warp][lane] = sum;
+  __syncthreads();
+  if (warp > 0 || i >= size) return;
+#pragma unroll
+  for (int w = 1; w < kAddWarps; ++w) sum += of_warp[w][lane];
   p.out[i] = sum;
 }
 
@@ -232,20 +310,24 @@ void factor_gradients(LaunchSite site, std::vector<FactorGradient<T>> all) {
   const Scratch<float> partial(site.stream, scratch);
   float* place = partial.data();
   for (auto& p : all) p.partial = place, place += size_of_partial(p);
-  for (size_t begin = 0; begin < all.size(); begin += kMostParts) {
+  for_lists(all.size(), [&](size_t from, size_t to) {
     List<FactorGradient<T>> list;
     int64_t columns = 0, rows = 0, r = 0, size = 0;
-    for (size_t i = begin; i < std::min(all.size(), begin + kMostParts); ++i) {
+    bool vector = true;
+    for (size_t i = from; i < to; ++i) {
       const auto& p = list.item[list.count++] = all[i];
       columns = std::max(columns, p.columns), rows = std::max(rows, p.rows), r = std::max<int64_t>(r, p.r);
       size = std::max(size, p.columns * p.r);
+      vector = vector && in_pieces(p.wide, p.columns) && is_whole(p.narrow, p.r);
     }
-    const dim3 tiles(unsigned(ceil_div(columns, kWide)), unsigned(ceil_div(r, kNarrow)),
+    const dim3 tiles(unsigned(ceil_div(columns, kGradientThreads * kColumns)), unsigned(ceil_div(r, kRank)),
                      unsigned(ceil_div(rows, kRowBlock) * list.count));
-    launch(factor_gradient_kernel<T, kTransposed>, tiles, dim3(kThreads), 0, site, list);
-    launch(add_row_blocks_kernel<T>, dim3(unsigned(ceil_div(size, 256)), unsigned(list.count)), dim3(256), 0, site,
-           list);
-  }
+    const auto start = [&](auto kernel) { launch(kernel, tiles, dim3(kGradientThreads), 0, site, list); };
+    if (vector) start(factor_gradient_kernel<T, true, kTransposed>);
+    else start(factor_gradient_kernel<T, false, kTransposed>);
+    launch(add_row_blocks_kernel<T>, dim3(unsigned(ceil_div(size, 32)), unsigned(list.count)), dim3(32 * kAddWarps), 0,
+           site, list);
+  });
 }
 
 template <class T>

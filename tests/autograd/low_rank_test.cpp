@@ -46,6 +46,22 @@ TEST(Ops, LowRankOfOneProjection) {
   });
 }
 
+// Ranks and rows that are read sixteen bytes at a time.
+TEST(Ops, LowRankOfAlignedRows) {
+  for (const int64_t rank : {8, 12}) {
+    const LowRank op{{LowRank::Part{.scale = 0.5f, .rank = rank, .column_begin = 8, .column_end = 24}}};
+    check_op(OpCase{
+        .name = "low_rank of aligned rows",
+        .op = op,
+        .definition = definition_of(op),
+        .shapes = {{{9, 16}, {9, 32}, {rank, 16}, {16, rank}, kNone, kNone, kNone, kNone},
+                   {{70, 264}, {70, 24}, {rank, 264}, {16, rank}, kNone, kNone, kNone, kNone}},
+        .tolerance = {.f32 = 4e-6, .bf16 = 3e-2},
+        .wide_inputs = {2, 3},
+    });
+  }
+}
+
 // Two that overlap, and one whose rank fills no tile; the rows of a mixed batch.
 TEST(Ops, LowRankOfSeveralProjections) {
   const LowRank op{

@@ -3,6 +3,7 @@
 #include "core/kernels/activation.h"
 #include "core/kernels/dropout.h"
 #include "core/kernels/elementwise.h"
+#include "core/kernels/low_rank.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/rotary.h"
 #include "core/kernels/rows.h"
@@ -264,6 +265,30 @@ TEST(GpuKernels, Rotary) {
                 return std::vector{y.all};
               },
               Share().of(dtype), text("rotary, head size ", c.head_size, " ", name_of(dtype)));
+}
+
+// As many rows as make a warp project several of them; one row more than fills its share.
+TEST(GpuKernels, LowRankOfManyRows) {
+  for (const DType dtype : kTypes)
+    expect_sides_agree(
+        [&](Stream& s) {
+          constexpr int64_t N = 2049, in = 16, out = 24, rank = 8;
+          const auto tensor = [&](const Shape& shape, DType type, uint64_t seed) {
+            return to_tensor(random_array(shape, seed), type, s.device);
+          };
+          const auto wide = [&](const Shape& shape) { return Tensor::empty(shape, DType::f32, s.device); };
+          const Tensor x = tensor({N, in}, dtype, 1), y = tensor({N, out}, dtype, 2), dz = tensor({N, out}, dtype, 3);
+          const Tensor a = tensor({rank, in}, DType::f32, 4), b = tensor({16, rank}, DType::f32, 5);
+          const Tensor u = wide({N, rank}), z = Tensor::like(y), da = wide({rank, in}), db = wide({16, rank});
+          const Tensor dx = Tensor::like(x);
+          const LowRankPart part{
+              .a = a, .b = b, .u = u, .scale = 0.5f, .rank = rank, .row_end = N, .column_begin = 8, .column_end = 24};
+          DISPATCH(low_rank_forward, s)(s, x, {&part, 1}, y, z);
+          const LowRankGradient gradient{da, db};
+          DISPATCH(low_rank_backward, s)(s, x, {&part, 1}, dz, {&gradient, 1}, dx);
+          return std::vector{u, z, dx, da, db};
+        },
+        dtype == DType::bf16 ? 2e-2 : 2e-5, text("low rank in ", name_of(dtype)));
 }
 
 }  // namespace
