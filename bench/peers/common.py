@@ -127,3 +127,11 @@ def finished(device):
 
 def peak_resident_mib():
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def memory(device):
+    """Peaks in MiB: resident memory, and what tensors held on a GPU."""
+    peaks = {"rss_mib": peak_resident_mib()}
+    if device == "cuda":
+        peaks["gpu_mib"] = torch.cuda.max_memory_allocated() >> 20
+    return peaks

@@ -58,7 +58,7 @@ def main():
         print(json.dumps({"batch": batch, "step_s": step, "min_s": min(seconds),
                           "tok_s": batch * args.new_tokens / step,
                           "trainable": common.count(common.trainable(model)),
-                          "rss_mib": common.peak_resident_mib()}), flush=True)
+                          **common.memory(args.device)}), flush=True)
 
 
 if __name__ == "__main__":

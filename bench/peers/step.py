@@ -67,7 +67,7 @@ def main():
     print(json.dumps({"step_s": step, "min_s": min(seconds[WARM_UP:]),
                       "tok_s": args.batch * args.length / step,
                       "trainable": common.count(parameters),
-                      "rss_mib": common.peak_resident_mib()}))
+                      **common.memory(args.device)}))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ void add_common(CLI::App& command, CommonOptions& common, bool json) {
                 "let cuBLASLt apply GPT-2's GELU inside products on a GPU: other bits, which depend on the tuner")
       ->group("Common");
   command
-      .add_flag(
-          "--cuda-graphs", common.graphs,
-          "record each decoding and training step on a GPU and launch it as one: the same bits, less work for the host")
+      .add_flag("--cuda-graphs", common.graphs,
+                "record each decoding and training step on a GPU and launch it as one: the same bits; slower on an "
+                "H100, where it was measured")
       ->group("Common");
   command.add_option("--threads", common.threads, "threads (default: all that the process may use)")
       ->check(CLI::Range(1, 4096))

@@ -50,7 +50,7 @@ OptionMap bench_options(const std::string& tuner, const ModelConfig& config) {
   return {};
 }
 
-nlohmann::ordered_json result(std::vector<double> seconds, double tokens, int64_t trained) {
+nlohmann::ordered_json result(std::vector<double> seconds, double tokens, int64_t trained, Device device) {
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
   rusage usage = {};
@@ -60,6 +60,7 @@ nlohmann::ordered_json result(std::vector<double> seconds, double tokens, int64_
                            {"tok_s", tokens / median},
                            {"trainable", trained},
                            {"rss_mib", double(usage.ru_maxrss) / 1024}};
+  if (device.is_gpu()) j["gpu_mib"] = double(Allocator::of(device).counters().peak) / (1 << 20);
   return j;
 }
 
@@ -89,7 +90,7 @@ nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions
     log.take();  // waits
     if (step >= kWarmUp) seconds.push_back(seconds_since(start));
   }
-  return result(seconds, double(options.batch * options.length), trained.scalars());
+  return result(seconds, double(options.batch * options.length), trained.scalars(), model.device());
 }
 
 nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
@@ -106,7 +107,7 @@ nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOpt
     generate(model, tuner, prompts, generation);
     if (step > 0) seconds.push_back(seconds_since(start));
   }
-  return result(seconds, double(options.batch * options.new_tokens), trained);
+  return result(seconds, double(options.batch * options.new_tokens), trained, model.device());
 }
 
 }  // namespace
@@ -130,9 +131,11 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
   if (common.json) {
     std::cout << j.dump() << "\n";
   } else {
-    std::printf("%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB\n", options.shape.c_str(),
-                options.what.c_str(), options.tuner.c_str(), j["step_s"].get<double>(), j["min_s"].get<double>(),
-                j["tok_s"].get<double>(), j["rss_mib"].get<double>());
+    std::printf(
+        "%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB%s\n", options.shape.c_str(),
+        options.what.c_str(), options.tuner.c_str(), j["step_s"].get<double>(), j["min_s"].get<double>(),
+        j["tok_s"].get<double>(), j["rss_mib"].get<double>(),
+        j.contains("gpu_mib") ? text(", ", std::lround(j["gpu_mib"].get<double>()), " of the GPU's").c_str() : "");
   }
   return 0;
 }
