@@ -199,6 +199,10 @@ TEST_F(ModelCommand, BenchPrintsItsFigures) {
   const json decoding = json_of(good({"bench", "generate", "--shape", "t5-small", "--tuner", "lora", "--batch", "1",
                                       "--length", "4", "--new-tokens", "2", "--steps", "1", "--json"}));
   EXPECT_GT(decoding.at("tok_s").get<double>(), 0);
+  const json longer = json_of(good({"bench", "step", "--shape", "t5-small", "--tuner", "prompt", "--option", "length=3",
+                                    "--batch", "1", "--length", "4", "--steps", "1", "--json"}));
+  EXPECT_EQ(longer.at("trainable"), 3 * 512);
+  bad({"bench", "step", "--tuner", "prompt", "--option", "long=3"}, {"long"});
   bad({"bench", "jump"}, {"jump", "step and generate"});
   bad({"bench", "step", "--shape", "gpt5"}, {"gpt5", "gpt2, gpt2-medium"});
   bad({"bench", "step", "--batch", "0"}, {"--batch"});

@@ -43,11 +43,18 @@ Batch random_batch(const ModelConfig& config, const BenchOptions& options, uint6
   return batch;
 }
 
-OptionMap bench_options(const std::string& tuner, const ModelConfig& config) {
+OptionMap usual_options(const std::string& tuner, const ModelConfig& config) {
   if (tuner == "lora") return {{"rank", "8"}, {"targets", config.fused_attention ? "query_key_value" : "query,value"}};
   if (tuner == "prefix") return {{"length", "10"}, {"init", "random"}};
   if (tuner == "prompt") return {{"length", "10"}};
   return {};
+}
+
+// Those of --option before the usual ones.
+OptionMap bench_options(const BenchOptions& options, const ModelConfig& config) {
+  OptionMap map = option_map(options.options);
+  for (const auto& [name, value] : usual_options(options.tuner, config)) map.emplace(name, value);
+  return map;
 }
 
 nlohmann::ordered_json result(std::vector<double> seconds, double tokens, int64_t trained, Device device) {
@@ -124,8 +131,7 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
   choose_kernels(common, config, dtype, device);
   Model model(config, dtype, device);
   model.randomize(common.seed);
-  const auto tuner =
-      make_tuner(options.tuner, bench_options(options.tuner, config), {.model = model, .seed = common.seed});
+  const auto tuner = make_tuner(options.tuner, bench_options(options, config), {.model = model, .seed = common.seed});
   const auto j = options.what == "step" ? bench_step(model, *tuner, options, common.seed)
                                         : bench_generate(model, *tuner, options, common.seed);
   if (common.json) {

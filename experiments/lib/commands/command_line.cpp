@@ -242,6 +242,9 @@ void add_rest(Commands& commands) {
               "each kernel by itself: bytes and operations a second, and their share of the GPU's peaks");
   c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
   c->add_option("--tuner", o->tuner, "full, lora, prefix, prompt or adapter")->capture_default_str();
+  c->add_option("--option", o->options,
+                "option of the method, as name=value (see train --help); may come several times")
+      ->allow_extra_args(false);
   c->add_option("--batch", o->batch, "sequences")->capture_default_str();
   c->add_option("--length", o->length, "tokens a sequence")->capture_default_str();
   c->add_option("--new-tokens", o->new_tokens, "of generate")->capture_default_str();

@@ -10,6 +10,9 @@
 
 namespace cambium {
 
+// The method's options of --option name=value.
+OptionMap option_map(const std::vector<std::string>&);
+
 struct FetchOptions {
   std::string name;
 };
@@ -79,6 +82,7 @@ int run_merge(const CommonOptions&, const MergeOptions&);
 
 struct BenchOptions {
   std::string what, shape = "gpt2", tuner = "lora";
+  std::vector<std::string> options;  // of the tuner
   int64_t batch = 8, length = 64, new_tokens = 32, steps = 5;
   bool kernels = false;  // each kernel by itself, instead of `what`
 };

@@ -12,11 +12,7 @@
 #include "experiments/lib/task_data.h"
 
 namespace cambium {
-namespace {
-
-using nlohmann::json;
-
-OptionMap options_of(const std::vector<std::string>& list) {
+OptionMap option_map(const std::vector<std::string>& list) {
   OptionMap map;
   for (const std::string& option : list) {
     const size_t equals = option.find('=');
@@ -26,6 +22,10 @@ OptionMap options_of(const std::vector<std::string>& list) {
   }
   return map;
 }
+
+namespace {
+
+using nlohmann::json;
 
 // "0.1" for all places, or the base model's own.
 DropoutRates dropout_of(const std::string& option, const ModelConfig& config) {
@@ -62,7 +62,7 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
               "train needs either --tuner METHOD or --tuner-from CHECKPOINT");
   Session session = open_session(options.model, common);
   TrainRun run = options.run;
-  run.options = options_of(options.options);
+  run.options = option_map(options.options);
   run.train.seed = common.seed;
   run.train.dropout = dropout_of(options.dropout, session.model->config());
   TrainData data = data_of(options, session, run);
