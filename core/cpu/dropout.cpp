@@ -1,7 +1,7 @@
 // Dropout on the CPU. A row is one task.
 #include "core/kernels/dropout.h"
 
-#include <algorithm>
+#include <type_traits>
 
 #include "core/cpu/dropout.h"
 #include "core/cpu/parallel.h"
@@ -20,12 +20,15 @@ void dropout(Stream&, const DropoutConfig& config, ConstView x, ConstView token,
       for (int64_t begin = 0; begin < D; begin += 64) {
         uint32_t word[64];
         philox_block(config.key, uint32_t(begin / 64), uint32_t(id[1]), uint32_t(id[0]), 0, word);
-        const int64_t count = std::min<int64_t>(64, D - begin);
-        Wide<T> kept[64];
-        for (int64_t i = 0; i < count; ++i) kept[i] = word[i] >= threshold ? wide(xn[begin + i]) * scale : 0;
-        if (residual)
-          for (int64_t i = 0; i < count; ++i) kept[i] += wide(residual.row<T>(n)[begin + i]);
-        for (int64_t i = 0; i < count; ++i) yn[begin + i] = T(kept[i]);
+        const auto apply = [&](auto count) {
+          Wide<T> kept[64];
+          for (int64_t i = 0; i < count; ++i) kept[i] = word[i] >= threshold ? wide(xn[begin + i]) * scale : 0;
+          if (residual)
+            for (int64_t i = 0; i < count; ++i) kept[i] += wide(residual.row<T>(n)[begin + i]);
+          for (int64_t i = 0; i < count; ++i) yn[begin + i] = T(kept[i]);
+        };
+        if (D - begin >= 64) apply(std::integral_constant<int64_t, 64>());  // a loop without a rest
+        else apply(D - begin);
       }
     });
   });
