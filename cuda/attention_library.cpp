@@ -9,6 +9,7 @@
 #include "core/progress.h"
 #include "core/random.h"
 #include "core/tensor.h"
+#include "cuda/alignment.h"
 
 namespace cambium::gpu {
 namespace {
@@ -21,10 +22,7 @@ void say_refusal(const std::string& why) {
 }
 
 // Its tensor cores read 16 bytes at a time, and offsets are 32 bits.
-bool readable(ConstView v) {
-  const int64_t row = v.stride * size_of(v.dtype());
-  return v && reinterpret_cast<uintptr_t>(v.pointer) % 16 == 0 && row % 16 == 0 && v.rows() * v.stride < INT32_MAX;
-}
+bool readable(ConstView v) { return v && is_aligned(v) && v.rows() * v.stride < INT32_MAX; }
 
 bool same(const Segments& a, const Segments& b) {
   return a.begin.pointer == b.begin.pointer && a.length.pointer == b.length.pointer && a.count == b.count;

@@ -18,6 +18,7 @@
 
 #include "core/kernels/elementwise.h"
 #include "core/tensor.h"
+#include "cuda/alignment.h"
 #include "cuda/check.h"
 
 namespace cambium::gpu {
@@ -27,7 +28,6 @@ constexpr int64_t kNominalRows = 512;
 constexpr size_t kWorkspace = size_t(32) << 20;  // NVIDIA's advice for Hopper
 constexpr int64_t kLongSum = 8192;               // a K of a product of rows that may be cut into pieces
 constexpr int64_t kManyRows = 1024;              // that many rows of a weight's gradient may be
-constexpr int64_t kAlignment = 16;               // bytes
 constexpr int64_t kTogether = 8;                 // columns that the fast algorithms write at a time ...
 constexpr int64_t kWide = 1024;                  // ... and when it is worth a second product for the rest of them
 
@@ -85,11 +85,6 @@ int64_t magnitude(int64_t n) {
 int64_t aligned_columns(int64_t columns, DType type) {
   const int64_t together = kAlignment / size_of(type);
   return (columns + together - 1) / together * together;
-}
-
-// The same for every range of rows of a matrix.
-bool is_aligned(ConstView v) {
-  return (reinterpret_cast<uintptr_t>(v.pointer) | uintptr_t(v.stride * size_of(v.dtype()))) % kAlignment == 0;
 }
 
 // The library's descriptions of a product, on the stack.
