@@ -46,13 +46,12 @@ __device__ void load_rank(const float* p, int count, float (&v)[kRank]) {
   }
 }
 
-bool is_whole(const float* p, int64_t r) { return r % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
-// Rows that can be moved kPiece elements at a time.
+// Rows that can be moved kPiece elements at a time, and columns of a factor or of u four.
 template <class T>
 bool in_pieces(const Rows<const T>& x, int64_t columns) {
-  return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % kPiece == 0 && columns % kPiece == 0;
+  return vector_ready(kPiece, ConstView{x.data, 2, columns, x.stride, dtype_of<T>});
 }
+bool is_whole(const float* p, int64_t r) { return vector_ready(4, ConstView{p, 2, r, r}); }
 
 // Calls f(first, last) for runs of at most kMostParts of n parts.
 template <class F>
@@ -222,7 +221,7 @@ void expand_all(LaunchSite site, const std::vector<Expansion>& all, ConstView y,
   size_t begin = 0;
   do {  // once at least: z = y where there are no parts
     List<Expansion> list;
-    bool vector = in_pieces(rows_of<T>(ConstView(z)), z.cols()) && (!y || in_pieces(rows_of<T>(y), y.cols()));
+    bool vector = vector_ready(kPiece, y, z);
     for (size_t i = begin; i < std::min(all.size(), begin + kMostParts); ++i) {
       const Expansion& p = list.item[list.count++] = all[i];
       vector = vector && p.column % kPiece == 0 && p.columns % kPiece == 0 && is_whole(p.u, p.r) &&
