@@ -194,9 +194,8 @@ void CudnnAttention::run(Stream& stream, const CudnnPlan& plan, const AttentionC
   int32_t *const lengths = layout.data(), *const offset = lengths + capacity;
   attention_layout(stream, in.queries, capacity, std::span(sizes.stride).first(operands), lengths, offset);
   for (size_t o = 0; o < operands; ++o) pointers[kQuery + int64_t(o) + kOffset] = offset + int64_t(o) * room;
-  const float scale = c.scale, lowest = -FLT_MAX, one = 1;
+  const float scale = c.scale, lowest = -FLT_MAX;
   pointers[kLengths] = lengths, pointers[kScale] = &scale, pointers[kLowest] = &lowest;
-  if (pointers.count(kQueryGradient)) pointers[kOne] = &one;
   const Scratch<char> workspace(stream, plan.workspace());
   plan.execute(handle(stream), pointers, workspace.data());
 }
@@ -217,6 +216,7 @@ bool CudnnAttention::backward(Stream& stream, const AttentionConfig& c, const At
   sizes.stride[8] = g.dv.stride;
   const CudnnPlan* plan = find(backward_, plan_attention_backward, stream.device, sizes);
   if (!plan) return false;
+  const float one = 1;
   const Scratch<float> row_sums(stream, sizes.sequences * sizes.heads * sizes.longest);
   run(stream, *plan, c, in, sizes,
       {{kQuery, in.q.pointer},
@@ -228,6 +228,7 @@ bool CudnnAttention::backward(Stream& stream, const AttentionConfig& c, const At
        {kQueryGradient, g.dq.pointer},
        {kKeyGradient, g.dk.pointer},
        {kValueGradient, g.dv.pointer},
+       {kOne, &one},
        {kRowSums, row_sums.data()}});
   return true;
 }

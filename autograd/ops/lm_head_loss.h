@@ -37,9 +37,8 @@ struct LmHeadLoss {
     if (needs[kBias]) saved.dbias = Tensor::zeros(bias.shape(), wide, x.device());
 
     Tensor row_loss = Tensor::empty({R, 1}, wide, x.device());
-    const bool gpu = x.device().is_gpu();
-    const int64_t V = weight.rows(), most = gpu ? kGpuRows : kRows;
-    const Tensor table = gpu ? filled_up(weight) : weight, added = gpu && bias ? filled_up(bias) : bias;
+    const int64_t V = weight.rows(), most = x.device().is_gpu() ? kGpuRows : kRows;
+    const Tensor table = filled_up(weight), added = filled_up(bias);
     const Tensor scratch = Tensor::empty({std::min(R, most), table.rows()}, wide, x.device());
     for (int64_t begin = 0; begin < R; begin += most) {
       const int64_t end = std::min(R, begin + most);
@@ -67,8 +66,9 @@ struct LmHeadLoss {
   }
 
  private:
-  // t [V] or [V, D] with zeros after it, so that the first dimension is a multiple of kTogether.
+  // t [V] or [V, D], on a GPU with zeros after it, so that the first dimension is a multiple of kTogether.
   static Tensor filled_up(const Tensor& t) {
+    if (!t.device().is_gpu()) return t;
     const int64_t V = t.shape()[0], whole = (V + kTogether - 1) / kTogether * kTogether;
     if (whole == V) return t;
     const Tensor all =
