@@ -391,6 +391,7 @@ int64_t packed_bytes(const PackedMatrix& packed) {
 }
 
 }  // namespace cpu
+
 void matmul_activation(Stream& stream, ConstView a, ConstView b, ConstView bias, const MatmulOptions& options,
                        Activation kind, View sum, View y) {
   if (stream.device.is_gpu() && gpu::library_matmul_activation(stream, a, b, bias, options, kind, sum, y)) return;

@@ -173,7 +173,9 @@ TEST_F(Cudnn, BackwardGraph) {
   AttentionConfig config = Batch().config;
   config.kv_heads = 4;
   ASSERT_TRUE(Batch({5, 9}, config).backward(other));
-  for (const RecordedDescriptor* op : plain.all(CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR))
+  const auto reductions = plain.all(CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
+  EXPECT_EQ(reductions.size(), 1u);  // the row sums'
+  for (const RecordedDescriptor* op : reductions)
     for (const int64_t number : {gpu::kKeyGradient, gpu::kValueGradient})
       EXPECT_NE(op->descriptor(CUDNN_ATTR_OPERATION_REDUCTION_YDESC).number(CUDNN_ATTR_TENSOR_UNIQUE_ID), number);
 }

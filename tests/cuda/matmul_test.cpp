@@ -144,8 +144,8 @@ TEST(GpuMatmul, RowsDoNotDependOnTheBatch) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   if (is_emulated()) GTEST_SKIP() << "an emulator's products are those of the host's library, which promises nothing";
   Stream& s = current_stream(Device::gpu());
-  using Sizes =
-      std::array<int64_t, 3>;  // the last two: K in pieces, more rows than are done at a time; an odd vocabulary
+  using Sizes = std::array<int64_t, 3>;
+  // The last two: K in pieces, more rows than are done at a time; an odd vocabulary.
   for (const DType type : {DType::f32, DType::bf16})
     for (const auto& [transpose_b, sizes] : {std::pair{false, Sizes{70, 48, 96}},
                                              {true, {70, 48, 96}},
