@@ -17,15 +17,6 @@ namespace {
 
 bool list_all = false;
 
-// ": a, b, c and 4 more"
-std::string first_of(const std::vector<std::string>& names) {
-  const size_t shown = list_all ? names.size() : std::min<size_t>(3, names.size());
-  std::string list;
-  for (size_t i = 0; i < shown; ++i) list += (i ? ", " : ": ") + names[i];
-  if (shown < names.size()) list += text(" and ", names.size() - shown, " more");
-  return list;
-}
-
 struct ShapeOf {
   std::string name;
   Shape shape;
@@ -168,6 +159,14 @@ class Hdf5Source : public ModelSource {
 }  // namespace
 
 void list_all_names(bool all) { list_all = all; }
+
+std::string first_of(const std::vector<std::string>& names) {
+  const size_t shown = list_all ? names.size() : std::min<size_t>(3, names.size());
+  std::string list;
+  for (size_t i = 0; i < shown; ++i) list += (i ? ", " : ": ") + names[i];
+  if (shown < names.size()) list += text(" and ", names.size() - shown, " more");
+  return list;
+}
 
 std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
   if (path.ends_with(".h5")) return std::make_unique<Hdf5Source>(path);

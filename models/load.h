@@ -44,5 +44,7 @@ std::unique_ptr<Model> load_model(const ModelSource&, DType weights, Device = De
 
 // Lists of names in errors are cut to the first three unless this is set.
 void list_all_names(bool all);
+// Such a list behind a count: ": a, b, c and 4 more", or nothing.
+std::string first_of(const std::vector<std::string>& names);
 
 }  // namespace cambium
