@@ -1,6 +1,7 @@
 #include "tuning/peft.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -85,10 +86,26 @@ struct LoraFields {
   }
 };
 
+// PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA take their first A and B out of the base's weights: the matrices belong to
+// what is left of them, which the directory does not hold. (Their configurations alone, lora_ga_config and the like, do
+// nothing, and stay behind when such an adapter was converted.)
+void check_initialization(const PeftFiles& files) {
+  const json* value = find_field(files.config, "init_lora_weights");
+  if (!value || value->is_boolean()) return;
+  std::string name = value->is_string() ? value->get<std::string>() : "";
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  check_input(name == "gaussian" || name == "eva" || name == "orthogonal" || name == "mica", kConfig,
+              ": init_lora_weights = ", brief(*value),
+              " changed the base's weights, which are not here; the tuner was not loaded.\nSave it with PEFT's "
+              "save_pretrained(..., path_initial_model_for_weight_conversion=...), which makes it an adapter of the "
+              "unchanged base");
+}
+
 std::unique_ptr<Tuner> load_lora(const PeftFiles& files, Model& model) {
   refuse(files, {"use_dora", "use_qalora", "use_bdlora", "bias", "lora_bias", "modules_to_save", "rank_pattern",
                  "alpha_pattern", "layer_replication", "trainable_token_indices", "target_parameters",
-                 "alora_invocation_tokens", "arrow_config"});
+                 "alora_invocation_tokens", "arrow_config", "kasa_config", "velora_config", "monteclora_config"});
+  check_initialization(files);
   const LoraFields f = reading(kConfig, [&] { return LoraFields(files.config); });
 
   const auto modules = module_names(model.config());

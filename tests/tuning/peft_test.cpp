@@ -68,7 +68,11 @@ TEST_F(ChangedAdapter, WhatComputesSomethingElseIsRefused) {
                                                             {"lora_bias", true},
                                                             {"modules_to_save", {"lm_head"}},
                                                             {"rank_pattern", {{"q_proj", 2}}},
-                                                            {"alpha_pattern", {{"q_proj", 2}}}};
+                                                            {"alpha_pattern", {{"q_proj", 2}}},
+                                                            {"kasa_config", {{"beta", 1e-4}}},
+                                                            {"velora_config", {{"num_groups", 64}}},
+                                                            {"monteclora_config", {{"num_samples", 8}}},
+                                                            {"use_bdlora", {{"nblocks", 2}}}};
   for (const auto& [field, value] : fields) {
     copy("llama_all_rslora");
     set_field(field, value);
@@ -79,6 +83,23 @@ TEST_F(ChangedAdapter, WhatComputesSomethingElseIsRefused) {
   expect_refused("llama_gqa", {"peft_type IA3", "LORA"});
   set_field("peft_type", nullptr);
   expect_refused("llama_gqa", {"adapter_config.json", "peft_type"});
+}
+
+TEST_F(ChangedAdapter, MatricesTakenOutOfTheBaseAreRefused) {
+  for (const char* name : {"pissa", "pissa_niter_16", "olora", "OLoRA", "corda", "loftq", "lora_ga", "new"}) {
+    set_field("init_lora_weights", name);
+    expect_refused("llama_gqa", {folder.path(), "adapter_config.json", "init_lora_weights", name,
+                                 "path_initial_model_for_weight_conversion"});
+  }
+  const auto model = golden_model("llama_gqa");
+  for (const json& leaves_it_alone :
+       {json(true), json(false), json(), json("gaussian"), json("eva"), json("orthogonal"), json("mica")}) {
+    set_field("init_lora_weights", leaves_it_alone);
+    EXPECT_TRUE(load_peft_adapter(folder.path(), *model)) << leaves_it_alone;
+  }
+  set_field("init_lora_weights", true),
+      set_field("lora_ga_config", {{"direction", "ArB2r"}});  // as a conversion leaves it
+  EXPECT_TRUE(load_peft_adapter(folder.path(), *model));
 }
 
 TEST_F(ChangedAdapter, WhatDoesNotFitIsRefused) {
