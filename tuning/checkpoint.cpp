@@ -212,6 +212,13 @@ std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const B
   return tuner;
 }
 
+std::function<Tensor(const std::string&)> trained_base(const std::string& path) {
+  return [file = std::make_shared<const Hdf5File>(path)](const std::string& name) {
+    const std::string place = path_in("/base", name);
+    return file->is_dataset(place) ? file->read(place).to(DType::f32) : Tensor();
+  };
+}
+
 void load_training_state(const std::string& path, const TrainedSet& trained, Optimizer& optimizer) {
   const Hdf5File file(path);
   for (const TrainedSet::Entry& e : trained.entries())

@@ -8,7 +8,9 @@
 //   attributes of /      format_version, software_version, method, options, model family and sizes, base_hash, ...
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -67,6 +69,9 @@ Golden read_golden(const std::string& path);
 // the model, which gets a classification head where the checkpoint has one. Throws InputError where names, shapes or
 // the base's hash (unless `any_base`) do not fit.
 std::unique_ptr<Tuner> load_tuner(const std::string& path, Model&, const BaseIdentity& base, bool any_base);
+// The values of base parameters that a checkpoint holds, by their names, as they trained (float32 masters of bfloat16);
+// none for others.
+std::function<Tensor(const std::string&)> trained_base(const std::string& path);
 // Copies optimizer state and float32 masters into what `trained` and `optimizer` hold.
 void load_training_state(const std::string& path, const TrainedSet&, Optimizer&);
 

@@ -86,13 +86,19 @@ std::string run_config(const Session& session, const TrainRun& run, const TrainD
 
 namespace {
 
-// float32 source values of base parameters that train in bfloat16. What the source lacks (a new head) is as it is.
-std::function<Tensor(const std::string&)> master_of(const Session& session) {
-  if (!session.source) return {};
-  Model shapes(session.source->config(), DType::f32, Device::cpu(), Model::Storage::none);
+// float32 values of base parameters that train in bfloat16: those of the checkpoint to start from, else the source's.
+// What neither has (a new head) is as it is.
+std::function<Tensor(const std::string&)> master_of(const Session& session, const std::string& from) {
   std::set<std::string> stored;
-  for (const NamedParameter& p : shapes.parameters()) stored.insert(p.name);
-  return [&session, stored](const std::string& name) {
+  if (session.source) {
+    Model shapes(session.source->config(), DType::f32, Device::cpu(), Model::Storage::none);
+    for (const NamedParameter& p : shapes.parameters()) stored.insert(p.name);
+  }
+  std::function<Tensor(const std::string&)> trained;
+  if (!from.empty() && !is_peft_adapter(from)) trained = trained_base(from);
+  return [&session, stored, trained](const std::string& name) {
+    if (trained)
+      if (const Tensor value = trained(name)) return value;
     if (stored.count(name)) return session.source->read(name);
     for (const NamedParameter& p : session.model->parameters())
       if (p.name == name) return p.value().to(DType::f32);
@@ -121,7 +127,7 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
       Progress::say(
           text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));
   }
-  TrainedSet trained(model, *result.tuner, master_of(session), *data.objective);
+  TrainedSet trained(model, *result.tuner, master_of(session, from), *data.objective);
   Trainer trainer(model, *result.tuner, trained, std::move(data), run.train);
   TrainingState state{.steps = trainer.total_steps(),
                       .shards = run.train.shards,

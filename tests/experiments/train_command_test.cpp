@@ -132,6 +132,25 @@ TEST_F(TrainCommand, LogsPyTorchsLosses) {
   }
 }
 
+// What trained in bfloat16 goes on from its float32 values, not from the base's: a step of no size changes nothing.
+TEST_F(TrainCommand, StartsFromTrainedBaseValues) {
+  const auto train = [&](const char* name, const std::vector<std::string>& more) {
+    std::vector<std::string> all{"train",    "--model",      gpt2,      "--batches", folder / "batch.json",
+                                 "--output", folder / name,  "--dtype", "bf16",      "--optimizer",
+                                 "sgd",      "--batch-size", "5",       "--quiet"};
+    all.insert(all.end(), more.begin(), more.end());
+    good(all);
+  };
+  for (const char* method : {"full", "top_layers"}) {
+    train("first", {"--tuner", method, "--lr", "0.1", "--steps", "5", "--overwrite"});
+    train("second", {"--tuner-from", folder / "first/checkpoint.h5", "--lr", "1e-30", "--steps", "1", "--overwrite"});
+    const Hdf5File first(folder / "first/checkpoint.h5"), second(folder / "second/checkpoint.h5");
+    ASSERT_EQ(second.datasets("/base"), first.datasets("/base"));
+    for (const std::string& path : first.datasets("/base"))
+      EXPECT_TRUE(same_bits(second.read(path), first.read(path))) << method << path;
+  }
+}
+
 TEST_F(TrainCommand, SameBitsWithAnyNumberOfThreads) {
   for (const char* threads : {"1", "2", "3"})
     good(train_arguments(threads, {"--steps", "6", "--dropout", "0.1", "--shards", "2", "--threads", threads}));
