@@ -95,6 +95,7 @@ std::vector<Sequence> ClassificationSetup::examples(Split split, int64_t limit, 
 EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split,
                                   int64_t limit, int64_t batch_size) {
   check_input(limit >= 0, "--limit ", limit, " is negative");
+  check_input(batch_size >= 1, "--batch-size ", batch_size, " must be at least 1");
   const ModelConfig& config = session.model->config();
   if (decision == Decision::automatic && config.is_encoder() && !session.model->classifier) decision = Decision::words;
   check_input(decision != Decision::head || session.model->classifier,

@@ -127,6 +127,8 @@ TEST_F(TextCommand, BadInput) {
   generate({"--format", "xml"}, "a\n", {"--format xml"});
   generate({"--max-new-tokens", "0"}, "a\n", {"--max-new-tokens"});
   generate({"--max-new-tokens", "600"}, "a\n", {"positions"});
+  generate({"--batch-size", "0"}, "a\n", {"--batch-size"});
+  generate({"--no-repeat-ngram", "-1"}, "a\n", {"--no-repeat-ngram -1"});
   generate({"--beam", "0"}, "a\n", {"beams"});
   generate({"--num-results", "2"}, "a\n", {"--num-results 2"});
   generate({"--beam", "2", "--top-k", "3"}, "a\n", {"--beam 2", "sampling"});
@@ -149,6 +151,15 @@ TEST_F(TextCommand, BadInput) {
       {"trainset.csv"});
   bad({"evaluate", "--model", model, "--task", "e2e", "--split", "train", "--output", folder / "r"}, {"train"});
   bad({"evaluate", "--model", model, "--task", "e2e", "--limit", "-1", "--output", folder / "r"}, {"--limit -1"});
+  std::filesystem::create_directory(folder / "sst2");
+  put("sst2/dev.tsv", "sentence\tlabel\ngood\t1\n");
+  for (const char* size : {"0", "-1"})  // of texts and of classes
+    for (const std::string task : {"e2e", "sst2"}) {
+      std::vector<std::string> all{"evaluate", "--model",  model,        "--task",       task, "--split",
+                                   "dev",      "--output", folder / "r", "--batch-size", size};
+      if (task == "sst2") all.insert(all.end(), {"--data", folder / "sst2"});
+      bad(all, {"--batch-size"});
+    }
   put("refs", "a b c\n\nd e f\n"), put("outs", "a b c\n");
   bad({"score", "--metric", "bleu", "--references", folder / "refs", "--outputs", folder / "outs"}, {"2", "1"});
   // A tokenizer that is larger than the model.

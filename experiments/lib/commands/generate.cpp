@@ -34,6 +34,8 @@ std::vector<std::vector<int32_t>> forbidden_of(const std::vector<std::string>& l
 int run_generate(const CommonOptions& common, const GenerateOptions& options) {
   check_input(options.format == "jsonl" || options.format == "text", "--format ", options.format,
               ": there are jsonl and text");
+  check_input(options.generation.no_repeat_ngram >= 0, "--no-repeat-ngram ", options.generation.no_repeat_ngram,
+              " is negative");
   Session session = open_session(options.model, common, true, !options.tuners.empty());
   const Tokenizer& tokenizer = session.require_tokenizer();
   std::vector<std::unique_ptr<Tuner>> tuners;
