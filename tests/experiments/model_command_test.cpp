@@ -2,6 +2,7 @@
 #include "models/files/weights.h"
 #include "models/load.h"
 #include "tests/support/command.h"
+#include "tuning/checkpoint.h"
 
 namespace cambium::testing {
 namespace {
@@ -33,6 +34,14 @@ class ModelCommand : public Command {
     arguments.insert(arguments.end(), more.begin(), more.end());
     good(arguments);
     return folder / name + "/checkpoint.h5";
+  }
+  // A copy of a checkpoint of gpt2 that stores other logits.
+  std::string with_golden(const std::string& file, const std::string& name, const Golden& golden) const {
+    const auto base = load_model(*ModelSource::open(gpt2), DType::f32);
+    const CheckpointInfo info = read_checkpoint_info(file);
+    const auto tuner = load_tuner(file, *base, info.base, false);
+    save_checkpoint(folder / name, *tuner, TrainedSet(*base, *tuner), nullptr, info.state, info.base, golden);
+    return folder / name;
   }
   // Logits of the batch.
   std::vector<Tensor> logits(const std::string& model, const std::vector<std::string>& more = {}) const {
@@ -154,6 +163,38 @@ TEST_F(ModelCommand, MergedEqualsUnmerged) {
   put("taken/file", "");
   bad({"merge", "--model", gpt2, "--tuner", folder / "lora-gpt2/checkpoint.h5", "--output", folder / "taken"},
       {"taken", "not empty"});
+}
+
+TEST_F(ModelCommand, MergeComparesWithWhatWasStored) {
+  const std::string file = trained("lora", gpt2, "lora");
+  const auto merge = [&](const std::string& tuner, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> all{"merge", "--model", gpt2, "--tuner", tuner, "--output", folder / "merged"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  Golden golden = read_golden(file);
+  golden.logits[1].data<float>()[0] += 1;
+  const std::string changed = with_golden(file, "changed.h5", golden);
+  bad(merge(changed), {"changed.h5", "differ from the stored ones by 1", "--force-base"}, 1);
+  EXPECT_NE(good(merge(changed, {"--force-base"})).err.find("warning: "), std::string::npos);
+  std::filesystem::remove_all(folder / "merged");
+  // Of a base that trained in bfloat16.
+  good({"train", "--model", gpt2, "--tuner", "full", "--batches", folder / "batch.json", "--output", folder / "half",
+        "--dtype", "bf16", "--quiet", "--steps", "3", "--lr", "0.01"});
+  good(merge(folder / "half/checkpoint.h5"));
+  std::filesystem::remove_all(folder / "merged");
+
+  const std::string without = with_golden(file, "without.h5", {});
+  EXPECT_NE(good(merge(without)).err.find("stores no logits"), std::string::npos);
+  std::filesystem::remove_all(folder / "merged");
+  bad({"inspect", without, "--check"}, {"without.h5", "nothing could be checked", "--tuner-from"});
+
+  // Nothing equals what is no number.
+  std::filesystem::copy(golden_path("adapters/gpt2_lora"), folder / "nan");
+  std::string weights = read_text_file(folder / "nan/adapter_model.safetensors");
+  weights.replace(weights.size() - 4, 4, std::string("\0\0\xc0\x7f", 4));
+  put("nan/adapter_model.safetensors", weights);
+  bad(merge(folder / "nan"), {"merged and unmerged logits differ by nan"}, 1);
 }
 
 TEST_F(ModelCommand, ConvertsThereAndBack) {

@@ -1,4 +1,5 @@
 // convert and merge: models from one form to another.
+#include <cmath>
 #include <cstdio>
 
 #include "core/files.h"
@@ -27,6 +28,43 @@ std::vector<Sequence> sample_sequences(const ModelConfig& config) {
   return all;
 }
 
+constexpr double kBound = 1e-4;  // between logits that should be equal, as a share of the largest
+
+double allowed_difference(const Golden& golden) {
+  double largest = 1;
+  for (const Tensor& logits : golden.logits)
+    for (const float x : logits.span<float>())
+      if (std::isfinite(x)) largest = std::max(largest, std::abs(double(x)));
+  return kBound * largest;
+}
+
+// Compares with the logits that were stored with the tuner, on the base in the type that it trained on.
+void check_stored(const CommonOptions& exact, const MergeOptions& options, Session& session, Tuner& tuner,
+                  const Golden& stored) {
+  if (stored.sequences.empty()) {
+    Progress::say(text("warning: ", options.tuner,
+                       " stores no logits: whether it is what was saved cannot be checked. ",
+                       "Merged and unmerged logits are compared on random tokens"));
+    return;
+  }
+  CommonOptions as_trained = exact;
+  as_trained.dtype = read_checkpoint_info(options.tuner).base.dtype;
+  double worst = 0;
+  if (as_trained.dtype == exact.dtype) {
+    worst = golden_difference(*session.model, tuner, stored);
+  } else {
+    Session other = open_session(options.model, as_trained);
+    worst = golden_difference(*other.model, *open_tuner(options.tuner, other, options.force_base), stored);
+  }
+  const double allowed = allowed_difference(stored);
+  if (worst <= allowed) return;
+  const std::string difference =
+      text(options.tuner, ": logits differ from the stored ones by ", worst, "; allowed is ", allowed);
+  CHECK(options.force_base, difference,
+        ". Nothing was written\nModel or checkpoint is another than it was; --force-base merges them all the same");
+  Progress::say(text("warning: ", difference));
+}
+
 }  // namespace
 
 int run_convert(const CommonOptions& common, const ConvertOptions& options) {
@@ -46,8 +84,13 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
   exact.device = "cpu", exact.dtype = "f32";  // the sum is made in float32, whatever the base trains in
   Session session = open_session(options.model, exact);
   const auto tuner = open_tuner(options.tuner, session, options.force_base);
+  Golden stored;
+  if (!is_peft_adapter(options.tuner)) {
+    stored = read_golden(options.tuner);
+    check_stored(exact, options, session, *tuner, stored);
+  }
   const std::vector<Sequence> sequences =
-      is_peft_adapter(options.tuner) ? sample_sequences(session.model->config()) : read_golden(options.tuner).sequences;
+      stored.sequences.empty() ? sample_sequences(session.model->config()) : stored.sequences;
   const Golden before = compute_golden(*session.model, *tuner, sequences);
   check_input(tuner->merge_into(*session.model), tuner->method(),
               " cannot be merged into the weights: it computes something that they cannot");
@@ -58,17 +101,9 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
     OptionMap options() const override { return {}; }
     double default_learning_rate() const override { return 0; }
   } none;
-  double worst = 0, largest = 0;
-  const Golden after = compute_golden(*session.model, none, sequences);
-  for (size_t i = 0; i < after.logits.size(); ++i)
-    for (int64_t k = 0; k < after.logits[i].size(); ++k) {
-      worst = std::max(worst,
-                       std::abs(double(after.logits[i].data<float>()[k]) - double(before.logits[i].data<float>()[k])));
-      largest = std::max(largest, std::abs(double(before.logits[i].data<float>()[k])));
-    }
-  constexpr double kBound = 1e-4;  // of the largest logit
-  CHECK(worst <= kBound * std::max(1.0, largest), "merged and unmerged logits differ by ", worst, "; allowed is ",
-        kBound * std::max(1.0, largest), ". Nothing was written");
+  const double worst = golden_difference(*session.model, none, before), allowed = allowed_difference(before);
+  CHECK(worst <= allowed, "merged and unmerged logits differ by ", worst, "; allowed is ", allowed,
+        ". Nothing was written");
   Model& model = *session.model;
   save_model(
       model.config(),

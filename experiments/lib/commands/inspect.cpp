@@ -96,11 +96,15 @@ ordered_json describe(const CheckpointInfo& info) {
 // Loads the base and compares what it computes with what is stored.
 void check_golden(const CommonOptions& common, const InspectOptions& options, const CheckpointInfo& info,
                   ordered_json& j) {
+  const Golden golden = read_golden(options.file);
+  check_input(!golden.sequences.empty(), options.file,
+              " stores no logits: nothing could be checked\ncambium train --tuner-from ", options.file,
+              " writes a checkpoint that has them");
   CommonOptions exact = common;
   exact.device = "cpu", exact.dtype = info.base.dtype;
   Session session = open_session(options.model.empty() ? info.base.source : options.model, exact);
   const auto tuner = open_tuner(options.file, session, false);
-  const double worst = golden_difference(*session.model, *tuner, read_golden(options.file));
+  const double worst = golden_difference(*session.model, *tuner, golden);
   j["golden"]["largest_difference"] = worst;
   j["golden"]["status"] = worst <= 1e-4 ? "good" : "bad";
   CHECK(worst <= 1e-4, options.file, ": logits differ from the stored ones by ", worst, "; at most 1e-4 is rounding");
