@@ -5,6 +5,7 @@
 
 #include "core/hdf5.h"
 #include "core/machine.h"
+#include "core/progress.h"
 
 namespace cambium {
 namespace {
@@ -186,9 +187,11 @@ Golden read_golden(const std::string& path) {
 
 std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const BaseIdentity& base, bool any_base) {
   const CheckpointInfo info = read_checkpoint_info(path);
-  check_input(any_base || info.base.hash.empty() || base.hash.empty() || info.base.hash == base.hash, path,
-              " was trained on another base (", info.base.source, ", hash ", info.base.hash.substr(0, 12),
-              "; this one has ", base.hash.substr(0, 12), "). --force-base uses it all the same");
+  std::string other;
+  if (!info.base.hash.empty() && !base.hash.empty() && info.base.hash != base.hash)
+    other = text(path, " was trained on another base (", info.base.source, ", hash ", info.base.hash.substr(0, 12),
+                 "; this one has ", base.hash.substr(0, 12), ")");
+  check_input(any_base || other.empty(), other, ". --force-base uses it all the same");
   if (const auto head = info.trained_base.find("classifier.output.weight");
       head != info.trained_base.end() && !model.classifier)
     model.add_classifier(head->second.rank() == 2 ? head->second[0] : 0, 0);
@@ -209,6 +212,7 @@ std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const B
     if (base_left.erase(p.name)) restore(file, path_in("/base", p.name), p.value());
   check_input(base_left.empty(), path, ": the model has no parameter ",
               base_left.empty() ? "" : base_left.begin()->first);
+  if (!other.empty()) Progress::say("warning: " + other);
   return tuner;
 }
 

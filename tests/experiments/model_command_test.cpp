@@ -128,7 +128,10 @@ TEST_F(ModelCommand, AnotherBaseIsRefused) {
   bad({"inspect", file, "--check", "--model", copy}, {"another base"});
   auto forced = forward;
   forced.push_back("--force-base");
-  good(forced);
+  const std::string warned = good(forced).err;
+  for (const std::string& part : {std::string("warning: "), file, hash, ModelSource::open(copy)->hash().substr(0, 12)})
+    EXPECT_NE(warned.find(part), std::string::npos) << part << " is not in " << warned;
+  EXPECT_EQ(std::count(warned.begin(), warned.end(), '\n'), 1) << warned;
   bad({"forward", "--model", llama, "--dtype", "f32", "--input", folder / "batch.json", "--output", folder / "y.h5",
        "--tuner", file, "--force-base"},
       {"[8,24]", "[8,32]"});
