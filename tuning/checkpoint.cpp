@@ -6,6 +6,7 @@
 #include "core/hdf5.h"
 #include "core/machine.h"
 #include "core/progress.h"
+#include "models/load.h"
 
 namespace cambium {
 namespace {
@@ -71,6 +72,33 @@ void restore(const Hdf5File& file, const std::string& path, const Tensor& like) 
   const Shape shape = file.shape(path);
   check_input(shape == like.shape(), file.path(), ": ", path, " is ", shape, ", needed is ", like.shape());
   like.copy_from(file.read(path).to(like.dtype()).to(like.device()));
+}
+
+// How names and shapes of a file differ from those of parameters.
+struct NameErrors {
+  std::vector<std::string> extra, missing, misshaped;
+
+  void check(const std::string& path) const {
+    check_input(extra.empty() && missing.empty() && misshaped.empty(), path, ": ", extra.size(), " parameters too many",
+                first_of(extra), "\n", missing.size(), " missing", first_of(missing), "\n", misshaped.size(),
+                " of another shape", first_of(misshaped));
+  }
+};
+
+void compare_names(const std::vector<NamedParameter>& parameters, std::map<std::string, Shape> stored, bool all_needed,
+                   NameErrors& errors) {
+  for (const NamedParameter& p : parameters) {
+    const auto found = stored.find(p.name);
+    if (found == stored.end()) {
+      if (all_needed) errors.missing.push_back(p.name);
+      continue;
+    }
+    const Shape needed = p.value().shape();
+    if (!(found->second == needed))
+      errors.misshaped.push_back(text(p.name, " ", found->second, " instead of ", needed));
+    stored.erase(found);
+  }
+  for (const auto& [name, _] : stored) errors.extra.push_back(name);
 }
 
 }  // namespace
@@ -196,22 +224,15 @@ std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const B
       head != info.trained_base.end() && !model.classifier)
     model.add_classifier(head->second.rank() == 2 ? head->second[0] : 0, 0);
   auto tuner = make_tuner(info.method, info.options, {.model = model, .seed = info.state.seed, .initialize = false});
+  NameErrors errors;
+  const std::vector<NamedParameter> own = tuner->parameters(), all = model.parameters();
+  compare_names(own, info.tuner, true, errors);
+  compare_names(all, info.trained_base, false, errors);
+  errors.check(path);
   const Hdf5File file(path);
-  std::vector<std::string> extra, missing;
-  std::map<std::string, Shape> left = info.tuner;
-  for (const NamedParameter& p : tuner->parameters())
-    if (!left.erase(p.name)) missing.push_back(p.name);
-  for (const auto& [name, _] : left) extra.push_back(name);
-  check_input(extra.empty() && missing.empty(), path, ": ", extra.size(), " parameters too many",
-              extra.empty() ? "" : " (" + extra.front() + " ...)", ", ", missing.size(), " missing",
-              missing.empty() ? "" : " (" + missing.front() + " ...)");
-  for (const NamedParameter& p : tuner->parameters()) restore(file, path_in("/tuner", p.name), p.value());
-
-  std::map<std::string, Shape> base_left = info.trained_base;
-  for (const NamedParameter& p : model.parameters())
-    if (base_left.erase(p.name)) restore(file, path_in("/base", p.name), p.value());
-  check_input(base_left.empty(), path, ": the model has no parameter ",
-              base_left.empty() ? "" : base_left.begin()->first);
+  for (const NamedParameter& p : own) restore(file, path_in("/tuner", p.name), p.value());
+  for (const NamedParameter& p : all)
+    if (info.trained_base.count(p.name)) restore(file, path_in("/base", p.name), p.value());
   if (!other.empty()) Progress::say("warning: " + other);
   return tuner;
 }

@@ -175,7 +175,12 @@ TEST_F(SavedLora, BelongsToItsBase) {
   const auto llama = golden_model("llama_gqa");  // other shapes: no force helps
   expect_error<InputError>([&] { load_tuner(path, *llama, other, true); }, {path, "[8,24]", "[8,32]"});
   const auto bert = golden_model("bert");
-  expect_error<InputError>([&] { load_tuner(path, *bert, other, true); }, {path, "8 parameters too many", "8 missing"});
+  const auto load = [&] { load_tuner(path, *bert, other, true); };
+  expect_error<InputError>(load, {path, "8 parameters too many: decoder.layers.0.self_attention.query.lora_a, ",
+                                  " and 5 more\n8 missing: encoder.layers.0.", "\n0 of another shape"});
+  list_all_names(true);
+  expect_error<InputError>(load, {"decoder.layers.1.self_attention.value.lora_b\n8 missing"});
+  list_all_names(false);
 }
 
 TEST_F(SavedLora, FilesOfOthersAreRefused) {
