@@ -1,5 +1,6 @@
 #include "experiments/lib/run_directory.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -43,6 +44,17 @@ bool usable(const std::string& path) {
   }
 }
 
+// Whether a run was begun in the directory, or nothing at all: other people's files are not ours to write over.
+bool may_be_resumed(const std::string& directory, const std::vector<std::string>& names) {
+  const std::string path = directory + "/config.json";
+  if (file_exists(path) && !is_directory(path)) {
+    const json config = json::parse(read_text_file(path), nullptr, false);
+    return config.is_object() && config.contains("base_hash") && config.contains("method") &&
+           config.contains("objective");
+  }
+  return std::all_of(names.begin(), names.end(), [](const auto& n) { return n == ".lock" || is_temporary(n); });
+}
+
 }  // namespace
 
 RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_path_(options.directory + "/log.jsonl") {
@@ -58,6 +70,8 @@ RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_p
       checkpoint_ = path;
       break;
     }
+    check_input(!checkpoint_.empty() || options.overwrite || may_be_resumed(options.directory, names),
+                options.directory, " holds files, but no run that --resume could continue; give a new directory");
   } else {
     check_input(names.empty() || options.overwrite, options.directory,
                 " is not empty; --resume continues what is there, --overwrite starts anew");

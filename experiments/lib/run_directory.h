@@ -23,7 +23,7 @@ struct RunOptions {
 // log.jsonl.
 class RunDirectory : public TrainListener {
  public:
-  // Refuses (InputError) a directory that is not empty, unless it is to be continued or overwritten, and a
+  // Refuses (InputError) a directory that is not empty, unless it is to be continued (and a run) or overwritten, and a
   // configuration that differs from that of the run to continue, naming the field. Changes nothing yet.
   explicit RunDirectory(const RunOptions&);
 

@@ -222,6 +222,23 @@ TEST_F(TrainCommand, ResumeWithoutACheckpointStartsAnew) {
   EXPECT_EQ(log("new").size(), 6u);
 }
 
+TEST_F(TrainCommand, ResumesOnlyRuns) {
+  const std::string model = copied(gpt2), config = bytes("model/config.json");
+  bad(train_arguments("model", {"--steps", "2", "--resume"}), {model, "no run", "new directory"});
+  EXPECT_EQ(bytes("model/config.json"), config);
+  std::filesystem::create_directory(folder / "notes");
+  put("notes/notes.txt", "mine");
+  bad(train_arguments("notes", {"--steps", "2", "--resume"}), {"notes", "no run"});
+  put("model/config.json", "no JSON");
+  bad(train_arguments("model", {"--steps", "2", "--resume"}), {model, "no run"});
+  // A process that was killed before its first checkpoint, or before it wrote anything of use.
+  std::filesystem::create_directory(folder / "early");
+  put("early/.lock", ""), put("early/.config.json.tmp", "{");
+  good(train_arguments("early", {"--steps", "2", "--resume"}));
+  std::filesystem::remove(folder / "early/checkpoint.h5");
+  good(train_arguments("early", {"--steps", "2", "--resume"}));
+}
+
 TEST_F(TrainCommand, CutsTheLogAtTheCheckpoint) {
   good(train_arguments("whole", {"--steps", "9", "--save-every", "3"}));
   std::filesystem::copy(folder / "whole", folder / "cut");
