@@ -57,8 +57,9 @@ def table(runs, release):
             "|---|---|---|---|---|---|---|---|---|---|"]
     for run, f in runs:
         dev = f["dev"][-1] if f.get("dev") else {"loss": float("nan"), "perplexity": float("nan")}
+        seconds = "?" if f["seconds"] is None else f"{f['seconds']:.0f}"
         rows.append(f"| {run.name} | {origin(f['model'])} | {f['objective']} | {f['parameters']:,} | {f['trained']:,} | {f['steps']:,} "
-                    f"| {f['batch_size']} x {f['length']} | {dev['loss']:.3f} | {dev['perplexity']:.1f} | {f['seconds']:.0f} |")
+                    f"| {f['batch_size']} x {f['length']} | {dev['loss']:.3f} | {dev['perplexity']:.1f} | {seconds} |")
     (release / "README.md").write_text("# Models from `pretrain`\n\n" + "\n".join(rows) + "\n\n![losses](losses.svg)\n", encoding="utf-8")
 
 

@@ -20,7 +20,8 @@ bool is_temporary(const std::string& name) { return name.starts_with(".") && nam
 
 bool is_ours(const std::string& name) {
   return name == "checkpoint.h5" || name == "checkpoint.previous.h5" || name == "best.h5" || name == "config.json" ||
-         name == "log.jsonl" || name.find("tfevents") != std::string::npos || is_temporary(name);
+         name == "log.jsonl" || name == "dev.jsonl" || name == "spent.json" || name == "pretraining.json" ||
+         name.find("tfevents") != std::string::npos || is_temporary(name);
 }
 
 // The first field in which two configurations differ, as "field: old -> new".
@@ -44,6 +45,13 @@ bool usable(const std::string& path) {
   }
 }
 
+void append(const std::string& path, const json& line) {
+  std::ofstream log(path, std::ios::app);
+  log << line.dump() << "\n";
+  log.close();
+  CHECK(bool(log), path, " cannot be written (is the disk full?)");
+}
+
 // Whether a run was begun in the directory, or nothing at all: other people's files are not ours to write over.
 bool may_be_resumed(const std::string& directory, const std::vector<std::string>& names) {
   const std::string path = directory + "/config.json";
@@ -57,7 +65,8 @@ bool may_be_resumed(const std::string& directory, const std::vector<std::string>
 
 }  // namespace
 
-RunDirectory::RunDirectory(const RunOptions& options) : options_(options), log_path_(options.directory + "/log.jsonl") {
+RunDirectory::RunDirectory(const RunOptions& options)
+    : options_(options), log_path_(options.directory + "/log.jsonl"), dev_path_(options.directory + "/dev.jsonl") {
   check_input(!options.directory.empty(), "--output names no directory");
   check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory,
               " is a file; --output needs a directory");
@@ -96,34 +105,37 @@ void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& train
   clear();
   write_file(options_.directory + "/config.json", parse_json(options_.config, "configuration").dump(2) + "\n");
   session_ = &session, tuner_ = &tuner, trained_ = &trained, trainer_ = &trainer, state_ = state;
-  cut_log(trainer.step());
+  cut_log(log_path_, trainer.step());
+  if (file_exists(dev_path_))
+    for (const json& line : cut_log(dev_path_, trainer.step()))
+      if (line.contains("loss") && line["loss"].is_number())
+        evaluations_.push_back({line["step"].get<int64_t>(), line["loss"].get<double>()});
   events_ = std::make_unique<TensorBoardWriter>(options_.directory, trainer.step());
   progress_ = std::make_unique<Progress>(text("training ", tuner.method()), trainer.total_steps());
   progress_->update(trainer.step());
 }
 
-// Keeps the lines of steps up to `step`; a line that a killed run left half-written goes too.
-void RunDirectory::cut_log(int64_t step) {
+// Keeps the lines of steps up to `step`, and gives them; a line that a killed run left half-written goes too.
+std::vector<json> RunDirectory::cut_log(const std::string& path, int64_t step) const {
   std::string kept;
-  if (file_exists(log_path_)) {
-    std::ifstream in(log_path_);
+  std::vector<json> lines;
+  if (file_exists(path)) {
+    std::ifstream in(path);
     for (std::string line; std::getline(in, line);) {
       const json entry = json::parse(line, nullptr, false);
       if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() &&
           entry["step"].get<int64_t>() <= step)
-        kept += line + "\n";
+        kept += line + "\n", lines.push_back(entry);
     }
   }
-  write_file(log_path_, kept);
+  write_file(path, kept);
+  return lines;
 }
 
 void RunDirectory::on_step(const StepReport& r) {
   const json line = {
       {"step", r.step}, {"loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.gradient_norm}, {"tok_s", r.tokens_per_second}};
-  std::ofstream log(log_path_, std::ios::app);
-  log << line.dump() << "\n";
-  log.close();
-  CHECK(bool(log), log_path_, " cannot be written (is the disk full?)");
+  append(log_path_, line);
   events_->write(r.step, {{"train/loss", r.loss},
                           {"train/lr", r.lr},
                           {"train/grad_norm", r.gradient_norm},
@@ -135,6 +147,8 @@ void RunDirectory::on_step(const StepReport& r) {
 }
 
 void RunDirectory::on_evaluation(int64_t step, double dev_loss, bool best) {
+  append(dev_path_, {{"step", step}, {"loss", dev_loss}});
+  evaluations_.push_back({step, dev_loss});
   events_->write(step, {{"dev/loss", dev_loss}});
   if (best) save("best.h5");
 }

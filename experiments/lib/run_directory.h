@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/files.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "experiments/lib/session.h"
 #include "tuning/tensorboard.h"
@@ -19,8 +20,13 @@ struct RunOptions {
   std::string config;  // JSON of everything that the result depends on
 };
 
-// RUN holds checkpoint.h5, checkpoint.previous.h5, best.h5 (with a dev set), config.json, TensorBoard events and
-// log.jsonl.
+struct Evaluation {
+  int64_t step = 0;
+  double loss = 0;
+};
+
+// RUN holds checkpoint.h5, checkpoint.previous.h5, best.h5 and dev.jsonl (with a dev set), config.json, TensorBoard
+// events and log.jsonl.
 class RunDirectory : public TrainListener {
  public:
   // Refuses (InputError) a directory that is not empty, unless it is to be continued (and a run) or overwritten, and a
@@ -33,6 +39,9 @@ class RunDirectory : public TrainListener {
   // Another process that trains here is an InputError.
   void begin(Session&, Tuner&, const TrainedSet&, Trainer&, const TrainingState&);
 
+  // Those of earlier sessions too.
+  const std::vector<Evaluation>& evaluations() const { return evaluations_; }
+
   void on_step(const StepReport&) override;
   void on_evaluation(int64_t step, double dev_loss, bool best) override;
   void on_save(int64_t step, bool last) override;
@@ -40,7 +49,7 @@ class RunDirectory : public TrainListener {
  private:
   void clear() const;
   void save(const std::string& name);
-  void cut_log(int64_t step);
+  std::vector<nlohmann::json> cut_log(const std::string& path, int64_t step) const;
 
   RunOptions options_;
   std::string checkpoint_;
@@ -52,7 +61,8 @@ class RunDirectory : public TrainListener {
   TrainingState state_;
   std::unique_ptr<TensorBoardWriter> events_;
   std::unique_ptr<Progress> progress_;
-  std::string log_path_;
+  std::string log_path_, dev_path_;
+  std::vector<Evaluation> evaluations_;
 };
 
 }  // namespace cambium

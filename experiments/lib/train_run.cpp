@@ -23,10 +23,7 @@ class Recorder : public TrainListener {
     tokens_ += r.tokens;
     run_.on_step(r);
   }
-  void on_evaluation(int64_t step, double loss, bool best) override {
-    result_.dev_losses.emplace_back(step, loss);
-    run_.on_evaluation(step, loss, best);
-  }
+  void on_evaluation(int64_t step, double loss, bool best) override { run_.on_evaluation(step, loss, best); }
   void on_save(int64_t step, bool last) override { run_.on_save(step, last); }
   int64_t tokens() const { return tokens_; }
 
@@ -152,7 +149,9 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
   result.end = trainer.run(recorder);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.steps = trainer.step();
-  result.tokens_per_second = result.seconds > 0 ? double(recorder.tokens()) / result.seconds : 0;
+  result.tokens = double(recorder.tokens());
+  result.tokens_per_second = result.seconds > 0 ? result.tokens / result.seconds : 0;
+  result.dev_losses = directory.evaluations();
   const int64_t epochs = run.train.steps ? 1 : run.train.epochs;
   const size_t last = std::max<size_t>(1, result.losses.size() / size_t(epochs));
   if (result.losses.empty()) result.last_loss = std::nan("");  // the run was complete

@@ -24,9 +24,10 @@ struct TrainRun {
 struct TrainResult {
   TrainEnd end = TrainEnd::finished;
   int64_t steps = 0, trained_scalars = 0;
-  double seconds = 0, tokens_per_second = 0, last_loss = 0;  // last_loss: mean over the last epoch
-  std::vector<double> losses;                                // of each step
-  std::vector<std::pair<int64_t, double>> dev_losses;        // step and loss of each evaluation
+  double seconds = 0, tokens = 0, tokens_per_second = 0;  // of this session, as losses
+  double last_loss = 0;                                   // mean over the last epoch
+  std::vector<double> losses;                             // of each step
+  std::vector<Evaluation> dev_losses;                     // of the whole run
   std::unique_ptr<Tuner> tuner;
 };
 

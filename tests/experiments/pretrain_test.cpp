@@ -1,9 +1,12 @@
-// Token files: whole, intact, or refused; blocks of a stream without padding; ladder shapes.
+// Token files: whole, intact, or refused; blocks of a stream without padding; ladder shapes; the program pretrain.
 #include <cmath>
 
 #include "experiments/lib/pretrain/ladder.h"
 #include "experiments/lib/pretrain/token_file.h"
-#include "tests/support/files.h"
+#include "experiments/lib/spent.h"
+#include "experiments/lib/train_run.h"
+#include "models/tokenizers/byte_alphabet.h"
+#include "tests/support/command.h"
 
 namespace cambium::testing {
 namespace {
@@ -135,6 +138,107 @@ TEST(Ladder, HasItsSizes) {
   }
   expect_error<InputError>([] { ladder_shape("2m", "t5", 8192); }, {"--shape 2m", "1m"});
   expect_error<InputError>([] { ladder_shape("1m", "llama", 8192); }, {"--family llama", "gpt2"});
+}
+
+TEST(Spent, AddsUpSessions) {
+  const auto session = [](int64_t start, int64_t steps) {
+    TrainResult r;
+    r.steps = start + steps, r.losses.resize(size_t(steps)), r.seconds = double(steps) / 2,
+    r.tokens = double(steps) * 10;
+    return r;
+  };
+  const TemporaryDirectory folder;
+  EXPECT_EQ(Spent::read(folder.path()).steps, 0);
+  Spent().with(session(0, 4)).write(folder.path());
+  const Spent all = Spent::read(folder.path()).with(session(4, 2));
+  EXPECT_EQ(all.steps, 6);
+  EXPECT_EQ(all.seconds, 3);
+  EXPECT_EQ(all.tokens, 60);
+  EXPECT_EQ(all.with(session(6, 0)).steps, 6);           // it was complete
+  EXPECT_EQ(all.with(session(3, 5)).steps, 5);           // three steps were lost with a checkpoint
+  EXPECT_EQ(all.with(session(9, 1)).seconds_of(14), 7);  // a killed session took the clock of three along
+  EXPECT_TRUE(std::isnan(Spent().seconds_of(3)));
+}
+
+class Pretrain : public Command {
+ protected:
+  // A tokenizer of bytes, and a text.
+  void SetUp() override {
+    nlohmann::json vocabulary;
+    for (int byte = 0; byte < 256; ++byte) vocabulary[spelling_of_byte(uint8_t(byte))] = byte;
+    vocabulary["<|endoftext|>"] = 256;
+    std::filesystem::create_directory(folder / "bytes");
+    put("bytes/vocab.json", vocabulary.dump());
+    put("bytes/merges.txt", "#version: 0.2\n");
+    put("bytes/tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"})");
+    std::string words;
+    for (int i = 0; i < 100; ++i) words += "word " + std::to_string(i * 7 % 50) + "\n";
+    put("words.txt", words);
+  }
+  ProcessResult pretrain(const std::vector<std::string>& more) const {
+    std::vector<std::string> all{CAMBIUM_PROGRAMS "/pretrain",
+                                 "--shape",
+                                 "tiny",
+                                 "--family",
+                                 "gpt2",
+                                 "--objective",
+                                 "causal",
+                                 "--tokenizer",
+                                 folder / "bytes",
+                                 "--text",
+                                 folder / "words.txt",
+                                 "--batch-size",
+                                 "2",
+                                 "--length",
+                                 "8",
+                                 "--quiet"};
+    all.insert(all.end(), more.begin(), more.end());
+    return run_process(all, options());
+  }
+};
+
+TEST_F(Pretrain, ResumedRunsKeepTheirResults) {
+  const std::string run = folder / "run";
+  const auto finish = [&] {
+    const ProcessResult r = pretrain(
+        {"--output", run, "--steps", "6", "--eval-every", "2", "--save-every", "2", "--dev-blocks", "3", "--resume"});
+    ASSERT_EQ(r.code, 0) << r.err;
+  };
+  const auto results = [&] { return parse_json_file(run + "/pretraining.json"); };
+  const auto model = [&] { return read_text_file(run + "/model/model.safetensors"); };
+  finish();
+  const nlohmann::json first = results();
+  const std::string weights = model();
+  ASSERT_EQ(first.at("dev").size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(first.at("dev")[i].at("step"), 2 * (i + 1));
+  EXPECT_GT(first.at("seconds").get<double>(), 0);
+
+  const std::string bytes = read_text_file(run + "/pretraining.json");
+  finish();  // nothing to do: nothing changes
+  EXPECT_EQ(read_text_file(run + "/pretraining.json"), bytes);
+
+  std::filesystem::rename(run + "/checkpoint.previous.h5", run + "/checkpoint.h5");  // step 4
+  finish();
+  EXPECT_EQ(results().at("dev"), first.at("dev"));
+  EXPECT_TRUE(model() == weights);
+
+  std::filesystem::remove(run + "/pretraining.json");  // killed behind its last checkpoint
+  std::filesystem::remove_all(run + "/model");
+  finish();
+  EXPECT_EQ(results().at("dev"), first.at("dev"));
+  EXPECT_TRUE(model() == weights);
+  EXPECT_TRUE(file_exists(run + "/model/vocab.json"));
+
+  // A run that starts anew from its own model: the old one is there until the new one is.
+  const ProcessResult again =
+      run_process({CAMBIUM_PROGRAMS "/pretrain", "--init", run + "/model", "--objective", "causal", "--text",
+                   folder / "words.txt", "--length", "8", "--steps", "3", "--output", run, "--overwrite", "--quiet"},
+                  options());
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(results().at("steps"), 3);
+  EXPECT_FALSE(model() == weights);
+  EXPECT_TRUE(file_exists(run + "/model/vocab.json"));
+  for (const std::string& name : list_directory(run)) EXPECT_FALSE(name.starts_with("model.")) << name;
 }
 
 }  // namespace

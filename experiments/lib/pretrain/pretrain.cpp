@@ -12,6 +12,7 @@
 #include "core/signals.h"
 #include "experiments/lib/pretrain/ladder.h"
 #include "experiments/lib/pretrain/token_file.h"
+#include "experiments/lib/spent.h"
 #include "experiments/lib/token_facts.h"
 #include "models/export.h"
 #include "models/fetch.h"
@@ -125,7 +126,26 @@ TokenBlocks blocks_of(const std::vector<std::string>& texts, const PretrainOptio
   return TokenBlocks(files, block_length(o, session));
 }
 
-void write_results(const PretrainOptions& o, const TrainResult& result, Session& session, const TokenBlocks& blocks) {
+// Beside the old one first: a model that is there is whole.
+void write_model(Model& model, const std::string& tokenizer_path, const std::string& place) {
+  namespace fs = std::filesystem;
+  const std::string fresh = place + ".new", old = place + ".old";
+  fs::remove_all(fresh), fs::remove_all(old);
+  save_model(
+      model.config(),
+      [&](const std::string& name) {
+        for (const NamedParameter& p : model.parameters())
+          if (p.name == name) return p.value().to(Device::cpu()).to(DType::f32);
+        throw Error(text("there is no parameter ", name));
+      },
+      tokenizer_path, fresh);
+  if (fs::exists(place)) fs::rename(place, old);
+  fs::rename(fresh, place);
+  fs::remove_all(old);
+}
+
+void write_results(const PretrainOptions& o, const TrainResult& result, const Spent& spent, Session& session,
+                   const TokenBlocks& blocks) {
   ordered_json j{{"model", session.identity.source},
                  {"objective", o.objective},
                  {"parameters", session.model->parameter_count()},
@@ -134,14 +154,14 @@ void write_results(const PretrainOptions& o, const TrainResult& result, Session&
                  {"length", o.length},
                  {"batch_size", o.run.train.batch_size},
                  {"steps", result.steps},
-                 {"seconds", result.seconds},
-                 {"tok_s", result.tokens_per_second}};
+                 {"seconds", spent.seconds_of(result.steps)},
+                 {"tok_s", spent.tokens / spent.seconds}};
   for (const auto& [step, loss] : result.dev_losses)
     j["dev"].push_back({{"step", step}, {"loss", loss}, {"perplexity", std::exp(loss)}});
   write_file(o.run.run.directory + "/pretraining.json", j.dump(2) + "\n");
   if (!result.dev_losses.empty())
     Progress::say(
-        text("dev loss ", result.dev_losses.back().second, ", perplexity ", std::exp(result.dev_losses.back().second)));
+        text("dev loss ", result.dev_losses.back().loss, ", perplexity ", std::exp(result.dev_losses.back().loss)));
 }
 
 }  // namespace
@@ -173,22 +193,19 @@ int run_pretrain(const CommonOptions& common, PretrainOptions o) {
   Progress::say(text(session.identity.source, ": ", model.parameter_count(), " parameters, ", blocks.tokens(),
                      " tokens of text in ", blocks.size(), " blocks"));
   catch_stop_signals();
+  const std::string run = o.run.run.directory, place = run + "/model";
+  const Spent before = Spent::read(run);
   const TrainResult result = train(session, o.run, std::move(data));
+  const Spent spent = before.with(result);
+  if (!result.losses.empty()) spent.write(run);
   if (result.end == TrainEnd::stopped) {
     Progress::say(text("stopped after step ", result.steps, "; --resume continues from there"));
     return kStoppedExitCode;
   }
-  write_results(o, result, session, blocks);
-  const std::string place = o.run.run.directory + "/model";
-  std::filesystem::remove_all(place);
-  save_model(
-      model.config(),
-      [&](const std::string& name) {
-        for (const NamedParameter& p : model.parameters())
-          if (p.name == name) return p.value().to(Device::cpu()).to(DType::f32);
-        throw Error(text("there is no parameter ", name));
-      },
-      tokenizer_path, place);
+  if (!result.losses.empty() || !file_exists(run + "/pretraining.json") || !is_directory(place)) {
+    write_model(model, tokenizer_path, place);
+    write_results(o, result, spent, session, blocks);
+  }
   Progress::say(place);
   return 0;
 }

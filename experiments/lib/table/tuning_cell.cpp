@@ -13,6 +13,7 @@
 #include "core/signals.h"
 #include "core/threads.h"
 #include "experiments/lib/metrics/metric.h"
+#include "experiments/lib/spent.h"
 #include "experiments/lib/table/machine.h"
 #include "experiments/lib/table/smoke_model.h"
 #include "experiments/lib/task_data.h"
@@ -39,20 +40,6 @@ class PeakMemory {
  private:
   Device device_;
   bool of_cell_;
-};
-
-// What earlier processes spent on a run that continues.
-struct Spent {
-  int64_t steps = 0;
-  double seconds = 0;
-
-  static Spent read(const std::string& path) {
-    if (!file_exists(path)) return {};
-    const json j = json::parse(read_text_file(path, 4096), nullptr, false);
-    if (!j.is_object() || !j.contains("steps") || !j.contains("seconds")) return {};
-    return {get_int(j, "steps", 0), get_number(j, "seconds", 0)};
-  }
-  void write(const std::string& path) const { write_file(path, json{{"steps", steps}, {"seconds", seconds}}.dump()); }
 };
 
 std::vector<double> logged_losses(const std::string& path) {
@@ -243,22 +230,19 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
       s, data, {.decision = setting_.preset.decision, .limit = setting_.preset.examples, .seed = cell.seed});
   const std::string objective = train_data.objective->description();
 
-  const std::string spent_path = folder + "/spent.json";
-  const Spent before = Spent::read(spent_path);
+  const Spent before = Spent::read(folder);
   TrainResult trained = train(s, run, std::move(train_data));
-  const int64_t fresh = int64_t(trained.losses.size()), start = trained.steps - fresh;
-  Spent spent{fresh, trained.seconds};
-  if (start > 0 && before.steps <= start) spent.steps += before.steps, spent.seconds += before.seconds;
-  spent.write(spent_path);
+  const Spent spent = before.with(trained);
+  spent.write(folder);
   if (trained.end == TrainEnd::stopped) throw Stopped(text("stopped after step ", trained.steps));
 
   result.series["loss"] = logged_losses(folder + "/log.jsonl");
   auto& m = result.measurements;
   m["trained_parameters"] = double(trained.trained_scalars);
   m["steps"] = double(trained.steps);
-  m["timed_steps"] = double(spent.steps);  // fewer than steps where a killed process took its clock along
-  m["train_seconds"] = spent.steps ? spent.seconds * double(trained.steps) / double(spent.steps) : std::nan("");
-  if (fresh) m["train_tokens_per_second"] = trained.tokens_per_second;
+  m["timed_steps"] = double(spent.steps);
+  m["train_seconds"] = spent.seconds_of(trained.steps);
+  if (!trained.losses.empty()) m["train_tokens_per_second"] = trained.tokens_per_second;
   result.notes["objective"] = objective;
   result.notes["checkpoint"] = folder + "/checkpoint.h5";
   json options = trained.tuner->options();
