@@ -53,6 +53,12 @@ TEST_F(BadInput, Arguments) {
   bad(train_arguments("r", {"--batch-size", "0"}), {"--batch-size"});
   bad(train_arguments("r", {"--shards", "3"}), {"--shards 3"});
   bad(train_arguments("r", {"--beta2", "1"}), {"--beta2"});
+  bad(train_arguments("r", {"--limit", "3"}), {"--limit", "--batches"});
+  bad(train_arguments("r", {"--data", folder.path()}), {"--data", "--batches"});
+  bad(train_arguments("r", {"--decision", "head"}), {"--decision", "--batches"});
+  bad({"train", "--model", gpt2, "--tuner-from", golden_path("adapters/gpt2_lora"), "--option", "rank=4", "--batches",
+       folder / "batch.json", "--output", folder / "r"},
+      {"--option rank=4", "gpt2_lora", "keeps its own"});
   bad({"train", "--model", gpt2, "--tuner", "lora", "--task", "e3e", "--output", folder / "r"}, {"e3e", "e2e"});
   bad({"score", "--metric", "belu", "--references", cases(gpt2), "--outputs", cases(gpt2)}, {"belu", "bleu"});
 }

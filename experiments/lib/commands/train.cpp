@@ -60,6 +60,14 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
   check_input(options.task.empty() != options.batches.empty(), "train needs either --task with its data, or --batches");
   check_input(options.run.method.empty() != options.run.tuner_from.empty(),
               "train needs either --tuner METHOD or --tuner-from CHECKPOINT");
+  check_input(options.options.empty() || options.run.tuner_from.empty(), "--option ",
+              options.options.empty() ? "" : options.options.front(), " is for a new tuner: the one in ",
+              options.run.tuner_from, " keeps its own options; leave --option out");
+  for (const auto& [given, name] : {std::pair{!options.data.empty(), "--data"},
+                                    {options.limit != 0, "--limit"},
+                                    {!options.decision.empty(), "--decision"}})
+    check_input(!given || options.batches.empty(), name, " is for a --task; --batches takes its file as it is: leave ",
+                name, " out");
   Session session = open_session(options.model, common);
   TrainRun run = options.run;
   run.options = option_map(options.options);
