@@ -63,6 +63,19 @@ TEST_F(BadInput, Arguments) {
   bad({"score", "--metric", "belu", "--references", cases(gpt2), "--outputs", cases(gpt2)}, {"belu", "bleu"});
 }
 
+TEST_F(BadInput, ArgumentsAreUtf8) {
+  batch();
+  const char* latin = "caf\xe9";
+  bad(train_arguments(latin), {"argument", "caf\xef\xbf\xbd", "not UTF-8", "link"});
+  bad(train_arguments("r", {"--option", std::string("targets=") + latin}), {"targets=caf", "not UTF-8"});
+  bad({"generate", "--model", std::string(latin)}, {"argument 3", "not UTF-8"});
+  const ProcessResult table =
+      run_process({CAMBIUM_PROGRAMS "/prefix_table_to_text", "plan", "--model", latin}, options());
+  EXPECT_EQ(table.code, 2) << table.err;
+  EXPECT_NE(table.err.find("not UTF-8"), std::string::npos) << table.err;
+  good(train_arguments("caf\xc3\xa9", {"--steps", "1"}));
+}
+
 TEST_F(BadInput, MissingFilesAndDirectories) {
   const std::string none = folder / "none";
   bad(forward(none), {none});

@@ -5,8 +5,19 @@
 #include <new>
 
 #include "experiments/lib/commands/help.h"
+#include "models/tokenizers/utf8.h"
 
 namespace cambium {
+namespace {
+
+// Configurations and results are JSON, which holds nothing else.
+void check_utf8(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i)
+    check_input(is_utf8(argv[i]), "argument ", i, ", ", valid_utf8(argv[i]),
+                ", is not UTF-8\nGive texts in UTF-8; a file can be named by a link whose name is");
+}
+
+}  // namespace
 
 void add_common(CLI::App& command, CommonOptions& common, bool json) {
   command.add_option("--device", common.device, "auto, cpu, gpu or gpu:INDEX")->group("Common");
@@ -60,6 +71,7 @@ int guarded(const std::function<int()>& body) {
 
 int parse_and_run(CLI::App& app, int argc, char** argv, const CommonOptions& common,
                   const std::function<int()>& action) {
+  if (const int unusable = guarded([&] { return check_utf8(argc, argv), 0; })) return unusable;
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {
