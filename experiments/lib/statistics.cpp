@@ -51,14 +51,6 @@ double p_value(std::span<const double> differences, double observed) {
   return double(extreme + 1) / double(differences.size() + 1);
 }
 
-// Linear interpolation between order statistics.
-double quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  const double place = q * double(values.size() - 1);
-  const size_t below = size_t(place), above = std::min(below + 1, values.size() - 1);
-  return values[below] + (place - double(below)) * (values[above] - values[below]);
-}
-
 template <class Correlation>
 CorrelationTest correlation_test(std::span<const double> x, std::span<const double> y, int samples, uint64_t seed,
                                  Correlation&& correlation) {
@@ -98,6 +90,13 @@ double student_quantile(double share, int64_t degrees) {
 }
 
 }  // namespace
+
+double quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  const double place = q * double(values.size() - 1);
+  const size_t below = size_t(place), above = std::min(below + 1, values.size() - 1);
+  return values[below] + (place - double(below)) * (values[above] - values[below]);
+}
 
 // The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4.
 double student_within(double t, int64_t degrees) {

@@ -18,6 +18,9 @@ struct Spread {
 };
 Spread spread(std::span<const double> values);
 
+// By linear interpolation between order statistics; q = 0.5: the median.
+double quantile(std::vector<double> values, double q);
+
 // P(|T| <= t) of Student's distribution with a whole number of degrees of freedom.
 double student_within(double t, int64_t degrees);
 

@@ -29,6 +29,14 @@ TEST(MetricStatistics, IntervalOfTheMeanIsScipys) {
   EXPECT_TRUE(std::isnan(one.deviation) && std::isnan(one.half_width));
 }
 
+TEST(MetricStatistics, QuantilesLieBetweenTheirNeighbours) {
+  EXPECT_EQ(quantile({3, 1, 2}, 0.5), 2);
+  EXPECT_EQ(quantile({4, 1, 3, 2}, 0.5), 2.5);  // the median of an even count
+  EXPECT_EQ(quantile({4, 1, 3, 2}, 0), 1);
+  EXPECT_EQ(quantile({4, 1, 3, 2}, 1), 4);
+  EXPECT_EQ(quantile({7}, 0.3), 7);
+}
+
 // A table of means: row (value, 1).
 StatisticsTable means(const std::vector<double>& values) {
   StatisticsTable table{.width = 2, .scores = [](std::span<const double> sums) {

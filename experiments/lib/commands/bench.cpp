@@ -11,6 +11,7 @@
 #include "cuda/graph.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/shapes.h"
+#include "experiments/lib/statistics.h"
 #include "models/generation.h"
 
 namespace cambium {
@@ -57,13 +58,12 @@ OptionMap bench_options(const BenchOptions& options, const ModelConfig& config) 
   return map;
 }
 
-nlohmann::ordered_json result(std::vector<double> seconds, double tokens, int64_t trained, Device device) {
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
+nlohmann::ordered_json result(const std::vector<double>& seconds, double tokens, int64_t trained, Device device) {
+  const double median = quantile(seconds, 0.5);
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   nlohmann::ordered_json j{{"step_s", median},
-                           {"min_s", seconds.front()},
+                           {"min_s", *std::min_element(seconds.begin(), seconds.end())},
                            {"tok_s", tokens / median},
                            {"trainable", trained},
                            {"rss_mib", double(usage.ru_maxrss) / 1024}};
