@@ -250,6 +250,7 @@ TEST_F(ModelCommand, BenchPrintsItsFigures) {
   bad({"bench", "jump"}, {"jump", "step and generate"});
   bad({"bench", "step", "--shape", "gpt5"}, {"gpt5", "gpt2, gpt2-medium"});
   bad({"bench", "step", "--batch", "0"}, {"--batch"});
+  bad({"bench", "step", "--shape", "gpt2", "--length", "1025"}, {"--length 1025", "gpt2 has 1024 positions"});
 }
 
 TEST_F(ModelCommand, FetchWithoutNetworkSaysWhatToDo) {

@@ -76,6 +76,7 @@ nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions
   model.pack_frozen([&](const Parameter& p) { return trained.trains(p); });
   AdamWOptimizer optimizer({}, trained.for_optimizer());
   const Batch batch = random_batch(model.config(), options, seed);
+  model.check_positions(batch, tuner);
   const float scale = 1 / float(model.scored_tokens(batch));
   gpu::StepGraphs graphs(model.device());
   StepLog log(model.device(), 1);
@@ -126,6 +127,8 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
               "--batch, --length, --steps and --new-tokens must be at least 1");
   if (options.kernels) return run_kernel_bench(common, options);
   const ModelConfig config = published_shape(options.shape);
+  check_input(!config.max_positions || options.length <= config.max_positions, "--length ", options.length, ": ",
+              options.shape, " has ", config.max_positions, " positions");
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
   choose_kernels(common, config, dtype, device);
