@@ -29,6 +29,8 @@ int64_t warmup_steps(const std::string& option, int64_t total) {
   return percent ? int64_t(std::ceil(value / 100 * double(total) - 1e-9)) : int64_t(value);
 }
 
+}  // namespace
+
 void check_options(const TrainOptions& o) {
   const auto positive = [](const char* name, int64_t value) {
     check_input(value >= 1, name, " ", value, " must be at least 1");
@@ -46,6 +48,7 @@ void check_options(const TrainOptions& o) {
   not_negative("--report-every", o.report_every);
   check_input(o.shards >= 1 && o.shards <= 1 << 20 && (o.shards & (o.shards - 1)) == 0, "--shards ", o.shards,
               " is no power of two");
+  schedule_named(o.schedule);
   constexpr double kLarge = 1e30;
   within("--lr", o.lr, 0, kLarge), within("--clip", o.clip, 0, kLarge);
   within("--label-smoothing", double(o.label_smoothing), 0, 1), within("z-loss", double(o.z_loss), 0, kLarge);
@@ -54,8 +57,6 @@ void check_options(const TrainOptions& o) {
   within("--beta1", p.beta1, 0, 1), within("--beta2", p.beta2, 0, 1), within("--epsilon", p.epsilon, 0, kLarge);
   within("decay rate", p.decay_rate, 0, kLarge), within("initial step", double(p.initial_step), 0, 1e15);
 }
-
-}  // namespace
 
 std::vector<int32_t> shuffled(int64_t count, uint64_t seed, int64_t epoch) {
   std::vector<int32_t> order(static_cast<size_t>(count));

@@ -36,6 +36,9 @@ struct TrainOptions {
   int64_t report_every = 0;  // steps after which the host waits for their losses; 0: 1 on the CPU, 10 on a GPU
 };
 
+// Throws InputError for counts, rates and names that no run could use.
+void check_options(const TrainOptions&);
+
 // Examples by number: a list in memory, or something that may be larger than that.
 class Examples {
  public:

@@ -187,21 +187,36 @@ class Pretrain : public Command {
                                  folder / "bytes",
                                  "--text",
                                  folder / "words.txt",
-                                 "--batch-size",
-                                 "2",
-                                 "--length",
-                                 "8",
                                  "--quiet"};
     all.insert(all.end(), more.begin(), more.end());
     return run_process(all, options());
   }
 };
 
+TEST_F(Pretrain, UnusableSizesLeaveNothingBehind) {
+  const auto before = files();
+  for (const auto& [option, value] : {std::pair{"--dev-blocks", "-1"},
+                                      {"--batch-size", "0"},
+                                      {"--epochs", "-2"},
+                                      {"--steps", "-1"},
+                                      {"--eval-every", "-1"},
+                                      {"--save-every", "-1"},
+                                      {"--shards", "-1"},
+                                      {"--schedule", "steep"},
+                                      {"--length", "4"},
+                                      {"--length", "513"}}) {
+    const ProcessResult r = pretrain({"--output", folder / "run", option, value});
+    EXPECT_EQ(r.code, 2) << option << "\n" << r.err;
+    EXPECT_NE(r.err.find(text(option, " ", value)), std::string::npos) << r.err;
+    EXPECT_EQ(files(), before) << option;
+  }
+}
+
 TEST_F(Pretrain, ResumedRunsKeepTheirResults) {
   const std::string run = folder / "run";
   const auto finish = [&] {
-    const ProcessResult r = pretrain(
-        {"--output", run, "--steps", "6", "--eval-every", "2", "--save-every", "2", "--dev-blocks", "3", "--resume"});
+    const ProcessResult r = pretrain({"--output", run, "--steps", "6", "--length", "8", "--batch-size", "2",
+                                      "--eval-every", "2", "--save-every", "2", "--dev-blocks", "3", "--resume"});
     ASSERT_EQ(r.code, 0) << r.err;
   };
   const auto results = [&] { return parse_json_file(run + "/pretraining.json"); };

@@ -111,7 +111,6 @@ std::shared_ptr<const Objective> objective_of(const PretrainOptions& o, const Se
 int64_t block_length(const PretrainOptions& o, const Session& session) {
   const Framing framing = framing_of(session.require_tokenizer());
   const int64_t around = int64_t(framing.before.size() + framing.after.size());
-  check_input(o.length >= 8 && o.length <= 1 << 20, "--length ", o.length, ": give 8 to 1048576 tokens");
   if (o.objective == "spans") return span_corruption_text(o.length, 0.15, 3, around);
   return o.objective == "causal" ? o.length : o.length - around;
 }
@@ -169,6 +168,9 @@ void write_results(const PretrainOptions& o, const TrainResult& result, const Sp
 int run_pretrain(const CommonOptions& common, PretrainOptions o) {
   check_input(!o.texts.empty(), "pretrain needs --text FILE ...");
   check_input(!o.run.run.directory.empty(), "--output names no directory");
+  check_input(o.length >= 8 && o.length <= 1 << 20, "--length ", o.length, ": give 8 to 1048576 tokens");
+  check_input(o.dev_blocks >= 0, "--dev-blocks ", o.dev_blocks, " is negative");
+  check_options(o.run.train);  // before a vocabulary is learned and texts are tokenised
   if (o.folder.empty())
     o.folder = (std::filesystem::absolute(o.run.run.directory + "/.").lexically_normal().parent_path().parent_path() /
                 "tokens")
@@ -176,6 +178,8 @@ int run_pretrain(const CommonOptions& common, PretrainOptions o) {
   std::string tokenizer_path;
   Session session = open(common, o, tokenizer_path);
   Model& model = *session.model;
+  const int64_t positions = model.config().max_positions;
+  check_input(!positions || o.length <= positions, "--length ", o.length, ": the model has ", positions, " positions");
   const TokenBlocks blocks = blocks_of(o.texts, o, session);
   std::optional<TokenBlocks> dev;
   if (!o.dev.empty()) dev.emplace(blocks_of(o.dev, o, session));
