@@ -99,6 +99,14 @@ TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {
   EXPECT_NE(show.out.find("cell 3: lora"), show.out.npos) << show.out;
   EXPECT_EQ(show.out.find("cell 1:"), show.out.npos) << show.out;
 
+  const ProcessResult some =
+      run({"show", "--preset", "smoke", "--methods", "zero-shot,lora", "--seeds", "2", "--cells", "2-3"});
+  EXPECT_EQ(some.code, 0) << some.err;
+  EXPECT_GE(first_number(some.out, "lora"), 0);
+  EXPECT_NE(some.out.find("cell 3: lora"), some.out.npos) << some.out;
+  EXPECT_EQ(some.out.find("cell 0:"), some.out.npos) << some.out;
+  EXPECT_FALSE(std::regex_search(some.out, std::regex("(?:^|\n)zero-shot[ |]+[0-9]"))) << some.out;
+
   // The same numbers with one thread.
   ASSERT_EQ(run({"run", "--preset", "smoke", "--methods", "lora,zero-shot", "--seeds", "2", "--cells", "1-2",
                  "--threads", "1"},
@@ -211,7 +219,7 @@ TEST_F(PrefixTable, UnusableArgumentsEndWithTwo) {
   refuses({"run", "--preset", "smoke", "--format", "pdf"}, "--format pdf");
   refuses({"run", "--preset", "smoke", "--data", folder / "nowhere"}, "nowhere");
   refuses({"run", "--preset", "quickstart", "--model", folder / "nothing"}, "nothing");
-  refuses({"show", "--preset", "smoke", "--cell", "1"}, "--cell");
+  refuses({"show", "--preset", "smoke", "--cell", "7"}, "cells 0 to 6");
   refuses({"dance"}, "dance");
   refuses({}, "");
   EXPECT_FALSE(file_exists(folder / "results"));

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <map>
 
 #include "core/progress.h"
 #include "core/signals.h"
@@ -146,14 +147,16 @@ int Program::run() {
   return failed ? 1 : 0;
 }
 
+// Of the chosen cells.
 Report Program::report() const {
-  std::vector<ResultStore::Found> found;
-  for (const Cell& c : cells_) found.push_back(store_.find(c));
-  std::vector<const CellResult*> results;
-  for (const ResultStore::Found& f : found)
-    results.push_back(f.state == ResultStore::State::finished ? &f.result : nullptr);
+  std::map<size_t, ResultStore::Found> found;
+  std::vector<const CellResult*> results(cells_.size());
+  for (const size_t i : chosen_) {
+    const ResultStore::Found& f = found.emplace(i, store_.find(cells_[i])).first->second;
+    if (f.state == ResultStore::State::finished) results[i] = &f.result;
+  }
   Report report = experiment_.report(results);
-  for (size_t i = 0; i < cells_.size(); ++i) {
+  for (const size_t i : chosen_) {
     if (results[i]) continue;
     const Cell& c = cells_[i];
     report.missing.push_back(text("cell ", i, ": ", c.method, " on ", c.model, ", ", c.task, ", seed ", c.seed,
@@ -170,7 +173,7 @@ int Program::show() const {
   return 0;
 }
 
-void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experiment, bool runs) {
+void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experiment) {
   std::string presets;
   for (const Experiment::Preset& p : experiment.presets()) presets += (presets.empty() ? "" : ", ") + p.name;
   ExperimentOptions& e = o.experiment;
@@ -186,12 +189,8 @@ void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experim
       ->check(CLI::PositiveNumber);
   command.add_option("--results", o.results, "where results, checkpoints and the report go")->capture_default_str();
   command.add_option("--format", o.format, "text, markdown, latex or html")->capture_default_str();
-  if (runs) {
-    command.add_option("--cell", o.cell, "only the cell of this number (plan lists them)");
-    command.add_option("--cells", o.cells, "only these: 0-3");
-  } else {
-    command.add_option("--output", o.output, "file (default: standard output)");
-  }
+  command.add_option("--cell", o.cell, "only the cell of this number (plan lists them)");
+  command.add_option("--cells", o.cells, "only these: 0-3");
   add_common(command, e.common, false);
 }
 
@@ -249,9 +248,8 @@ int experiment_program(int argc, char** argv, Experiment& experiment) {
   CLI::App* plan = app.add_subcommand("plan", "List the cells with what they cost");
   CLI::App* run = app.add_subcommand("run", "Run the cells that are not finished, and print the table");
   CLI::App* show = app.add_subcommand("show", "Print what is finished, and what is missing");
-  add_options(*plan, options, experiment, true);
-  add_options(*run, options, experiment, true);
-  add_options(*show, options, experiment, false);
+  for (CLI::App* command : {plan, run, show}) add_options(*command, options, experiment);
+  show->add_option("--output", options.output, "file (default: standard output)");
   plan->callback([&] { action = [](Program& p) { return p.plan(); }; });
   run->callback([&] { action = [](Program& p) { return p.run(); }; });
   show->callback([&] { action = [](Program& p) { return p.show(); }; });
