@@ -151,6 +151,16 @@ TEST_F(TrainCommand, StartsFromTrainedBaseValues) {
   }
 }
 
+TEST_F(TrainCommand, FullTrainsOnlyWhatItsHelpSays) {
+  good({"train", "--model", gpt2, "--tuner", "full", "--option", "only=decoder.layers.1.,decoder.final_norm.",
+        "--batches", folder / "batch.json", "--output", folder / "run", "--dtype", "f32", "--quiet", "--steps", "1"});
+  const auto trained = read_checkpoint_info(folder / "run/checkpoint.h5").trained_base;
+  EXPECT_TRUE(trained.count("decoder.final_norm.weight"));
+  for (const auto& [name, _] : trained)
+    EXPECT_TRUE(name.starts_with("decoder.layers.1.") || name.starts_with("decoder.final_norm.")) << name;
+  EXPECT_NE(good({"train", "--help"}).out.find("(only: "), std::string::npos);
+}
+
 TEST_F(TrainCommand, SameBitsWithAnyNumberOfThreads) {
   for (const char* threads : {"1", "2", "3"})
     good(train_arguments(threads, {"--steps", "6", "--dropout", "0.1", "--shards", "2", "--threads", threads}));

@@ -95,7 +95,8 @@ void add_train(Commands& commands) {
       "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
       "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, "
       "sites, words), adapter "
-      "(bottleneck, kind), lora (rank, alpha, dropout, targets), top_layers (layers), full.\n"
+      "(bottleneck, kind), lora (rank, alpha, dropout, targets), top_layers (layers), full (only: beginnings of the "
+      "names of what trains, with commas between them).\n"
       "  cambium train --model smollm2-135m --tuner lora --option rank=8 --task e2e --limit 500 --output runs/lora");
   TrainRun& run = o->run;
   TrainOptions& t = run.train;
