@@ -60,8 +60,9 @@ Var SelfAttention::operator()(Pass& pass, const ModelConfig& config, const Stack
                      prefix, stack.identities);
   op.config.causal = stack.causal;
   op.bucket = stack.bucket;
-  const Var attended = apply(op, qkv, cached ? Var(cache->rows) : Var(), prefix.key, prefix.value, stack.relative_bias);
-  return output(pass, site, attended, layout);
+  Var attended = apply(op, qkv, cached ? Var(cache->rows) : Var(), prefix.key, prefix.value, stack.relative_bias);
+  if (stack.read) attended = (*stack.read)(attended);
+  return output(pass, site, attended, stack.read ? stack.read->layout : layout);
 }
 
 Var CrossAttention::operator()(Pass& pass, const ModelConfig& config, const StackContext& stack, const Site& site,
@@ -71,12 +72,12 @@ Var CrossAttention::operator()(Pass& pass, const ModelConfig& config, const Stac
   if (cache && cache->rows) {
     kv = Var(cache->rows);
   } else {
-    kv = key_value(pass, site, stack.memory, layout);
+    kv = key_value(pass, site, stack.memory.rows, *stack.memory.layout);
     if (cache) cache->rows = kv.value;
   }
   const PrefixRows prefix = pass.hooks().prefix(pass, site, layout);
-  const Attend op =
-      attend(pass, config, *stack.shape, site, stack.segments, stack.memory_segments, prefix, stack.identities);
+  const Attend op = attend(pass, config, *stack.shape, site, stack.read ? stack.read->segments : stack.segments,
+                           stack.memory.segments, prefix, stack.read ? stack.read->identities : stack.identities);
   return output(pass, site, apply(op, q, kv, prefix.key, prefix.value, Var()), layout);
 }
 
@@ -92,13 +93,18 @@ Var FeedForward::operator()(Pass& pass, const ModelConfig& config, const Site& s
 }
 
 Var Layer::operator()(Pass& pass, const ModelConfig& config, const StackContext& stack, int layer, Var x,
-                      const Layout& layout, Caches* caches) const {
-  x = pass.hooks().layer_input(pass, stack.kind, layer, std::move(x), layout);
+                      const Layout& all, Caches* caches) const {
+  x = pass.hooks().layer_input(pass, stack.kind, layer, std::move(x), all);
+  const Layout& layout = stack.read ? stack.read->layout : all;  // of what the sublayers give
   // One sublayer with its norm and residual, in the model's order.
   const auto sublayer = [&](Place place, const Norm& norm, const auto& run) {
     const Site site{stack.kind, layer, place};
-    const Var read = config.norm_first ? norm(pass, config, x) : x;
+    Var read = config.norm_first ? norm(pass, config, x) : x;
     Var h = run(site, read);
+    if (stack.read && place == Place::self_attention) {
+      x = (*stack.read)(x);
+      read = config.norm_first ? (*stack.read)(read) : x;
+    }
     const float p = pass.dropout().residual;
     if (p > 0) h = pass.drop_and_add(p, path_of(site) + ".residual", std::move(h), Var(), layout);
     h = pass.hooks().after(pass, site, read, std::move(h), layout);
@@ -106,7 +112,7 @@ Var Layer::operator()(Pass& pass, const ModelConfig& config, const StackContext&
     if (!config.norm_first) x = norm(pass, config, x);
   };
   sublayer(Place::self_attention, self_attention_norm, [&](const Site& site, const Var& read) {
-    return self_attention(pass, config, stack, site, read, layout, caches ? &caches->self : nullptr);
+    return self_attention(pass, config, stack, site, read, all, caches ? &caches->self : nullptr);
   });
   if (cross_attention)
     sublayer(Place::cross_attention, cross_attention_norm, [&](const Site& site, const Var& read) {

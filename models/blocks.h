@@ -39,6 +39,24 @@ struct CachedKeys {
   Tensor rows;
 };
 
+// The encoder's result, as cross-attention reads it.
+struct Memory {
+  Var rows;
+  std::shared_ptr<const Layout> layout;  // of these rows
+  OwnedSegments segments;                // one for each sequence of the decoder
+};
+
+// The rows that are read of a stack's result, where these are not all: the last layer computes what comes behind its
+// self-attention for them alone.
+struct ReadRows {
+  std::shared_ptr<const RowMap> map;
+  Layout layout;
+  OwnedSegments segments;
+  Tensor identities;  // only with dropout
+
+  Var operator()(const Var& x) const { return apply(TakeRows{map, 1, x.value.dtype()}, x, Var()); }
+};
+
 // What attention needs to know about the batch, made once for all layers of a stack.
 struct StackContext {
   StackKind kind;
@@ -52,9 +70,8 @@ struct StackContext {
   // Decoding: where new rows go in the caches, and which rows of them each sequence has then.
   Tensor cache_rows;
   OwnedSegments cache_segments;
-  // Cross-attention: the encoder's rows.
-  Var memory;
-  OwnedSegments memory_segments;
+  Memory memory;                         // cross-attention's
+  std::shared_ptr<const ReadRows> read;  // the last layer's; none: all rows
 };
 
 struct SelfAttention {

@@ -53,8 +53,7 @@ class Decoding {
   std::unique_ptr<DecoderCache> cache_;
   bool started_ = false;
   gpu::StepGraphs graphs_;
-  Model::Memory memory_;                               // of sequence-to-sequence models
-  std::vector<int32_t> memory_begin_, memory_length_;  // of each input
+  Memory memory_;  // of sequence-to-sequence models
 };
 
 // Ways to write: continue hypotheses until they end, and hand over what each input got.

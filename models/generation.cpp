@@ -18,9 +18,7 @@ Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options,
   const ModelConfig& config = model.config();
   if (config.is_seq2seq()) {
     const std::vector<int64_t> index(inputs.size(), 0);
-    Layout layout(inputs, index, tuner_);
-    memory_.rows = model.encode(pass_, layout);
-    memory_begin_ = layout.begin, memory_length_ = layout.length;
+    memory_ = model.remember(pass_, Layout(inputs, index, tuner_));
     given_.assign(inputs.size(), {*config.decoder_start});
   } else {
     given_.assign(inputs.begin(), inputs.end());
@@ -59,30 +57,29 @@ Tensor Decoding::step(const std::vector<const Hypothesis*>& hypotheses) {
     ids.push_back(started_ ? std::vector<int32_t>{h->tokens.back()} : h->tokens);
     past.push_back(int32_t(h->tokens.size()) - 1);
     tuner.push_back(tuner_[size_t(h->input)]);
-    if (!memory_begin_.empty())
-      begin.push_back(memory_begin_[size_t(h->input)]), length.push_back(memory_length_[size_t(h->input)]);
+    if (const Layout* read = memory_.layout.get())
+      begin.push_back(read->begin[size_t(h->input)]), length.push_back(read->length[size_t(h->input)]);
   }
   const std::vector<int64_t> index(ids.size(), 0);
   Layout layout = started_ ? Layout(ids, index, tuner, past) : Layout(ids, index, tuner);
   if (!begin.empty())
     memory_.segments = {Tensor::of(begin, device), Tensor::of(length, device),
                         *std::max_element(length.begin(), length.end())};
-  const Var hidden = model_.decode(pass_, layout, begin.empty() ? nullptr : &memory_, cache_.get());
-
-  std::vector<int32_t> last;
-  for (size_t s = 0; s < hypotheses.size(); ++s) last.push_back(layout.begin[s] + layout.length[s] - 1);
-  const auto map = std::make_shared<RowMap>(std::move(last), hidden.value.rows(), device);
-  return model_.logits(pass_, apply(TakeRows{map, 1, hidden.value.dtype()}, hidden, Var()).value);
+  layout.read.emplace();
+  for (size_t s = 0; s < past.size(); ++s) layout.read->push_back({int32_t(s), past[s]});  // the last token's row
+  return model_.logits(pass_, model_.decode(pass_, layout, begin.empty() ? nullptr : &memory_, cache_.get()).value);
 }
 
 namespace {
 
-// Last tokens of forbidden sequences whose other tokens stand at the end.
+// Last tokens of forbidden sequences whose other tokens stand at the end of a text that is no shorter.
 void add_forbidden(const std::vector<int32_t>& tokens, const std::vector<std::vector<int32_t>>& forbidden,
-                   std::vector<int32_t>& banned) {
+                   const std::vector<int32_t>& eos, std::vector<int32_t>& banned) {
   for (const std::vector<int32_t>& word : forbidden) {
     const size_t before = word.size() - 1;
-    if (before <= tokens.size() && std::equal(word.begin(), word.end() - 1, tokens.end() - int64_t(before)))
+    if (before == 0 && std::find(eos.begin(), eos.end(), word.front()) != eos.end()) continue;
+    if ((before == 0 || word.size() <= tokens.size()) &&
+        std::equal(word.begin(), word.end() - 1, tokens.end() - int64_t(before)))
       banned.push_back(word.back());
   }
 }
@@ -103,7 +100,7 @@ void Decoding::mask(const std::vector<const Hypothesis*>& hypotheses, const Tens
   for (size_t r = 0; r < hypotheses.size(); ++r) {
     const Hypothesis& h = *hypotheses[r];
     banned.clear();
-    add_forbidden(h.tokens, options_.forbidden, banned);
+    add_forbidden(h.tokens, options_.forbidden, eos_, banned);
     if (h.written() < options_.min_new_tokens) banned.insert(banned.end(), eos_.begin(), eos_.end());
     if (options_.no_repeat_ngram > 0) add_repeated(h.tokens, options_.no_repeat_ngram, banned);
     for (const int32_t token : banned) row.push_back(int32_t(r)), column.push_back(token);
@@ -202,7 +199,7 @@ void check_options(const Model& model, const Hooks& hooks, const std::vector<std
   check_input(o.beams >= 1 && o.results >= 1 && o.results <= o.beams, "--num-results ", o.results,
               " needs as many beams; there are ", o.beams);
   check_input(!o.sample || o.beams == 1, "--beam ", o.beams, " and sampling exclude each other");
-  check_input(o.temperature > 0 && o.top_p > 0 && o.top_p <= 1 && o.top_k >= 0,
+  check_input(float(o.temperature) > 0 && o.top_p > 0 && o.top_p <= 1 && o.top_k >= 0,
               "sampling needs a temperature above 0, top-p in (0, 1] and top-k of at least 0");
   check_input((1 + int64_t(std::max<size_t>(1, config.eos.size()))) * o.beams <= config.vocabulary, "--beam ", o.beams,
               " exceeds what a vocabulary of ", config.vocabulary, " offers");

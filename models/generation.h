@@ -14,10 +14,11 @@ namespace cambium {
 struct GenerationOptions {
   int64_t max_new_tokens = 64, min_new_tokens = 0;
   int64_t beams = 1, results = 1;
-  double length_penalty = 1;                    // a beam's score is its log probability / length^penalty
-  int64_t no_repeat_ngram = 0;                  // no n-gram comes twice in a text (input and output together)
-  std::vector<std::vector<int32_t>> forbidden;  // sequences of tokens that are never completed
-  std::optional<std::vector<int32_t>> eos;      // end tokens; absent: the model's
+  double length_penalty = 1;    // a beam's score is its log probability / length^penalty
+  int64_t no_repeat_ngram = 0;  // no n-gram comes twice in a text (input and output together)
+  // Sequences of tokens that are never completed; as in transformers one that is an end token alone counts for nothing.
+  std::vector<std::vector<int32_t>> forbidden;
+  std::optional<std::vector<int32_t>> eos;  // end tokens; absent: the model's
   bool sample = false;
   double temperature = 1, top_p = 1;
   int64_t top_k = 0;

@@ -1,6 +1,7 @@
 #include "models/layout.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace cambium {
 
@@ -48,6 +49,7 @@ Layout Layout::with_virtual_tokens(std::span<const int32_t> count, std::vector<i
   Layout result;
   result.sequence_index = sequence_index;
   result.tuner = tuner;
+  result.read = read;
   source.clear();
   for (size_t s = 0; s < begin.size(); ++s) {
     result.begin.push_back(int32_t(result.rows.size()));
@@ -63,6 +65,35 @@ Layout Layout::with_virtual_tokens(std::span<const int32_t> count, std::vector<i
       source.push_back(begin[s] + i);
     }
   }
+  return result;
+}
+
+std::vector<int32_t> Layout::read_rows() const {
+  std::vector<int32_t> result;
+  for (const TokenPlace& place : *read) {
+    CHECK(place.sequence >= 0 && place.sequence < sequences(), "sequence ", place.sequence, " of ", sequences(),
+          " is read");
+    const int64_t row = row_of(place.sequence, place.token);
+    CHECK(row >= 0 && row < size() && rows[size_t(row)].sequence == place.sequence &&
+              rows[size_t(row)].token == place.token && (result.empty() || result.back() < row),
+          "token ", place.token, " of sequence ", place.sequence, " is read, but it is not there or not in its order");
+    result.push_back(int32_t(row));
+  }
+  return result;
+}
+
+Layout Layout::only(std::span<const int32_t> kept) const {
+  Layout result;
+  result.sequence_index = sequence_index;
+  result.tuner = tuner;
+  result.continued = continued;
+  result.length.assign(length.size(), 0);
+  for (const int32_t row : kept) {
+    result.rows.push_back(rows[size_t(row)]);
+    ++result.length[size_t(result.rows.back().sequence)];
+  }
+  result.begin.resize(length.size());
+  std::exclusive_scan(result.length.begin(), result.length.end(), result.begin.begin(), 0);
   return result;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,6 +26,11 @@ struct Sequence {
 
 using Batch = std::vector<Sequence>;
 
+// A token of a batch: the number of its sequence, and its place there.
+struct TokenPlace {
+  int32_t sequence = 0, token = 0;
+};
+
 // The rows of one stack: the tokens of all sequences back to back, with virtual tokens between them.
 struct Layout {
   struct Row {
@@ -39,6 +45,8 @@ struct Layout {
   std::vector<int64_t> sequence_index;  // Sequence::index of each
   std::vector<int> tuner;               // Sequence::tuner of each
   bool continued = false;               // earlier rows of the sequences are cached
+  // The tokens whose hidden rows are asked for, sequence by sequence; without it all rows are.
+  std::optional<std::vector<TokenPlace>> read;
 
   Layout() = default;
   // Positions count from 0, or from past[s] where earlier tokens of sequence s are cached.
@@ -57,6 +65,11 @@ struct Layout {
   // Puts `count[s]` virtual tokens in front of each sequence and gives tokens' old rows for the new layout
   // (below 0: a virtual one) in `source`. Positions of virtual tokens count from 0; others move by `count[s]`.
   Layout with_virtual_tokens(std::span<const int32_t> count, std::vector<int32_t>& source) const;
+
+  // Rows of the tokens in `read`, ascending. Throws where a token is not there, or they are not in order.
+  std::vector<int32_t> read_rows() const;
+  // The same sequences with these of their rows alone, which ascend.
+  Layout only(std::span<const int32_t> kept) const;
 };
 
 }  // namespace cambium

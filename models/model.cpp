@@ -254,12 +254,26 @@ StackContext Model::context(Pass& pass, const Stack& stack, StackKind kind, cons
   return context;
 }
 
+// None where all rows are read.
+std::shared_ptr<const ReadRows> Model::read_rows(const Pass& pass, const Layout& layout) const {
+  if (!layout.read) return nullptr;
+  std::vector<int32_t> rows = layout.read_rows();
+  if (int64_t(rows.size()) == layout.size()) return nullptr;
+  auto read = std::make_shared<ReadRows>();
+  read->layout = layout.only(rows);
+  read->segments = read->layout.segments(device_);
+  if (pass.dropout().attention > 0) read->identities = read->layout.identities(device_);
+  read->map = std::make_shared<RowMap>(std::move(rows), layout.size(), device_);
+  return read;
+}
+
 Var Model::run(Pass& pass, Stack& stack, StackContext& context, Var x, const Layout& layout, DecoderCache* cache) {
   const bool again = pass.recompute && pass.training();
   // The caller's layout is gone when backward computes a layer again.
   const std::shared_ptr<const Layout> kept = again ? std::make_shared<const Layout>(layout) : nullptr;
   for (size_t i = 0; i < stack.layers.size(); ++i) {
     Layer::Caches* caches = cache ? &cache->layers[i] : nullptr;
+    if (i + 1 == stack.layers.size()) context.read = read_rows(pass, layout);
     const auto layer = [this, &pass, &stack, context, i, caches](const Var& in, const Layout& rows) {
       return stack.layers[i](pass, config_, context, int(i), in, rows, caches);
     };
@@ -275,13 +289,18 @@ Var Model::encode(Pass& pass, Layout& layout) {
   return run(pass, *encoder, stack, std::move(x), layout, nullptr);
 }
 
+Memory Model::remember(Pass& pass, Layout layout) {
+  Memory memory;
+  memory.rows = encode(pass, layout);
+  memory.segments = layout.segments(device_);
+  memory.layout = std::make_shared<const Layout>(std::move(layout));
+  return memory;
+}
+
 Var Model::decode(Pass& pass, Layout& layout, const Memory* memory, DecoderCache* cache) {
   Var x = embed(pass, *decoder, StackKind::decoder, layout);
   StackContext stack = context(pass, *decoder, StackKind::decoder, layout, cache);
-  if (memory) {
-    stack.memory = memory->rows;
-    stack.memory_segments = memory->segments;
-  }
+  if (memory) stack.memory = *memory;
   return run(pass, *decoder, stack, std::move(x), layout, cache);
 }
 
@@ -303,18 +322,6 @@ Tensor Model::logits(Pass& pass, const Tensor& hidden) {
   Tensor weight = head_weight(pass).value;
   if (pass.exact) weight = weight.to(accumulator(weight.dtype()));
   return product(x.value, weight, {.transpose_b = true}, accumulator(x.value.dtype()), pass(head->bias).value);
-}
-
-Var Model::first_rows(const Var& hidden, const Layout& layout) const {
-  std::vector<int32_t> first;
-  for (int64_t s = 0; s < layout.sequences(); ++s) first.push_back(int32_t(layout.row_of(s, 0)));
-  const auto map = std::make_shared<RowMap>(std::move(first), hidden.value.rows(), device_);
-  return apply(TakeRows{map, 1, hidden.value.dtype()}, hidden, Var());
-}
-
-Var Model::pool(Pass& pass, const Var& hidden, const Layout& layout) {
-  const Var x = apply(Linear{}, first_rows(hidden, layout), pass(pooler->dense.weight), pass(pooler->dense.bias));
-  return apply(Activate{Activation::tanh}, x, Var());
 }
 
 }  // namespace cambium

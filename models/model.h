@@ -74,19 +74,16 @@ class Model {
   // changes any more.
   void pack_frozen(const std::function<bool(const Parameter&)>& trains);
 
-  // Hidden rows of the encoder: [rows of layout, width]. layout is replaced where hooks insert virtual tokens.
+  // Hidden rows of the encoder: [rows of layout, or tokens of layout.read, width]. layout is replaced where hooks
+  // insert virtual tokens.
   Var encode(Pass&, Layout& layout);
-  // Hidden rows of the decoder. memory: the encoder's rows, for sequence-to-sequence models.
-  struct Memory {
-    Var rows;
-    OwnedSegments segments;
-  };
+  // The same for the decoder of a sequence-to-sequence model.
+  Memory remember(Pass&, Layout);
+  // Hidden rows of the decoder, likewise. memory: for sequence-to-sequence models.
   Var decode(Pass&, Layout& layout, const Memory* memory = nullptr, DecoderCache* cache = nullptr);
 
   // float32 logits [R, vocabulary] of hidden rows.
   Tensor logits(Pass&, const Tensor& hidden);
-  // The hidden state after BERT's pooler: tanh(W h_0 + b) of each sequence's first token.
-  Var pool(Pass&, const Var& hidden, const Layout&);
   // Scores of the classification head, [sequences, classes].
   Tensor classify(Pass&, const Batch&);
   // Their loss, scaled as in `loss`; label int32 [sequences].
@@ -110,8 +107,10 @@ class Model {
   // Throws InputError where sequences behind what the hooks put in front of them are longer than the model's positions.
   void check_positions(const Batch&, const Hooks&) const;
 
-  // What the batch's tokens become: hidden rows of tokens alone (virtual rows left out), token by token.
+  // What some tokens of a batch become: hidden rows [tokens, width]; tokens sequence by sequence, each one once.
   // For sequence-to-sequence models: of the decoder, fed with the labels shifted right.
+  Var hidden(Pass&, const Batch&, std::vector<TokenPlace> tokens);
+  // What all of them become.
   struct Hidden {
     Var rows;
     std::vector<int64_t> begin, length;  // of each sequence
@@ -134,6 +133,7 @@ class Model {
   Stack make_stack(const StackShape&, bool cross) const;
   Var embed(Pass&, Stack&, StackKind, Layout&);
   Var run(Pass&, Stack&, StackContext&, Var x, const Layout&, DecoderCache*);
+  std::shared_ptr<const ReadRows> read_rows(const Pass&, const Layout&) const;
   StackContext context(Pass&, const Stack&, StackKind, const Layout&, DecoderCache*);
   Tensor matrix(int64_t rows, int64_t cols) const { return allocate({rows, cols}, weights_); }
   Tensor vector(int64_t size) const { return allocate({size}, accumulator(weights_)); }
@@ -144,7 +144,6 @@ class Model {
   std::unique_ptr<Pooler> make_pooler() const;
   std::unique_ptr<Classifier> make_classifier() const;
   void randomize_parts(const std::vector<std::string>& prefixes, uint64_t seed, float deviation);
-  Var first_rows(const Var& hidden, const Layout&) const;
   Var class_rows(Pass&, const Batch&);
   std::pair<Var, Var> choices(Pass&, const std::vector<int32_t>& tokens);
   Var head_rows(Pass&, const Var& hidden);

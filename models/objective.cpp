@@ -67,7 +67,7 @@ void Model::check_positions(const Batch& batch, const Hooks& hooks) const {
   }
 }
 
-Model::Hidden Model::hidden(Pass& pass, const Batch& batch) {
+Var Model::hidden(Pass& pass, const Batch& batch, std::vector<TokenPlace> tokens) {
   std::vector<std::vector<int32_t>> ids, outputs;
   std::vector<int64_t> index;
   std::vector<int> tuner;
@@ -78,47 +78,47 @@ Model::Hidden Model::hidden(Pass& pass, const Batch& batch) {
     tuner.push_back(s.tuner);
   }
   Layout layout(ids, index, tuner);
+  if (!config_.is_seq2seq()) {
+    layout.read = std::move(tokens);
+    return config_.is_encoder() ? encode(pass, layout) : decode(pass, layout);
+  }
+  const Memory memory = remember(pass, std::move(layout));
+  layout = Layout(outputs, index, tuner);
+  layout.read = std::move(tokens);
+  return decode(pass, layout, &memory);
+}
+
+Model::Hidden Model::hidden(Pass& pass, const Batch& batch) {
+  std::vector<TokenPlace> tokens;
   Hidden result;
-  if (config_.is_encoder()) {
-    result.rows = encode(pass, layout);
-  } else if (config_.is_seq2seq()) {
-    Memory memory;
-    memory.rows = encode(pass, layout);
-    memory.segments = layout.segments(device_);
-    layout = Layout(outputs, index, tuner);
-    result.rows = decode(pass, layout, &memory);
-  } else {
-    result.rows = decode(pass, layout);
+  for (const Sequence& s : batch) {
+    const size_t length = config_.is_seq2seq() ? decoder_inputs(s).size() : s.ids.size();
+    result.begin.push_back(int64_t(tokens.size()));
+    result.length.push_back(int64_t(length));
+    for (size_t t = 0; t < length; ++t) tokens.push_back({int32_t(result.begin.size()) - 1, int32_t(t)});
   }
-  for (int64_t s = 0; s < layout.sequences(); ++s) {
-    const int64_t tokens = int64_t(config_.is_seq2seq() ? outputs[size_t(s)].size() : ids[size_t(s)].size());
-    result.begin.push_back(layout.row_of(s, 0));
-    result.length.push_back(tokens);
-  }
+  result.rows = hidden(pass, batch, std::move(tokens));
   return result;
 }
 
 Var Model::class_rows(Pass& pass, const Batch& batch) {
   CHECK(classifier, "this model has no classification head");
-  std::vector<std::vector<int32_t>> ids;
+  std::vector<TokenPlace> first;
   std::vector<int64_t> index;
   std::vector<int> tuner;
-  for (const Sequence& s : batch) ids.push_back(s.ids), index.push_back(s.index), tuner.push_back(s.tuner);
-  Layout layout(ids, index, tuner);
-  const Var hidden = encode(pass, layout);
+  for (const Sequence& s : batch) {
+    first.push_back({int32_t(first.size()), 0});
+    index.push_back(s.index), tuner.push_back(s.tuner);
+  }
+  Var x = hidden(pass, batch, std::move(first));
   // Dropout's random numbers count sequences: each is one row here.
   const Layout rows(std::vector<std::vector<int32_t>>(batch.size(), {0}), index, tuner);
   const auto drop = [&](Var x, const char* place) {
     return pass.drop_and_add(pass.dropout().residual, place, std::move(x), Var(), rows);
   };
-  Var x;
-  if (pooler) {
-    x = pool(pass, hidden, layout);
-  } else {
-    x = drop(first_rows(hidden, layout), "classifier.input");
-    x = apply(Activate{Activation::tanh},
-              apply(Linear{}, x, pass(classifier->dense.weight), pass(classifier->dense.bias)), Var());
-  }
+  if (!pooler) x = drop(std::move(x), "classifier.input");
+  const Dense& dense = pooler ? pooler->dense : classifier->dense;  // BERT's pooler is tanh(W h_0 + b)
+  x = apply(Activate{Activation::tanh}, apply(Linear{}, x, pass(dense.weight), pass(dense.bias)), Var());
   return drop(std::move(x), "classifier");
 }
 
@@ -156,17 +156,16 @@ Var Model::choice_loss(Pass& pass, const Var& hidden, const std::vector<int32_t>
 
 Model::Loss Model::loss(Pass& pass, const Batch& batch, const CrossEntropyConfig& config) {
   check_input(bool(head), "this model has no LM head: a loss over the vocabulary cannot be computed");
-  const Hidden h = hidden(pass, batch);
-  std::vector<int32_t> rows, labels;
+  std::vector<TokenPlace> scored;
+  std::vector<int32_t> labels;
   for (size_t s = 0; s < batch.size(); ++s) {
     const std::vector<int32_t> of_row = row_labels(config_, batch[s]);
     for (size_t t = 0; t < of_row.size(); ++t)
-      if (of_row[t] != kNotScored) rows.push_back(int32_t(h.begin[s] + int64_t(t))), labels.push_back(of_row[t]);
+      if (of_row[t] != kNotScored) scored.push_back({int32_t(s), int32_t(t)}), labels.push_back(of_row[t]);
   }
   Loss loss;
   loss.scored = int64_t(labels.size());
-  const auto map = std::make_shared<RowMap>(std::move(rows), h.rows.value.rows(), device_);
-  const Var x = head_rows(pass, apply(TakeRows{map, 1, h.rows.value.dtype()}, h.rows, Var()));
+  const Var x = head_rows(pass, hidden(pass, batch, std::move(scored)));
   loss.sum = apply(LmHeadLoss{Tensor::of(labels, device_), config}, x, head_weight(pass), pass(head->bias));
   return loss;
 }

@@ -58,19 +58,19 @@ void LabelWords::check(const Model& model, const Batch& batch) const {
 Var LabelWords::rows(Model& model, Pass& pass, const Batch& batch) const {
   Batch inputs = batch;
   const bool seq2seq = model.config().is_seq2seq();
-  for (Sequence& s : inputs) s.labels.assign(seq2seq ? 1 : 0, kNotScored);  // the decoder's first step alone
-  const Model::Hidden h = model.hidden(pass, inputs);
-  std::vector<int32_t> row;
-  for (size_t s = 0; s < inputs.size(); ++s) {
-    int64_t place = h.length[s] - 1;
-    if (model.config().is_encoder()) {
-      const std::vector<int32_t>& ids = inputs[s].ids;
-      place = std::find(ids.begin(), ids.end(), *mask_) - ids.begin();
-    }
-    row.push_back(int32_t(h.begin[s] + place));
+  // Of a decoder with an encoder: its first free step. BART's writes <s> before.
+  std::vector<int32_t> first;
+  if (seq2seq && model.config().forced_bos) first = {*model.config().forced_bos};
+  if (seq2seq) first.push_back(kNotScored);
+  for (Sequence& s : inputs) s.labels = first;
+  std::vector<TokenPlace> chosen;
+  for (const Sequence& s : inputs) {
+    const int64_t place = model.config().is_encoder() ? std::find(s.ids.begin(), s.ids.end(), *mask_) - s.ids.begin()
+                          : seq2seq                   ? int64_t(first.size()) - 1
+                                                      : int64_t(s.ids.size()) - 1;
+    chosen.push_back({int32_t(chosen.size()), int32_t(place)});
   }
-  const auto map = std::make_shared<RowMap>(std::move(row), h.rows.value.rows(), model.device());
-  return apply(TakeRows{map, 1, h.rows.value.dtype()}, h.rows, Var());
+  return model.hidden(pass, inputs, std::move(chosen));
 }
 
 Model::Loss LabelWords::loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {

@@ -19,16 +19,13 @@ class Reader : public Hooks {
   Reader(Model& model, const std::vector<int32_t>& ids) : model_(model), ids_{ids} {
     const ModelConfig& config = model.config();
     Pass pass(*this);
-    if (config.encoder.layers) {
-      Layout layout(ids_, kIndex, kTuner);
-      memory_.rows = model.encode(pass, layout);
-      memory_.segments = layout.segments(model.device());
-    }
+    Memory memory;
+    if (config.encoder.layers) memory = model.remember(pass, Layout(ids_, kIndex, kTuner));
     if (config.decoder.layers) {
       const std::vector<int32_t> capacity{int32_t(ids.size())};
       DecoderCache cache(config, capacity, model.activation_type(), model.device());
       Layout layout(ids_, kIndex, kTuner);
-      model.decode(pass, layout, config.is_seq2seq() ? &memory_ : nullptr, &cache);
+      model.decode(pass, layout, config.is_seq2seq() ? &memory : nullptr, &cache);
       for (Layer::Caches& layer : cache.layers) {
         decoder.push_back(halves(layer.self.rows));
         if (layer.cross.rows) cross.push_back(halves(layer.cross.rows));
@@ -51,9 +48,8 @@ class Reader : public Hooks {
   static Tensor halves(const Tensor& rows) {
     const int64_t width = rows.cols() / 2;
     Tensor both = Tensor::empty({2, rows.rows(), width}, accumulator(rows.dtype()), rows.device());
-    for (int64_t i = 0; i < 2; ++i)
-      DISPATCH(convert, rows.stream())
-      (rows.stream(), rows.view().columns(i * width, (i + 1) * width), both.rows(i, i + 1));
+    for (int64_t i = 0; i < 2; ++i) DISPATCH(convert, rows.stream())
+    (rows.stream(), rows.view().columns(i * width, (i + 1) * width), both.rows(i, i + 1));
     return both;
   }
 
@@ -61,7 +57,6 @@ class Reader : public Hooks {
   static constexpr int kTuner[] = {-1};
   Model& model_;
   std::vector<std::vector<int32_t>> ids_;
-  Model::Memory memory_;
 };
 
 }  // namespace

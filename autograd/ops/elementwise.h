@@ -113,6 +113,7 @@ struct DropoutAdd {
 
   Tensor forward(Saved&, Needs<2>, const Tensor& x, const Tensor& residual) const {
     CHECK(!residual || residual.shape() == x.shape(), "dropout: x ", x.shape(), " and residual ", residual.shape());
+    CHECK(token.rows() == x.rows(), "dropout: x ", x.shape(), " and tokens ", token.shape());
     Tensor y = Tensor::like(x);
     DISPATCH(dropout, x.stream())(x.stream(), config, x, token, residual, y);
     return y;

@@ -156,10 +156,12 @@ TEST_P(Words, AreTheLogitsOfTheWholeVocabularyAtThePosition) {
   double loss = 0;
   for (size_t s = 0; s < batch.size(); ++s) {
     Sequence one = batch[s];
-    one.labels = seq2seq ? std::vector<int32_t>{1} : std::vector<int32_t>();
+    one.labels.clear();
+    if (const auto forced = model->config().forced_bos; seq2seq && forced) one.labels.push_back(*forced);
+    if (seq2seq) one.labels.push_back(1);
     const Model::Hidden h = model->hidden(pass, {one});
     const size_t place = encoder   ? size_t(std::find(one.ids.begin(), one.ids.end(), mask) - one.ids.begin())
-                         : seq2seq ? 0
+                         : seq2seq ? one.labels.size() - 1
                                    : one.ids.size() - 1;
     const Array logits =
         to_array(model->logits(pass, h.rows.value.rows(h.begin[0] + int64_t(place), h.begin[0] + int64_t(place) + 1)));

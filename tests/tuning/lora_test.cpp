@@ -177,6 +177,28 @@ TEST(Lora, DropsInTrainingAlone) {
   set_threads(before);
 }
 
+// Keys and values of cross-attention are dropped by the tokens of the encoder, of which there may be more: a sequence
+// has its own bits in every batch.
+TEST(Lora, DropsByTheTokensThatAreRead) {
+  for (const char* name : {"t5", "bart"}) {
+    const auto model = golden_model(name);
+    const auto tuner = lora(*model, {{"dropout", "0.4"}, {"targets", "query,key,value,output"}});
+    randomize(*tuner, 3);
+    Batch batch = random_batch(model->config(), {9, 12, 7});
+    for (Sequence& s : batch) s.labels.resize(2 + size_t(s.index));
+    const auto hidden = [&](const Batch& part) {
+      Tape tape;
+      Pass pass(*tuner, tape);
+      pass.set_dropout({}, 7, 1);
+      TrainedSet(*model, *tuner).enter(pass);
+      const Model::Hidden h = model->hidden(pass, part);
+      return h.rows.value.rows(h.begin.back(), h.begin.back() + h.length.back()).clone();
+    };
+    for (size_t s = 0; s < batch.size(); ++s)
+      EXPECT_TRUE(same_bits(hidden({batch.begin(), batch.begin() + long(s) + 1}), hidden({batch[s]}))) << name << s;
+  }
+}
+
 TEST(Lora, OptionsAreChecked) {
   const auto model = golden_model("gpt2");
   const auto refused = [&](const OptionMap& options, std::initializer_list<std::string_view> parts) {
