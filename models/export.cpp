@@ -7,10 +7,12 @@
 
 #include "core/files.h"
 #include "core/hdf5.h"
+#include "core/json.h"
 #include "core/machine.h"
 #include "core/progress.h"
 #include "models/files/gguf.h"
 #include "models/files/safetensors.h"
+#include "models/tokenizers/tokenizer.h"
 #include "models/tokenizers/utf8.h"
 
 namespace cambium {
@@ -109,51 +111,6 @@ void set_bart(ordered_json& j, const ModelConfig& c) {
   j["activation_dropout"] = c.dropout.activation;
 }
 
-// tokenizer.json for the byte-level BPE in a GGUF file.
-std::string tokenizer_of_gguf(const GgufFile& file) {
-  const GgufValues& v = file.values();
-  const std::vector<std::string> tokens = v.get_strings("tokenizer.ggml.tokens"),
-                                 merges = v.get_strings("tokenizer.ggml.merges");
-  const std::vector<int64_t> types =
-      v.has("tokenizer.ggml.token_type") ? v.get_ints("tokenizer.ggml.token_type") : std::vector<int64_t>();
-  ordered_json vocabulary = ordered_json::object(), added = ordered_json::array(), pairs = ordered_json::array();
-  constexpr int64_t kControl = 3, kUserDefined = 4;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    vocabulary[tokens[i]] = i;
-    if (i < types.size() && (types[i] == kControl || types[i] == kUserDefined))
-      added.push_back({{"id", i},
-                       {"content", tokens[i]},
-                       {"single_word", false},
-                       {"lstrip", false},
-                       {"rstrip", false},
-                       {"normalized", false},
-                       {"special", types[i] == kControl}});
-  }
-  for (const std::string& merge : merges) pairs.push_back(merge);
-  const ordered_json bytes = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  return ordered_json{{"version", "1.0"},
-                      {"truncation", nullptr},
-                      {"padding", nullptr},
-                      {"added_tokens", added},
-                      {"normalizer", nullptr},
-                      {"pre_tokenizer", bytes},
-                      {"post_processor", bytes},
-                      {"decoder", bytes},
-                      {"model",
-                       {{"type", "BPE"},
-                        {"dropout", nullptr},
-                        {"unk_token", nullptr},
-                        {"continuing_subword_prefix", nullptr},
-                        {"end_of_word_suffix", nullptr},
-                        {"fuse_unk", false},
-                        {"byte_fallback", false},
-                        {"ignore_merges", false},
-                        {"vocab", vocabulary},
-                        {"merges", pairs}}}}
-      .dump();
-}
-
 std::string gguf_in(const std::string& path) {
   if (!is_directory(path)) return is_gguf(path) ? path : "";
   for (const std::string& name : list_directory(path))
@@ -176,8 +133,9 @@ std::map<std::string, std::string> tokenizer_files(const std::string& path) {
       if (file_exists(path + "/" + name)) files[name] = read_text_file(path + "/" + name);
   if (files.empty())
     if (const std::string gguf = gguf_in(path); !gguf.empty())
-      if (const GgufFile file(gguf); file.values().has("tokenizer.ggml.merges"))
-        files["tokenizer.json"] = tokenizer_of_gguf(file);
+      if (const auto vocabulary = read_gguf_vocabulary(GgufFile(gguf).values());
+          vocabulary && !vocabulary->merges.empty())
+        files["tokenizer.json"] = reading(gguf, [&] { return gguf_tokenizer_json(*vocabulary); });
   return files;
 }
 

@@ -28,25 +28,8 @@ int usable_processors() {
 }
 
 std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
-  const GgufFile file(path);
-  const GgufValues& v = file.values();
-  const auto key = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
-  if (!v.has(key("tokens"))) return nullptr;
-  GgufVocabulary vocabulary;
-  vocabulary.model = v.get_string(key("model"));
-  vocabulary.pre = v.find_string(key("pre")).value_or("");
-  vocabulary.tokens = v.get_strings(key("tokens"));
-  vocabulary.merges = v.has(key("merges")) ? v.get_strings(key("merges")) : std::vector<std::string>();
-  if (v.has(key("token_type")))
-    for (const int64_t type : v.get_ints(key("token_type"))) vocabulary.token_type.push_back(int32_t(type));
-  const auto id = [&](const char* name) { return v.find_int(key(name)); };
-  vocabulary.bos_token_id = id("bos_token_id"), vocabulary.eos_token_id = id("eos_token_id");
-  vocabulary.unknown_token_id = id("unknown_token_id"), vocabulary.padding_token_id = id("padding_token_id");
-  vocabulary.seperator_token_id = id("seperator_token_id"), vocabulary.cls_token_id = id("cls_token_id");
-  vocabulary.mask_token_id = id("mask_token_id");
-  vocabulary.add_bos_token = v.find_bool(key("add_bos_token")),
-  vocabulary.add_eos_token = v.find_bool(key("add_eos_token"));
-  return reading(path, [&] { return make_gguf_tokenizer(vocabulary); });
+  const auto vocabulary = read_gguf_vocabulary(GgufFile(path).values());
+  return vocabulary ? reading(path, [&] { return make_gguf_tokenizer(*vocabulary); }) : nullptr;
 }
 
 }  // namespace
@@ -103,14 +86,15 @@ std::string choose_attention(const CommonOptions& common, const ModelConfig& con
         text("note: attention stays with our own kernels: cuDNN's has no ", biased ? "bias by distance" : "float32"));
     return "own";
   }
-  const bool decoder = config.decoder.layers > 0;
-  const StackShape& shape = decoder ? config.decoder : config.encoder;
-  const AttentionConfig attention{.heads = int(shape.heads),
-                                  .kv_heads = int(shape.kv_heads),
-                                  .head_size = int(shape.head_size),
-                                  .scale = config.score_scale(shape, 0),
-                                  .causal = decoder};
-  return gpu::prefer_cudnn_attention(device, attention) ? "cudnn" : "own";
+  std::vector<AttentionConfig> all;  // an encoder's graph has no causal mask
+  for (const StackShape* shape : {&config.encoder, &config.decoder})
+    if (shape->layers)
+      all.push_back({.heads = int(shape->heads),
+                     .kv_heads = int(shape->kv_heads),
+                     .head_size = int(shape->head_size),
+                     .scale = config.score_scale(*shape, 0),
+                     .causal = shape == &config.decoder});
+  return gpu::prefer_cudnn_attention(device, all) ? "cudnn" : "own";
 }
 
 }  // namespace

@@ -72,13 +72,14 @@ void for_each_grapheme(std::string_view text, const F& f) {
   const auto ascii = [&](size_t i) { return uint8_t(text[i]) < 0x80; };
   for (size_t begin = 0, end; begin < text.size(); begin = end) {
     // ASCII characters are graphemes, but for CR LF, if another one follows.
+    const auto cr_lf = [&](size_t i) { return i < text.size() && text[i - 1] == '\r' && text[i] == '\n'; };
     end = begin + 1;
     if (ascii(begin) && (end == text.size() || ascii(end))) {
-      if (text[begin] == '\r' && end < text.size() && text[end] == '\n') ++end;
+      if (cr_lf(end)) ++end;
       f(begin, end);
       continue;
     }
-    while (end < text.size() && !(ascii(end) && ascii(end - 1))) ++end;
+    while (end < text.size() && (!(ascii(end) && ascii(end - 1)) || cr_lf(end))) ++end;
     const std::unique_ptr<UText, CloseText> run(
         utext_openUTF8(nullptr, text.data() + begin, int64_t(end - begin), &error));
     breaks->setText(run.get(), error);

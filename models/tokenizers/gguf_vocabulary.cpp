@@ -3,9 +3,12 @@
 // The names and their patterns are those of llama.cpp (src/llama-vocab.cpp).
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "core/json.h"
+#include "models/files/gguf_values.h"
 #include "models/tokenizers/readers.h"
+#include "models/tokenizers/utf8.h"
 
 namespace cambium {
 namespace {
@@ -33,24 +36,20 @@ const std::map<std::string, Words, std::less<>>& known_names() {
   return names;
 }
 
-std::vector<PreTokenizer> words_of(Words words) {
-  const auto isolated = [](const std::string& pattern) {
-    return split_by_pattern(pattern, SplitBehavior::isolated, false);
-  };
+// Patterns that cut a text into words, one after the other.
+std::vector<std::string> patterns_of(Words words) {
   // What llama 3 and Qwen 2 differ in is the longest run of digits.
   const auto cl100k = [&](const std::string& digits) {
-    return isolated(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" + digits +
-                    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
+    return R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" + digits +
+           R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   };
   switch (words) {
-    case Words::gpt2: return {byte_level_words()};
-    case Words::digits: return {isolated(R"(\p{N})"), byte_level_words()};
+    case Words::gpt2: return {kByteLevelWords};
+    case Words::digits: return {R"(\p{N})", kByteLevelWords};
     case Words::llama3: return {cl100k(R"(\p{N}{1,3})")};
     case Words::qwen2: return {cl100k(R"(\p{N})")};
-    case Words::falcon: return {isolated(R"([\p{P}\$\+<=>\^~\|`]+)"), byte_level_words(), isolated("[0-9][0-9][0-9]")};
-    case Words::unnamed:
-      return {isolated(R"([\p{P}\$\+<=>\^~\|]+)"), byte_level_words(), isolated(R"(\p{N}+)"),
-              isolated("[0-9][0-9][0-9]")};
+    case Words::falcon: return {R"([\p{P}\$\+<=>\^~\|`]+)", kByteLevelWords, "[0-9][0-9][0-9]"};
+    case Words::unnamed: return {R"([\p{P}\$\+<=>\^~\|]+)", kByteLevelWords, R"(\p{N}+)", "[0-9][0-9][0-9]"};
   }
   return {};
 }
@@ -84,33 +83,138 @@ std::vector<AddedToken> added_tokens(const GgufVocabulary& v) {
     const int32_t type = v.token_type[id];
     check_input(type >= 0 && type <= 6, "tokenizer.ggml.token_type[", id, "] is ", type, "; expected 1 to 6");
     const bool control = type == 3 || type == 2, user = type == 4;
-    if (control || user) added.push_back({.id = int32_t(id), .content = v.tokens[id], .special = control});
+    if (!control && !user) continue;
+    // What stands between added tokens must be whole characters.
+    check_input(is_utf8(v.tokens[id]), "tokenizer.ggml.tokens[", id, "], an added token, is not UTF-8");
+    added.push_back({.id = int32_t(id), .content = v.tokens[id], .special = control});
   }
   return added;
 }
 
-}  // namespace
+// What the names and flags of a vocabulary stand for.
+struct Scheme {
+  std::vector<std::string> patterns;
+  bool whole_words = false;             // a word that is a token stays as it is
+  std::vector<int32_t> prefix, suffix;  // around a text
+};
 
-std::unique_ptr<const Tokenizer> make_gguf_tokenizer(const GgufVocabulary& v) {
+Scheme scheme_of(const GgufVocabulary& v) {
   check_input(v.model == "gpt2", "tokenizer.ggml.model is \"", v.model,
               "\"; only byte-level BPE, \"gpt2\", is supported in GGUF files");
   const auto named = known_names().find(v.pre);
   check_input(named != known_names().end(), "tokenizer.ggml.pre is \"", v.pre,
               "\", a pre-tokenizer that is not known here; known: ", list_of_names());
-  const Words words = named->second;
   check_input(!v.tokens.empty(), "tokenizer.ggml.tokens is empty");
-  const bool llama3 = words == Words::llama3 && v.pre != "dbrx" && v.pre != "smaug-bpe",
+  const bool llama3 = named->second == Words::llama3 && v.pre != "dbrx" && v.pre != "smaug-bpe",
              roberta = v.pre == "roberta-bpe";
-  BpeSpec spec{.tokens = v.tokens, .byte_level = true, .ignore_merges = llama3};
+  Scheme scheme{.patterns = patterns_of(named->second), .whole_words = llama3};
+  if (v.add_bos_token.value_or(llama3 || roberta)) scheme.prefix = {sign(v, v.bos_token_id, "bos_token_id")};
+  if (v.add_eos_token.value_or(roberta)) scheme.suffix = {sign(v, v.eos_token_id, "eos_token_id")};
+  return scheme;
+}
+
+using nlohmann::ordered_json;
+
+// TemplateProcessing for one text and for two.
+ordered_json template_of(const GgufVocabulary& v, const Scheme& scheme) {
+  ordered_json signs = ordered_json::object();
+  const auto around = [&](ordered_json& list, const char* text, int number) {
+    const auto add = [&](int32_t id) {
+      const std::string& token = v.tokens[size_t(id)];
+      signs[token] = {{"id", token}, {"ids", {id}}, {"tokens", {token}}};
+      list.push_back({{"SpecialToken", {{"id", token}, {"type_id", number}}}});
+    };
+    for (const int32_t id : scheme.prefix) add(id);
+    list.push_back({{"Sequence", {{"id", text}, {"type_id", number}}}});
+    for (const int32_t id : scheme.suffix) add(id);
+  };
+  ordered_json single = ordered_json::array(), pair = ordered_json::array();
+  around(single, "A", 0);
+  around(pair, "A", 0), around(pair, "B", 1);
+  return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", signs}};
+}
+
+}  // namespace
+
+std::optional<GgufVocabulary> read_gguf_vocabulary(const GgufValues& values) {
+  const auto key = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
+  if (!values.has(key("tokens"))) return {};
+  GgufVocabulary v;
+  v.model = values.get_string(key("model"));
+  v.pre = values.find_string(key("pre")).value_or("");
+  v.tokens = values.get_strings(key("tokens"));
+  if (values.has(key("merges"))) v.merges = values.get_strings(key("merges"));
+  if (values.has(key("token_type")))
+    for (const int64_t type : values.get_ints(key("token_type"))) v.token_type.push_back(int32_t(type));
+  const auto id = [&](const char* name) { return values.find_int(key(name)); };
+  v.bos_token_id = id("bos_token_id"), v.eos_token_id = id("eos_token_id");
+  v.unknown_token_id = id("unknown_token_id"), v.padding_token_id = id("padding_token_id");
+  v.seperator_token_id = id("seperator_token_id"), v.cls_token_id = id("cls_token_id");
+  v.mask_token_id = id("mask_token_id");
+  v.add_bos_token = values.find_bool(key("add_bos_token")), v.add_eos_token = values.find_bool(key("add_eos_token"));
+  return v;
+}
+
+std::unique_ptr<const Tokenizer> make_gguf_tokenizer(const GgufVocabulary& v) {
+  const Scheme scheme = scheme_of(v);
+  BpeSpec spec{.tokens = v.tokens, .byte_level = true, .ignore_merges = scheme.whole_words};
   for (const std::string& merge : v.merges) spec.merges.push_back(merge_of(merge, spec.merges.size()));
-  Pipeline p{.model = Bpe(std::move(spec)),
-             .added = added_tokens(v),
-             .pre_tokenizers = words_of(words),
-             .decoders = {byte_level_decoder()},
-             .bytes = true};
-  if (v.add_bos_token.value_or(llama3 || roberta)) p.prefix = {sign(v, v.bos_token_id, "bos_token_id")};
-  if (v.add_eos_token.value_or(roberta)) p.suffix = {sign(v, v.eos_token_id, "eos_token_id")};
+  Pipeline p{.model = Bpe(std::move(spec)), .added = added_tokens(v)};
+  for (const std::string& pattern : scheme.patterns)
+    p.pre_tokenizers.push_back(split_by_pattern(pattern, SplitBehavior::isolated, false));
+  p.decoders = {byte_level_decoder()};
+  p.bytes = true;
+  p.prefix = scheme.prefix, p.suffix = scheme.suffix;
   return make_tokenizer(std::move(p));
+}
+
+std::string gguf_tokenizer_json(const GgufVocabulary& v) {
+  const Scheme scheme = scheme_of(v);
+  ordered_json vocabulary = ordered_json::object(), added = ordered_json::array();
+  for (const auto* list : {&v.tokens, &v.merges})
+    for (const std::string& s : *list) check_input(is_utf8(s), "a token of tokenizer.ggml is not UTF-8");
+  for (size_t i = 0; i < v.tokens.size(); ++i) vocabulary[v.tokens[i]] = i;
+  for (const AddedToken& t : added_tokens(v))
+    added.push_back({{"id", t.id},
+                     {"content", t.content},
+                     {"single_word", t.single_word},
+                     {"lstrip", t.lstrip},
+                     {"rstrip", t.rstrip},
+                     {"normalized", t.normalized},
+                     {"special", t.special}});
+  const bool plain = scheme.patterns == std::vector<std::string>{kByteLevelWords};
+  const ordered_json bytes = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", plain}};
+  ordered_json words = bytes, around = bytes;
+  if (!plain) {
+    words = {{"type", "Sequence"}, {"pretokenizers", ordered_json::array()}};
+    for (const std::string& pattern : scheme.patterns)
+      words["pretokenizers"].push_back(
+          {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
+    words["pretokenizers"].push_back(bytes);
+  }
+  if (!scheme.prefix.empty() || !scheme.suffix.empty())
+    around = {{"type", "Sequence"}, {"processors", {bytes, template_of(v, scheme)}}};
+  return ordered_json{{"version", "1.0"},
+                      {"truncation", nullptr},
+                      {"padding", nullptr},
+                      {"added_tokens", added},
+                      {"normalizer", nullptr},
+                      {"pre_tokenizer", words},
+                      {"post_processor", around},
+                      {"decoder", bytes},
+                      {"model",
+                       {{"type", "BPE"},
+                        {"dropout", nullptr},
+                        {"unk_token", nullptr},
+                        {"continuing_subword_prefix", nullptr},
+                        {"end_of_word_suffix", nullptr},
+                        {"fuse_unk", false},
+                        {"byte_fallback", false},
+                        {"ignore_merges", scheme.whole_words},
+                        {"vocab", vocabulary},
+                        {"merges", v.merges}}}}
+      .dump();
 }
 
 }  // namespace cambium

@@ -102,8 +102,8 @@ class PipelineTokenizer final : public Tokenizer {
     std::vector<std::string> tokens;
     tokens.reserve(ids.size());
     for (const int32_t id : ids) {
-      CHECK(id >= 0 && id < vocabulary_size(), "the token id ", id, " is not in the vocabulary of ", vocabulary_size());
-      if (!(skip_special && is_special(id))) tokens.push_back(token(id));
+      CHECK(id >= 0, "the token id ", id, " is negative");
+      if (id < vocabulary_size() && !(skip_special && is_special(id))) tokens.push_back(token(id));
     }
     for (const Decoder& decode : p_.decoders) decode(tokens);
     std::string text;

@@ -105,10 +105,7 @@ PreTokenizer prefix_space() {
   };
 }
 
-PreTokenizer byte_level_words() {
-  return split_by_pattern(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-                          SplitBehavior::isolated, false);
-}
+PreTokenizer byte_level_words() { return split_by_pattern(kByteLevelWords, SplitBehavior::isolated, false); }
 
 PreTokenizer metaspace(const std::string& replacement, Prepend prepend, bool split) {
   return [=](Pieces& pieces) {

@@ -31,6 +31,8 @@ std::vector<PreTokenizer> bert_words();
 // A blank before each word that has none.
 PreTokenizer prefix_space();
 // GPT-2's words: contractions, letters, digits and other signs, each with the blank before it.
+inline constexpr const char* kByteLevelWords =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 PreTokenizer byte_level_words();
 // Blanks become `replacement`, one is put in front of all words (or of the text's first), and words are cut before it.
 enum class Prepend { always, first, never };

@@ -14,6 +14,8 @@
 
 namespace cambium {
 
+class GgufValues;
+
 // Bytes [begin, end) of a text.
 struct ByteRange {
   size_t begin = 0, end = 0;
@@ -35,7 +37,8 @@ class Tokenizer {
   // The same ids with spans. A character that becomes several tokens is shared out by bytes where tokens are bytes;
   // else each of them has the whole character.
   virtual Encoding encode_with_offsets(std::string_view text, bool special) const = 0;
-  // The text of `ids`; `skip_special`: without special tokens. Ids are below vocabulary_size(), else Error.
+  // The text of `ids`; `skip_special`: without special tokens. Ids that no token has
+  // (a model's table may be longer than its vocabulary) have no text; negative ones are an Error.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special) const = 0;
   // One more than the largest id.
   virtual int64_t vocabulary_size() const = 0;
@@ -62,6 +65,10 @@ struct GgufVocabulary {
   std::optional<bool> add_bos_token, add_eos_token;
 };
 
+// None where the file has no tokens.
+std::optional<GgufVocabulary> read_gguf_vocabulary(const GgufValues&);
 std::unique_ptr<const Tokenizer> make_gguf_tokenizer(const GgufVocabulary&);
+// The same tokenizer as a tokenizer.json.
+std::string gguf_tokenizer_json(const GgufVocabulary&);
 
 }  // namespace cambium

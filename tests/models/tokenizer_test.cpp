@@ -9,6 +9,8 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "models/tokenizers/charsmap.h"
+#include "models/tokenizers/spiece.h"
 #include "models/tokenizers/utf8.h"
 #include "tests/support/files.h"
 
@@ -149,6 +151,16 @@ TEST(TokenizerSpans, AreTheBytesOfEachToken) {
   EXPECT_EQ(b.spans[b.spans.size() - 2], (ByteRange{3, 4}));
 }
 
+// A line's end is one character, and becomes one blank, wherever it stands.
+TEST(TokenizerT5, TakesCrLfForOneCharacter) {
+  const Normalizer normalize = charsmap_normalizer(read_sentencepiece(read_text_file(kT5, 1 << 24)).charsmap);
+  const auto normal = [&](const std::string& text) { return normalize(AlignedText(text, 0)).text(); };
+  EXPECT_EQ(normal("\r\n"), " ");
+  EXPECT_EQ(normal("e\r\n"), "e ");
+  EXPECT_EQ(normal("\u00e9\r\n"), "\u00e9 ");
+  EXPECT_EQ(normal("\u00e9\r\n\u00e9\r\r\n"), "\u00e9 \u00e9  ");
+}
+
 TEST(TokenizerT5, HasItsHundredSentinels) {
   const auto t5 = golden_tokenizer("t5");
   EXPECT_EQ(t5->vocabulary_size(), 32100);
@@ -180,6 +192,24 @@ TEST(TokenizerGguf, AgreesWithTokenizerJson) {
     }
 }
 
+TEST(TokenizerGguf, IsTheSameAsTokenizerJson) {
+  const json texts = parse_json_file(kGolden + "texts.json");
+  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "falcon", "default", "roberta-bpe"})
+    for (const auto& [bos, eos] : std::vector<std::pair<std::optional<bool>, std::optional<bool>>>{
+             {{}, {}}, {true, true}, {false, true}, {true, false}}) {
+      GgufVocabulary v = small_gguf();
+      v.pre = pre, v.bos_token_id = 1, v.eos_token_id = 2, v.add_bos_token = bos, v.add_eos_token = eos;
+      v.token_type[200] = 4;
+      const TemporaryDirectory folder;
+      put_file(folder / "tokenizer.json", gguf_tokenizer_json(v));
+      const auto gguf = make_gguf_tokenizer(v), file = load_tokenizer(folder.path());
+      for (const std::string text : texts)
+        EXPECT_EQ(gguf->encode(text, true), file->encode(text, true)) << pre << ": " << text;
+      for (const std::string text : {"4711 1234567 it'S  we'LL <=>`~", "a\r\n\n b \xD9\xA1\xD9\xA2\xD9\xA3\xD9\xA4"})
+        EXPECT_EQ(gguf->encode(text, true), file->encode(text, true)) << pre << ": " << text;
+    }
+}
+
 TEST(TokenizerGguf, NamesWhatItCannotUse) {
   const auto with = [](auto change) {
     return [change] {
@@ -194,6 +224,8 @@ TEST(TokenizerGguf, NamesWhatItCannotUse) {
   expect_error<InputError>(with([](auto& v) { v.merges[3] = "Q zz"; }), {"merge 3", "zz"});
   expect_error<InputError>(with([](auto& v) { v.tokens[9] = v.tokens[8]; }), {"two ids", "8", "9"});
   expect_error<InputError>(with([](auto& v) { v.token_type.pop_back(); }), {"token_type"});
+  expect_error<InputError>(with([](auto& v) { v.tokens.push_back("\xC3"), v.token_type.push_back(4); }),
+                           {"tokens[", "an added token", "not UTF-8"});
   expect_error<InputError>(with([](auto& v) { v.add_bos_token = true; }), {"bos_token_id", "missing"});
   expect_error<InputError>(with([](auto& v) { v.add_bos_token = true, v.bos_token_id = 99999; }),
                            {"bos_token_id", "99999"});
