@@ -97,7 +97,7 @@ class ForeignSource : public ModelSource {
         std::find_if(huggingface_.begin(), huggingface_.end(), [&](const NameRule& r) { return r.ours == name; });
     return found == huggingface_.end() || found->relayout != Relayout::same ? "" : found->foreign;
   }
-  std::vector<std::string> files() const override { return {weights_->path()}; }
+  std::vector<std::string> files() const override { return weights_->files(); }
 
  private:
   struct Place {
@@ -181,8 +181,9 @@ std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
 }
 
 std::string ModelSource::hash() const {
-  // Remembered by the files' places, sizes and times.
+  // Remembered by the files' places, sizes and times, and by what the configuration makes of them.
   Sha256 identity;
+  identity.update(to_json(config_));
   for (const std::string& file : files()) {
     struct stat info = {};
     char* real = ::realpath(file.c_str(), nullptr);

@@ -45,7 +45,7 @@ Header parse_entry(const json& fields) {
   Header h;
   h.entry.type = get_string(fields, "dtype");
   const auto dims = get_ints(fields, "shape", 0, int64_t(1) << 48);
-  const auto range = get_ints(fields, "data_offsets", 0);
+  const auto range = get_ints(fields, "data_offsets", 0, int64_t(1) << 56);
   check_input(range.size() == 2 && range[0] <= range[1], "\"data_offsets\" is not a range");
   check_input(dims.size() <= size_t(Shape::kMaxRank), "has ", dims.size(), " dimensions; at most ", Shape::kMaxRank,
               " are supported");
@@ -85,6 +85,13 @@ std::string_view base_name(std::string_view path) { return path.substr(path.rfin
 SafetensorsFile::SafetensorsFile(const std::string& path) : WeightFile(path) {
   if (path.ends_with(".index.json")) add_index(path);
   else add_shard(path);
+}
+
+std::vector<std::string> SafetensorsFile::files() const {
+  std::vector<std::string> all{path_};
+  for (const MappedFile& shard : shards_)
+    if (shard.path() != path_) all.push_back(shard.path());
+  return all;
 }
 
 void SafetensorsFile::add_shard(const std::string& path) {

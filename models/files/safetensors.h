@@ -14,6 +14,7 @@ class SafetensorsFile : public WeightFile {
  public:
   explicit SafetensorsFile(const std::string& path);
   Tensor read(std::string_view name) const override;
+  std::vector<std::string> files() const override;
 
  private:
   struct Place {

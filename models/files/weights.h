@@ -22,6 +22,8 @@ class WeightFile {
   virtual ~WeightFile() = default;
 
   const std::string& path() const { return path_; }
+  // All files that it reads.
+  virtual std::vector<std::string> files() const { return {path_}; }
   const Entries& entries() const { return entries_; }  // by name, sorted
   std::vector<std::string> names() const;
   bool has(std::string_view name) const { return entries_.contains(name); }

@@ -107,6 +107,11 @@ void read_llama(const json& j, ModelConfig& c, const std::string& type) {
   c.feed_forward_bias = flag_or(j, "mlp_bias", false);
   c.tied_head = flag_or(j, "tie_word_embeddings", false);
   refuse(j, "use_sliding_window", flag_or(j, "use_sliding_window", false));
+  // Within Mistral's window of attention there is no window; transformers' default is 4096.
+  const int64_t window = type != "mistral"               ? 0
+                         : !j.contains("sliding_window") ? 4096
+                                                         : find_int(j, "sliding_window", 1, kMost).value_or(0);
+  if (window && (c.max_positions == 0 || window < c.max_positions)) c.max_positions = window;
   const float attention = number_or(j, "attention_dropout", 0);
   c.dropout = {0, attention, 0, 0};
 }
@@ -248,11 +253,21 @@ ModelConfig read_gguf_config(const GgufFile& file) {
       c.positions = PositionKind::rotary;
       c.rotary_base = v.find_number(key("rope.freq_base")).value_or(10000);
       c.rotary_size = v.find_int(key("rope.dimension_count"), 2, kMost).value_or(c.decoder.head_size);
+      check_input(c.rotary_size == c.decoder.head_size && c.rotary_size % 2 == 0, key("rope.dimension_count"), " is ",
+                  c.rotary_size, ", a head has ", c.decoder.head_size,
+                  " numbers: rotating a part of them, or an odd "
+                  "number, is not supported in GGUF files");
       c.activation = Activation::silu, c.gated = true;
       c.attention_bias = file.has("blk.0.attn_q.bias");
       c.output_bias = file.has("blk.0.attn_output.bias"), c.feed_forward_bias = false;
       check_input(!v.has(key("rope.scaling.type")) || v.get_string(key("rope.scaling.type")) == "none",
                   "rotary scaling in GGUF files is not supported");
+      if (file.has("rope_freqs.weight")) {  // Llama 3.1's scaling: what each frequency is divided by
+        const Tensor divisors = file.read("rope_freqs.weight").to(DType::f32);
+        check_input(std::ranges::all_of(divisors.span<float>(), [](float x) { return x == 1; }),
+                    "rope_freqs.weight scales rotations, which is not supported in GGUF files; convert the model from "
+                    "its Hugging Face directory");
+      }
     }
     const auto special = [&](const char* name) -> std::optional<int32_t> {
       const auto found = v.find_int(std::string("tokenizer.ggml.") + name, 0, c.vocabulary - 1);

@@ -1,5 +1,8 @@
 // Encoders and sequence-to-sequence models whose files or inputs do not fit: refused with the place, and nothing loads.
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "models/generation.h"
 #include "models/load.h"
@@ -67,6 +70,45 @@ TEST(Config, RefusesWhatCannotBe) {
   expect_refused("bart", [](json& j) { j["d_model"] = 1e30; }, {"d_model"});
   expect_refused("bart", [](json& j) { j["model_type"] = "bort"; }, {"\"bort\" is not supported"});
   expect_refused("bart", [](json& j) { j.erase("encoder_layers"); }, {"encoder_layers"});
+}
+
+TEST(Config, MistralsWindowBoundsItsSequences) {
+  const auto positions = [](const std::function<void(json&)>& change) {
+    const ChangedModel changed("llama_gqa", [&](json& j) {
+      j["model_type"] = "mistral", j["max_position_embeddings"] = 32768;
+      change(j);
+    });
+    return ModelSource::open(changed.path())->config().max_positions;
+  };
+  EXPECT_EQ(positions([](json&) {}), 4096);
+  EXPECT_EQ(positions([](json& j) { j["sliding_window"] = 8; }), 8);
+  EXPECT_EQ(positions([](json& j) { j["sliding_window"] = nullptr; }), 32768);
+  EXPECT_EQ(positions([](json& j) { j["sliding_window"] = 65536; }), 32768);
+}
+
+// What a run remembers its base by.
+TEST(Hash, ChangesWithAnyShard) {
+  const TemporaryDirectory home;
+  ::setenv("CAMBIUM_HOME", home.path().c_str(), 1);
+  const ChangedModel sharded("llama_sharded", [](json&) {});
+  const auto hash = [&] { return ModelSource::open(sharded.path())->hash(); };
+  const std::string before = hash();
+  EXPECT_EQ(hash(), before);
+  size_t shards = 0;
+  std::set<std::string> all{before};
+  for (const std::string& name : list_directory(sharded.path())) {
+    if (!name.ends_with(".safetensors") || !name.starts_with("model-")) continue;
+    std::string bytes = read_text_file(sharded.path() + "/" + name, 1 << 24);
+    uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), 8);
+    for (size_t i = 8 + header; i < bytes.size(); i += 16) bytes[i] = char(bytes[i] ^ 1);
+    put_file(sharded.path() + "/" + name, bytes);
+    all.insert(hash());
+    ++shards;
+  }
+  EXPECT_EQ(shards, 2u);
+  EXPECT_EQ(all.size(), shards + 1);
+  ::unsetenv("CAMBIUM_HOME");
 }
 
 Sequence sequence(size_t ids, size_t labels) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/half.h"
+#include "models/import/config.h"
 #include "tests/support/array.h"
 #include "tests/support/files.h"
 
@@ -191,6 +192,32 @@ TEST_F(Gguf, QuantisedValues) {
     const float product = float(nibble(b, 4, i)) * half(b, 0);
     return product + half(b, 2);
   });
+}
+
+// A model whose heads are rotated otherwise than by position / base^(2 i / head size) is refused.
+TEST_F(Gguf, ScaledAndPartialRotationsAreRefused) {
+  const auto configuration = [&](uint32_t head, uint32_t rotated, std::optional<float> divisor) {
+    Writer w;
+    w.start(divisor ? 2 : 1, 9).text_value("general.architecture", "llama");
+    w.value("llama.embedding_length", kU32, uint32_t(16)).value("llama.attention.head_count", kU32, uint32_t(2));
+    w.value("llama.block_count", kU32, uint32_t(1)).value("llama.feed_forward_length", kU32, uint32_t(8));
+    w.value("llama.attention.key_length", kU32, head).value("llama.context_length", kU32, uint32_t(64));
+    w.value("llama.attention.layer_norm_rms_epsilon", kF32, 1e-5f);
+    w.value("llama.rope.dimension_count", kU32, rotated);
+    w.tensor("token_embd.weight", {16, 4}, 0, 0);
+    if (divisor) w.tensor("rope_freqs.weight", {4}, 0, 256);
+    w.align(32).bytes += std::string(256, '\0');
+    if (divisor)
+      for (const float x : {1.f, 1.f, 1.f, *divisor}) w.add(x);
+    put_file(path_, w.bytes);
+    return read_gguf_config(GgufFile(path_));
+  };
+  EXPECT_EQ(configuration(8, 8, {}).rotary_size, 8);
+  EXPECT_EQ(configuration(8, 8, 1.f).rotary_size, 8);
+  expect_error<InputError>([&] { configuration(8, 8, 32.f); }, {path_, "rope_freqs.weight", "not supported"});
+  expect_error<InputError>([&] { configuration(8, 4, {}); }, {path_, "rope.dimension_count is 4, a head has 8"});
+  expect_error<InputError>([&] { configuration(5, 4, {}); }, {path_, "rope.dimension_count is 4, a head has 5"});
+  expect_error<InputError>([&] { configuration(5, 5, {}); }, {path_, "rope.dimension_count is 5"});
 }
 
 TEST_F(Gguf, HostileSizes) {

@@ -104,6 +104,8 @@ TEST(Safetensors, WrongHeaders) {
   fails(entry(R"("dtype":"F32","shape":[281474976710656,281474976710656],"data_offsets":[0,4])"), {"impossible size"});
   fails(entry(R"("dtype":"F32","shape":[281474976710656,65536,0],"data_offsets":[0,0])"), {"impossible size"});
   fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[4,0])"), {"\"data_offsets\" is not a range"});
+  fails(entry(R"("dtype":"F32","shape":[1],"data_offsets":[9223372036854775803,9223372036854775807])"),
+        {"\"data_offsets[0]\" is 9223372036854775803"});
   fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), {"[2] of F32 takes 8 bytes, but it has 4"});
   fails(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8])") + "1234",
         {"describes 8 bytes of data, but there are 4: cut short"});
@@ -133,6 +135,8 @@ TEST(Safetensors, Shards) {
   with_map(R"("a":"s1.safetensors","b":"s2.safetensors")");
   EXPECT_EQ(open_weights(folder.path())->names(), (std::vector<std::string>{"a", "b", "extra"}));
   EXPECT_EQ(open_weights(index)->read("b").span<float>()[0], 2);
+  EXPECT_EQ(open_weights(index)->files(),
+            (std::vector<std::string>{index, folder / "s1.safetensors", folder / "s2.safetensors"}));
   with_map(R"("a":"s1.safetensors","b":"s3.safetensors")");
   fails({"the shard s3.safetensors is missing", "like \"b\""});
   with_map(R"("a":"s1.safetensors","c":"s2.safetensors")");
