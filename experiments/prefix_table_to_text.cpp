@@ -101,7 +101,9 @@ TuningPreset paper_preset() {
   p.notes = {
       "All rows are decoded as Li & Liang do it; Hu et al. use beam 10, length penalty 0.9 and no repeated 4-grams for "
       "LoRA.",
-      "The loss is the mean over a batch's tokens; Li & Liang sum over the tokens of each sentence."};
+      "The loss is the mean over a batch's tokens; Li & Liang sum over the tokens of each sentence.",
+      "Slots have the challenge's names (eatType, familyFriendly); Li & Liang and Hu et al. rename them (Type, family "
+      "friendly) and put a beginning-of-text token between input and target."};
   return p;
 }
 

@@ -55,7 +55,7 @@ std::vector<int32_t> ClassificationSetup::input(const std::string& sentence) con
     if (int64_t(ids.size()) > room) ids.resize(size_t(std::max<int64_t>(1, room)));
     return ids;
   };
-  const Framing framing = config.is_encoder() || config.is_seq2seq() ? framing_of(tokenizer) : Framing();
+  const Framing framing = input_framing(tokenizer, config);
   const int64_t around = int64_t(framing.before.size() + framing.after.size());
   if (!config.is_encoder())
     return framing.around(shortened(tokenizer.encode(task_.question(sentence), false), longest_ - around));

@@ -150,7 +150,7 @@ void add_generate(Commands& commands) {
   auto [c, o] = commands.add<GenerateOptions>("generate", "Continue texts", run_generate);
   c->footer(
       "Results are those of transformers' generate with the same options.\n"
-      "  echo 'name[Alimentum], area[city centre]' | cambium generate --model smollm2-135m --tuner "
+      "  echo 'name : Alimentum | area : city centre ||' | cambium generate --model smollm2-135m --tuner "
       "runs/lora/checkpoint.h5 --beam 5");
   GenerationOptions& g = o->generation;
   c->add_option("--model", o->model, kModelHelp)->required();

@@ -6,7 +6,8 @@
 namespace cambium {
 
 // "name[Blue Spice], area[city centre]" -> "name : Blue Spice | area : city centre ||"; the target follows after a
-// blank (the linearisation of Li & Liang's prefix-tuning code).
+// blank. Li & Liang's prefix-tuning code writes the same with other names of slots ("Type", "family friendly"), and has
+// the beginning-of-text token between both.
 std::string linearised(const std::string& meaning);
 
 class E2eTask : public Task {

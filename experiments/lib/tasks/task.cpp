@@ -1,5 +1,7 @@
 #include "experiments/lib/tasks/task.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/files.h"
 #include "experiments/lib/tasks/e2e.h"
@@ -64,12 +66,14 @@ Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const Mod
   s.index = index;
   const int32_t end = end_token(config);
   s.ids = to_prompt(pair.input, tokenizer, config, longest);
-  std::vector<int32_t> target = tokenizer.encode(pair.target, false);
-  target.push_back(end);
-  if (config.is_seq2seq()) {
-    s.labels = std::move(target);
+  if (config.is_seq2seq()) {  // a text of its own, with BART's first token as in pre-training
+    const std::string target = pair.target.substr(pair.target.starts_with(' '));
+    s.labels = framing_of(tokenizer).around(tokenizer.encode(target, false));
+    if (s.labels.empty() || s.labels.back() != end) s.labels.push_back(end);
     return s;
   }
+  std::vector<int32_t> target = tokenizer.encode(pair.target, false);
+  target.push_back(end);
   s.labels.assign(s.ids.size(), kNotScored);
   s.ids.insert(s.ids.end(), target.begin(), target.end());
   s.labels.insert(s.labels.end(), target.begin(), target.end());
@@ -78,12 +82,17 @@ Sequence to_sequence(const TextPair& pair, const Tokenizer& tokenizer, const Mod
 
 std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer& tokenizer, const ModelConfig& config,
                                int64_t longest) {
-  const bool special = config.is_seq2seq() || config.is_encoder();
-  std::vector<int32_t> ids = tokenizer.encode(input, special);
-  if (longest <= 0 || int64_t(ids.size()) <= longest) return ids;
-  const size_t tail = special ? framing_of(tokenizer).after.size() : 0;
-  ids.erase(ids.end() - int64_t(tail) - (int64_t(ids.size()) - longest), ids.end() - int64_t(tail));
-  return ids;
+  const Framing framing = input_framing(tokenizer, config);
+  std::vector<int32_t> ids = tokenizer.encode(input, false);
+  const int64_t room = longest - int64_t(framing.before.size() + framing.after.size());
+  if (longest > 0 && int64_t(ids.size()) > room) ids.resize(size_t(std::max<int64_t>(0, room)));
+  return framing.around(ids);
+}
+
+Framing input_framing(const Tokenizer& tokenizer, const ModelConfig& config) {
+  Framing framing = framing_of(tokenizer);
+  if (!config.is_seq2seq() && !config.is_encoder()) framing.after.clear();
+  return framing;
 }
 
 std::string plain_or_packed(const std::string& path) {

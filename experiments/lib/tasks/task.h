@@ -9,6 +9,7 @@
 #include "models/generation.h"
 #include "models/layout.h"
 #include "models/tokenizers/tokenizer.h"
+#include "tuning/denoising.h"
 #include "tuning/trainer.h"
 
 namespace cambium {
@@ -83,10 +84,12 @@ std::vector<std::string> task_names();
 std::unique_ptr<Task> make_task(const std::string& name, const std::string& data);
 
 // Decoders: tokens of input and target and the end token, labels on target and end token only. Sequence-to-sequence
-// models: input and target apart, each with its end token. An input of more than `longest` tokens (0: any) is cut at
-// its end; the tokens around it stay.
+// models: input and target apart, each with the tokens that stand around a text. An input of more than `longest` tokens
+// (0: any) is cut at its end; the tokens around it stay.
 Sequence to_sequence(const TextPair&, const Tokenizer&, const ModelConfig&, int64_t index, int64_t longest = 0);
 std::vector<int32_t> to_prompt(const std::string& input, const Tokenizer&, const ModelConfig&, int64_t longest = 0);
+// What the tokenizer puts around a text that the model reads; a decoder goes on behind it, so nothing ends its text.
+Framing input_framing(const Tokenizer&, const ModelConfig&);
 
 // The file, or where it does not exist and path.xz does, that.
 std::string plain_or_packed(const std::string& path);
