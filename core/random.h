@@ -44,8 +44,10 @@ constexpr RandomWords philox(RandomKey key, uint32_t c0, uint32_t c1, uint32_t c
   return {{c0, c1, c2, c3}};
 }
 
-// A number in (0, 1), never 0 and never 1, from 24 of the word's bits.
-constexpr float unit_float(uint32_t word) { return (float(word >> 8) + 0.5f) * (1.0f / 16777216.0f); }
+// A number in (0, 1), never 0 and never 1, from 24 of the word's bits. The largest would be rounded to 1.
+constexpr float unit_float(uint32_t word) {
+  return word >= 0xffffff00u ? 1 - 1.0f / 16777216.0f : (float(word >> 8) + 0.5f) * (1.0f / 16777216.0f);
+}
 
 // Where channel d of a row finds its word: lanes of 16 neighbouring channels take the same word of 16
 // neighbouring counters, so that both a vector unit and a warp compute 64 channels in one go.

@@ -161,9 +161,11 @@ std::string objection(Device device, const AttentionConfig& shape) {
 
 void prefer_own_attention() { cudnn_chosen = false; }
 
-bool prefer_cudnn_attention(Device device, const AttentionConfig& shape) {
+bool prefer_cudnn_attention(Device device, std::span<const AttentionConfig> shapes) {
   prefer_own_attention();  // the trial asks both by name
-  const std::string why = objection(device, shape);
+  std::string why;
+  for (const AttentionConfig& shape : shapes)
+    if (why.empty()) why = objection(device, shape);
   cudnn_chosen = why.empty();
   Progress::say(cudnn_chosen ? std::string("attention: cuDNN's, where it can; ours for the rest")
                              : "note: attention stays with our own kernels: cuDNN: " + why);

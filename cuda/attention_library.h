@@ -11,10 +11,10 @@ namespace cambium::gpu {
 // This build can ask cuDNN: its headers were there.
 bool knows_cudnn();
 
-// From now on cuDNN takes all attention that it can, if it is on this machine and computes on small problems of this
-// shape what our kernels compute; else ours go on, and one line says why. True: cuDNN does. With several workers rank
-// 0's answer is everybody's, so that all compute the same.
-bool prefer_cudnn_attention(Device, const AttentionConfig& shape);
+// From now on cuDNN takes all attention that it can, if it is on this machine and computes on small problems of each of
+// these shapes what our kernels compute; else ours go on, and one line says why. True: cuDNN does. With several workers
+// rank 0's answer is everybody's, so that all compute the same.
+bool prefer_cudnn_attention(Device, std::span<const AttentionConfig> shapes);
 void prefer_own_attention();
 
 // Why cuDNN cannot take a call, or would not compute what ours do; null where it can.

@@ -195,8 +195,8 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(SamplingConfig config,
   }
   const auto goal = Weight(double(uniform[blockIdx.x]) * double(total));
   const Rank chosen = descend(h, x, V, column_bits, last, goal, probability);
-  // kLast: no probability was a number.
-  if (threadIdx.x == 0) token[blockIdx.x] = column_of(chosen == kLast ? first : chosen, column_bits);
+  // Without a total no probability was a number above 0.
+  if (threadIdx.x == 0) token[blockIdx.x] = column_of(total == 0 || chosen == kLast ? first : chosen, column_bits);
 }
 
 int bits_for_columns(int64_t V) {

@@ -319,8 +319,10 @@ void factor_gradients(LaunchSite site, std::vector<FactorGradient<T>> all) {
       size = std::max(size, p.columns * p.r);
       vector = vector && in_pieces(p.wide, p.columns) && is_whole(p.narrow, p.r);
     }
+    const int64_t blocks = ceil_div(rows, kRowBlock) * list.count;
+    CHECK(blocks <= 65535, "low rank: ", rows, " rows in ", list.count, " parts are more than a launch has blocks for");
     const dim3 tiles(unsigned(ceil_div(columns, kGradientThreads * kColumns)), unsigned(ceil_div(r, kRank)),
-                     unsigned(ceil_div(rows, kRowBlock) * list.count));
+                     unsigned(blocks));
     const auto start = [&](auto kernel) { launch(kernel, tiles, dim3(kGradientThreads), 0, site, list); };
     if (vector) start(factor_gradient_kernel<T, true, kTransposed>);
     else start(factor_gradient_kernel<T, false, kTransposed>);

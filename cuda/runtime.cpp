@@ -71,6 +71,12 @@ void launch_failed(const void* kernel, dim3 grid, dim3 block, size_t shared_byte
                    cudaError_t error) {
   const char* name = nullptr;
   if (cudaFuncGetName(&name, kernel) != cudaSuccess || !name) name = "kernel";
+  int device = 0, most = 0;
+  if (cudaGetDevice(&device) == cudaSuccess &&
+      cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess)
+    check_input(size_t(most) >= shared_bytes, demangled(name), " needs ", shared_bytes,
+                " bytes of shared memory, this GPU gives a block ", most,
+                "\nTake an A100, an H100 or a later one of their kind, --dtype bf16, or smaller heads");
   throw Error(text(demangled(name), " (", where.file_name(), ":", where.line(), ", grid ", grid.x, "x", grid.y, "x",
                    grid.z, ", block ", block.x, "x", block.y, "x", block.z, ", ", shared_bytes,
                    " bytes of shared memory): ", explain(error)));

@@ -10,6 +10,13 @@
 namespace cambium {
 namespace {
 
+TEST(UnitFloat, IsNeitherZeroNorOne) {
+  for (const uint32_t word : {0u, 1u, 255u, 0xffffff00u, 0xfffffeffu, 0xffffffffu}) {
+    EXPECT_GT(unit_float(word), 0) << word;
+    EXPECT_LT(unit_float(word), 1) << word;
+  }
+}
+
 TEST(Random, ABlockOfChannelsIsPhilox) {
   for (const uint32_t block : {0u, 1u, 77u, 0x0fffffffu})  // the last: its counters end at 2^32 - 1
     for (const RandomKey key : {RandomKey{0, 0}, RandomKey{0xffffffffu, 0xffffffffu}, random_key(3, "dropout", 5)}) {

@@ -93,7 +93,8 @@ TEST(AttentionLibrary, WithoutCudnnOursGoOn) {
   if (gpu::knows_cudnn()) GTEST_SKIP() << "this build has it";
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
   ::testing::internal::CaptureStderr();
-  EXPECT_FALSE(gpu::prefer_cudnn_attention(Device::gpu(), {.heads = 1, .kv_heads = 1, .head_size = 8}));
+  EXPECT_FALSE(gpu::prefer_cudnn_attention(Device::gpu(),
+                                           std::vector<AttentionConfig>{{.heads = 1, .kv_heads = 1, .head_size = 8}}));
   EXPECT_EQ(::testing::internal::GetCapturedStderr(),
             "note: attention stays with our own kernels: cuDNN: this build has no cuDNN\n");
 }

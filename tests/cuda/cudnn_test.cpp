@@ -262,7 +262,7 @@ TEST_F(Cudnn, TheNextProposalIsTaken) {
 // The real one must agree on Hopper and later; an emulator's has no graphs, and older devices no ragged ones.
 TEST_F(Cudnn, AgreesOrIsNotUsed) {
   ::testing::internal::CaptureStderr();
-  const bool used = gpu::prefer_cudnn_attention(Device::gpu(), Batch().config);
+  const bool used = gpu::prefer_cudnn_attention(Device::gpu(), std::vector<AttentionConfig>{Batch().config});
   const std::string said = ::testing::internal::GetCapturedStderr();
   // One line is ours, and the last.
   const std::string ours = used ? "attention: cuDNN's" : "note: attention stays with our own kernels: cuDNN: ";

@@ -109,6 +109,25 @@ TEST(GpuLogits, Samples) {
           text("sample_tokens ", shape, " top_k ", config.top_k, " top_p ", config.top_p));
 }
 
+// Where the temperature leaves one probability that is a number, or none, the most likely token is taken, as on the
+// CPU.
+TEST(GpuLogits, SamplesTheMostLikelyWhereNothingElseIs) {
+  if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
+  Stream& s = current_stream(Device::gpu());
+  Array x({2, 10}), uniform({2});
+  for (int64_t i = 0; i < 20; ++i) x.values[size_t(i)] = double(i * 7 % 10);
+  uniform.values = {0.1, 0.99};
+  for (const float temperature : {0.f, 1e-30f})
+    for (const int top_k : {0, 3}) {
+      const Tensor token = Tensor::empty({2}, DType::i32, s.device);
+      gpu::sample_tokens(s, {temperature, 1.f, top_k}, to_tensor(x, DType::f32, s.device),
+                         to_tensor(uniform, DType::f32, s.device), token);
+      const Tensor host = token.to(Device::cpu());
+      EXPECT_EQ(host.span<int32_t>()[0], 7) << temperature << " " << top_k;
+      EXPECT_EQ(host.span<int32_t>()[1], 7) << temperature << " " << top_k;
+    }
+}
+
 // Whatever the logits are, the token is one of the vocabulary.
 TEST(GpuLogits, SamplesFromBrokenLogits) {
   if (gpu::device_count() == 0) GTEST_SKIP() << "no GPU";
