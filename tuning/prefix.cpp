@@ -129,7 +129,9 @@ Tensor Prefix::initial_rows(const Group& g, const TunerContext& context) const {
   return rows;
 }
 
-// Brings the network's output to `rows` by least squares (the original's low-data start: Adam, 500 steps).
+// Brings the network's output to `rows` by least squares, in 500 steps of Adam like the original's low-data start. Its
+// rate of 1e-4 leaves half a percent of the rows' squared norm (SmolLM2-135M, Flan-T5-small), ten times as much a
+// millionth.
 void Prefix::fit_network(Group& g, const Tensor& rows, const TunerContext&) {
   std::vector<Parameter*> parameters{&g.table, &g.down, &g.down_bias, &g.up, &g.up_bias};
   std::vector<Trained> trained;
