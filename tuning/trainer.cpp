@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -32,8 +33,9 @@ int64_t warmup_steps(const std::string& option, int64_t total) {
 }  // namespace
 
 void check_options(const TrainOptions& o) {
+  static constexpr int64_t kMost = std::numeric_limits<int32_t>::max();  // epochs times examples are counted in 64 bits
   const auto positive = [](const char* name, int64_t value) {
-    check_input(value >= 1, name, " ", value, " must be at least 1");
+    check_input(value >= 1 && value <= kMost, name, " ", value, " must be from 1 to ", kMost);
   };
   const auto not_negative = [](const char* name, int64_t value) {
     check_input(value >= 0, name, " ", value, " is negative");

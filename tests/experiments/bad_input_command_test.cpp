@@ -50,7 +50,8 @@ TEST_F(BadInput, Arguments) {
   for (const char* lr : {"nan", "inf", "-1", "0", "x"}) bad(train_arguments("r", {"--lr", lr}), {"--lr"});
   for (const char* clip : {"nan", "-1"}) bad(train_arguments("r", {"--clip", clip}), {"--clip"});
   for (const char* warmup : {"nan", "-1", "200%"}) bad(train_arguments("r", {"--warmup", warmup}), {"--warmup"});
-  bad(train_arguments("r", {"--batch-size", "0"}), {"--batch-size"});
+  for (const char* option : {"--batch-size", "--epochs"})
+    for (const char* count : {"-1", "0", "9223372036854775807"}) bad(train_arguments("r", {option, count}), {option});
   bad(train_arguments("r", {"--shards", "3"}), {"--shards 3"});
   bad(train_arguments("r", {"--beta2", "1"}), {"--beta2"});
   bad(train_arguments("r", {"--limit", "3"}), {"--limit", "--batches"});
