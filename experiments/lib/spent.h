@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace cambium {
@@ -11,6 +12,7 @@ struct TrainResult;
 struct Spent {
   int64_t steps = 0;  // that were timed: a killed session takes its clock along
   double seconds = 0, tokens = 0;
+  std::map<std::string, double> peaks;  // in bytes, by name: the largest of all sessions
 
   // Nothing where there is no such file.
   static Spent read(const std::string& directory);

@@ -95,6 +95,7 @@ TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {
   EXPECT_EQ(result_files().size(), 2u);
   const ProcessResult show = run({"show", "--preset", "smoke", "--methods", "zero-shot,lora", "--seeds", "2"});
   EXPECT_EQ(show.code, 0);
+  EXPECT_EQ(show.out.find("Mean"), show.out.npos) << show.out;  // one seed of each
   EXPECT_NE(show.out.find("cell 0: zero-shot"), show.out.npos) << show.out;
   EXPECT_NE(show.out.find("cell 3: lora"), show.out.npos) << show.out;
   EXPECT_EQ(show.out.find("cell 1:"), show.out.npos) << show.out;
@@ -223,6 +224,10 @@ TEST_F(PrefixTable, UnusableArgumentsEndWithTwo) {
   refuses({"dance"}, "dance");
   refuses({}, "");
   EXPECT_FALSE(file_exists(folder / "results"));
+  // What was there before stays.
+  make_directories(folder / "mine/results");
+  EXPECT_EQ(run({"run", "--preset", "quickstart", "--model", folder / "nothing"}, "mine/results/").code, 2);
+  EXPECT_TRUE(list_directory(folder / "mine/results").empty());
 }
 
 TEST_F(PrefixTable, HelpTeaches) {

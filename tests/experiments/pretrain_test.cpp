@@ -149,8 +149,11 @@ TEST(Spent, AddsUpSessions) {
   };
   const TemporaryDirectory folder;
   EXPECT_EQ(Spent::read(folder.path()).steps, 0);
-  Spent().with(session(0, 4)).write(folder.path());
+  Spent first = Spent().with(session(0, 4));
+  first.peaks = {{"tensor_peak_bytes", 3e9}};
+  first.write(folder.path());
   const Spent all = Spent::read(folder.path()).with(session(4, 2));
+  EXPECT_EQ(all.peaks, first.peaks);
   EXPECT_EQ(all.steps, 6);
   EXPECT_EQ(all.seconds, 3);
   EXPECT_EQ(all.tokens, 60);

@@ -18,12 +18,21 @@ struct ProgramOptions {
 };
 
 // One run of the program on a configured experiment.
+// The directory, or the lowest one above it that is there.
+std::filesystem::path existing(const std::string& directory) {
+  namespace fs = std::filesystem;
+  fs::path path = fs::absolute(fs::path(directory) / "").parent_path();  // without a slash at its end
+  while (!fs::exists(path) && path.has_relative_path()) path = path.parent_path();
+  return path;
+}
+
 class Program {
  public:
   Program(Experiment& experiment, const ProgramOptions& options)
       : experiment_(experiment), options_(options), cells_(experiment.cells()),
         chosen_(selected_cells(cells_.size(), options.cell, options.cells)),
-        store_(options.results + "/" + experiment.name() + "/" + options.experiment.preset) {}
+        store_(options.results + "/" + experiment.name() + "/" + options.experiment.preset),
+        kept_(existing(options.results)) {}
 
   int plan() const;
   int run();
@@ -39,6 +48,7 @@ class Program {
   std::vector<Cell> cells_;
   std::vector<size_t> chosen_;
   ResultStore store_;
+  std::filesystem::path kept_;  // was there before
 };
 
 std::string known(int64_t count) { return count < 0 ? "?" : format_count(double(count)); }
@@ -80,13 +90,14 @@ int Program::plan() const {
   return 0;
 }
 
-// Removes a cell's folder in which nothing was begun, and the directories above it that are empty then.
-void forget_empty(std::filesystem::path folder) {
+// Removes a cell's folder in which nothing was begun, and the directories above it that are empty then, up to `kept`.
+void forget_empty(const std::string& cell_folder, const std::filesystem::path& kept) {
   namespace fs = std::filesystem;
   std::error_code none;
+  fs::path folder = fs::absolute(cell_folder);
   const auto entries = std::distance(fs::directory_iterator(folder, none), fs::directory_iterator());
   if (entries == 1) fs::remove(folder / ".lock", none);
-  while (fs::is_directory(folder, none) && fs::is_empty(folder, none) && fs::remove(folder, none))
+  while (folder != kept && fs::is_directory(folder, none) && fs::is_empty(folder, none) && fs::remove(folder, none))
     folder = folder.parent_path();
 }
 
@@ -113,7 +124,7 @@ Program::Outcome Program::run_cell(size_t number) {
     Progress::say(text(what, ": done"));
     return Outcome::done;
   } catch (const InputError&) {
-    forget_empty(store_.run_folder(cell));
+    forget_empty(store_.run_folder(cell), kept_);
     throw;
   } catch (const Stopped&) {
     throw;

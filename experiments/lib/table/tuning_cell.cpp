@@ -21,9 +21,6 @@
 #include "models/fetch.h"
 
 namespace cambium {
-namespace {
-
-using nlohmann::json;
 
 // Peaks of one cell: of the process (the shared base included), and of tensors alone.
 class PeakMemory {
@@ -32,15 +29,21 @@ class PeakMemory {
     Allocator::of(device_).trim();
     Allocator::of(device_).reset_peak();
   }
+  // Where they are above what earlier sessions of the cell saw.
   void record(std::map<std::string, double>& to) const {
-    if (of_cell_) to["resident_peak_bytes"] = double(resident_peak());
-    to["tensor_peak_bytes"] = double(Allocator::of(device_).counters().peak);
+    const auto raise = [&](const char* name, double bytes) { to[name] = std::max(to[name], bytes); };
+    if (of_cell_) raise("resident_peak_bytes", double(resident_peak()));
+    raise("tensor_peak_bytes", double(Allocator::of(device_).counters().peak));
   }
 
  private:
   Device device_;
   bool of_cell_;
 };
+
+namespace {
+
+using nlohmann::json;
 
 std::vector<double> logged_losses(const std::string& path) {
   std::vector<double> losses;
@@ -196,7 +199,7 @@ CellResult TuningBench::run(const std::string& experiment, const Cell& cell, con
     std::unique_ptr<Tuner> tuner;
     Hooks none;
     if (method.tuner.empty()) give_head(cell);
-    else tuner = train_cell(cell, method, folder, result);
+    else tuner = train_cell(cell, method, folder, peak, result);
     if (!tuner || trains_base(*s.model, *tuner)) s.model->pack_frozen([](const Parameter&) { return false; });
     evaluate_cell(cell, tuner ? static_cast<Hooks&>(*tuner) : none, result);
     peak.record(result.measurements);
@@ -215,7 +218,8 @@ CellResult TuningBench::run(const std::string& experiment, const Cell& cell, con
 }
 
 std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMethod& method,
-                                               const std::string& cell_folder, CellResult& result) {
+                                               const std::string& cell_folder, const PeakMemory& peak,
+                                               CellResult& result) {
   const std::string folder =
       cell_folder + "/training";  // a run locks its own directory, as the cell's is locked already
   Session& s = session();
@@ -232,7 +236,8 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
 
   const Spent before = Spent::read(folder);
   TrainResult trained = train(s, run, std::move(train_data));
-  const Spent spent = before.with(trained);
+  Spent spent = before.with(trained);
+  peak.record(spent.peaks);
   spent.write(folder);
   if (trained.end == TrainEnd::stopped) throw Stopped(text("stopped after step ", trained.steps));
 
@@ -242,7 +247,8 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
   m["steps"] = double(trained.steps);
   m["timed_steps"] = double(spent.steps);
   m["train_seconds"] = spent.seconds_of(trained.steps);
-  if (!trained.losses.empty()) m["train_tokens_per_second"] = trained.tokens_per_second;
+  if (spent.seconds > 0 && spent.tokens > 0) m["train_tokens_per_second"] = spent.tokens / spent.seconds;
+  m.insert(spent.peaks.begin(), spent.peaks.end());
   result.notes["objective"] = objective;
   result.notes["checkpoint"] = folder + "/checkpoint.h5";
   json options = trained.tuner->options();

@@ -23,6 +23,8 @@ struct TuningSetting {
                        uint64_t seed) const;
 };
 
+class PeakMemory;
+
 // The model and the data, read once and used by all cells.
 class TuningBench {
  public:
@@ -43,7 +45,8 @@ class TuningBench {
   const TaskSize& size_of(const std::string& task);
   const Tokenizer* tokenizer();  // null where the model is not here
   // A trained tuner; its numbers and losses go into the result.
-  std::unique_ptr<Tuner> train_cell(const Cell&, const TuningMethod&, const std::string& folder, CellResult&);
+  std::unique_ptr<Tuner> train_cell(const Cell&, const TuningMethod&, const std::string& folder, const PeakMemory&,
+                                    CellResult&);
   void give_head(const Cell&);
   void restore_base(const Tuner*);
   void evaluate_cell(const Cell&, Hooks&, CellResult&);

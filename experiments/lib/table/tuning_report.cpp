@@ -83,10 +83,11 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
                  [](const ScoreColumn& c) { return c.in_papers; });
   for (const ScoreColumn& c : printed) t.columns.push_back({c.title, true, published});
 
-  size_t most_seeds = 0;
+  size_t most_seeds = 0, fewest_seeds = SIZE_MAX;  // of rows that have some
   for (const RowResults& r : rows) {
     std::vector<ReportTable::Value> row{r.method.name};
     most_seeds = std::max(most_seeds, r.seeds.size());
+    if (!r.seeds.empty()) fewest_seeds = std::min(fewest_seeds, r.seeds.size());
     for (const ScoreColumn& c : definition.columns) row.push_back(with_spread(r.scores(c.score), c.scale, c.decimals));
     const bool trains = !r.method.tuner.empty();
     row.push_back(trains ? format_count(mean_of(r.measured("trained_parameters"))) : r.seeds.empty() ? "–" : "0");
@@ -102,7 +103,10 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
     t.rows.push_back(std::move(row));
   }
   mark_best(t, rows, definition);
-  if (most_seeds > 1) t.notes.push_back(text("Mean ± standard deviation of ", most_seeds, " seeds."));
+  if (most_seeds > 1)
+    t.notes.push_back(text("Mean ± standard deviation of ",
+                           fewest_seeds < most_seeds ? text(fewest_seeds, " to ") : std::string(), most_seeds, " seeds",
+                           fewest_seeds < most_seeds ? ": not all cells are done." : "."));
   t.notes.push_back(text(
       "Peak MiB: the largest resident memory while the cell ran, the base model included. tok/s: tokens trained on",
       classes ? "." : ", new tokens written."));
