@@ -53,7 +53,7 @@ void append(const std::string& path, const json& line) {
 }
 
 // Whether a run was begun in the directory, or nothing at all: other people's files are not ours to write over.
-bool may_be_resumed(const std::string& directory, const std::vector<std::string>& names) {
+bool holds_a_run(const std::string& directory, const std::vector<std::string>& names) {
   const std::string path = directory + "/config.json";
   if (file_exists(path) && !is_directory(path)) {
     const json config = json::parse(read_text_file(path), nullptr, false);
@@ -79,11 +79,13 @@ RunDirectory::RunDirectory(const RunOptions& options)
       checkpoint_ = path;
       break;
     }
-    check_input(!checkpoint_.empty() || options.overwrite || may_be_resumed(options.directory, names),
-                options.directory, " holds files, but no run that --resume could continue; give a new directory");
+    check_input(!checkpoint_.empty() || holds_a_run(options.directory, names), options.directory,
+                " holds files, but no run that --resume could continue; give a new directory");
   } else {
     check_input(names.empty() || options.overwrite, options.directory,
                 " is not empty; --resume continues what is there, --overwrite starts anew");
+    check_input(names.empty() || holds_a_run(options.directory, names), options.directory,
+                " holds files, but no run that --overwrite could replace; give a new directory");
   }
   if (checkpoint_.empty()) return;
   const std::string stored = read_checkpoint_info(checkpoint_).state.run_config;

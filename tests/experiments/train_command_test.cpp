@@ -235,6 +235,7 @@ TEST_F(TrainCommand, ResumeWithoutACheckpointStartsAnew) {
 TEST_F(TrainCommand, ResumesOnlyRuns) {
   const std::string model = copied(gpt2), config = bytes("model/config.json");
   bad(train_arguments("model", {"--steps", "2", "--resume"}), {model, "no run", "new directory"});
+  bad(train_arguments("model", {"--steps", "2", "--overwrite"}), {model, "no run", "new directory"});
   EXPECT_EQ(bytes("model/config.json"), config);
   std::filesystem::create_directory(folder / "notes");
   put("notes/notes.txt", "mine");
