@@ -119,7 +119,11 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
     result.tuner = make_tuner(run.method, run.options, context);
   } else {
     result.tuner = open_tuner(from, session, run.force_base);
-    const double worst = is_peft_adapter(from) ? 0 : golden_difference(model, *result.tuner, read_golden(from));
+    const bool peft = is_peft_adapter(from);  // which has none
+    const Golden stored = peft ? Golden() : read_golden(from);
+    if (!peft && stored.sequences.empty() && directory.checkpoint().empty())
+      Progress::say(text("note: ", from, " stores no logits: whether it computes what it did cannot be checked"));
+    const double worst = golden_difference(model, *result.tuner, stored);
     if (!(worst <= 1e-4))
       Progress::say(
           text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));

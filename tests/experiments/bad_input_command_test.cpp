@@ -74,6 +74,10 @@ TEST_F(BadInput, ArgumentsAreUtf8) {
       run_process({CAMBIUM_PROGRAMS "/prefix_table_to_text", "plan", "--model", latin}, options());
   EXPECT_EQ(table.code, 2) << table.err;
   EXPECT_NE(table.err.find("not UTF-8"), std::string::npos) << table.err;
+  const ProcessResult home =
+      run_process({CAMBIUM_PROGRAMS "/cambium", "fetch", "--json"}, {.environment = {{"CAMBIUM_HOME", latin}}});
+  EXPECT_EQ(home.code, 2) << home.err;
+  EXPECT_NE(home.err.find("CAMBIUM_HOME, caf\xef\xbf\xbd, is not UTF-8"), std::string::npos) << home.err;
   good(train_arguments("caf\xc3\xa9", {"--steps", "1"}));
 }
 

@@ -1,6 +1,7 @@
 #include "experiments/lib/commands/arguments.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <new>
 
@@ -15,6 +16,10 @@ void check_utf8(int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
     check_input(is_utf8(argv[i]), "argument ", i, ", ", valid_utf8(argv[i]),
                 ", is not UTF-8\nGive texts in UTF-8; a file can be named by a link whose name is");
+  for (const char* name : {"CAMBIUM_HOME", "CAMBIUM_DATA", "HOME"})
+    if (const char* value = std::getenv(name))
+      check_input(is_utf8(value), "the environment's ", name, ", ", valid_utf8(value),
+                  ", is not UTF-8\nName the directory by a link whose name is");
 }
 
 }  // namespace
