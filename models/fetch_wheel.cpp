@@ -8,9 +8,11 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
+#include "core/json.h"
 #include "core/progress.h"
 #include "models/fetch.h"
 #include "models/fetch_place.h"
@@ -130,18 +132,19 @@ void unpack(const WheelModel& model, const std::string& wheel, const std::string
   }
 }
 
-// Whether all files are there, and those with a sum have it.
+// Whether all files are there, those with a sum have it, and the others can be read.
 bool is_intact(const WheelModel& model, const std::string& directory) {
   try {
     if (!is_directory(directory)) return false;
-    if (model.convert) {
-      check_sha256(directory + "/model.safetensors", model.converted_sha256, model.name + ": checking");
-      return true;
-    }
-    for (const auto& file : model.files) {
-      if (!file_exists(directory + "/" + file.name)) return false;
-      if (!file.sha256.empty()) check_sha256(directory + "/" + file.name, file.sha256, model.name + ": checking");
-    }
+    const auto check = [&](const std::string& name, const std::string& sha256) {
+      const std::string path = directory + "/" + name;
+      if (!sha256.empty()) check_sha256(path, sha256, model.name + ": checking");
+      else if (name.ends_with(".json")) parse_json_file(path, int64_t(256) << 20);
+      else check_input(!read_text_file(path, int64_t(256) << 20).empty(), path, " is empty");
+    };
+    if (model.convert) check("model.safetensors", model.converted_sha256), check("config.json", "");
+    for (const auto& file : model.files)
+      if (!model.convert || file.sha256.empty()) check(file.name, file.sha256);  // others were converted
     return true;
   } catch (const InputError&) {
     return false;

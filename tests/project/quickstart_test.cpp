@@ -31,6 +31,7 @@ class Quickstart : public ::testing::Test {
     EXPECT_EQ(r.code, 0) << r.err;
     return r.out;
   }
+  static std::string here() { return fs::current_path().string(); }
   const TemporaryDirectory folder;
 };
 
@@ -39,7 +40,24 @@ TEST_F(Quickstart, PassesOnWhatItDoesNotKnow) {
   EXPECT_EQ(started("seq2seq", {"--model=x", "--seeds", "3"}),
             "prefix_summarization run --preset quickstart --model x --seeds 3\n");
   EXPECT_EQ(started("encoder", {"--data", "d", "--model", "minilm-l6"}),
-            "lora_glue run --preset quickstart --model minilm-l6 --data d\n");
+            "lora_glue run --preset quickstart --model minilm-l6 --data " + here() + "/d\n");
+}
+
+// They are the caller's, who may stand elsewhere.
+TEST_F(Quickstart, PathsAreTheCallers) {
+  EXPECT_EQ(
+      started("decoder", {"--results=out", "--data", "/d"}),
+      "prefix_table_to_text run --preset quickstart --model smollm2-135m --results " + here() + "/out --data /d\n");
+  put_file(fs::path(here()) / "quickstart_test.model", "");
+  EXPECT_EQ(started("decoder", {"--model", "quickstart_test.model"}),
+            "prefix_table_to_text run --preset quickstart --model " + here() + "/quickstart_test.model\n");
+  fs::remove(fs::path(here()) / "quickstart_test.model");
+}
+
+// Ubuntu 22.04 has CMake 3.22, which reads presets up to version 3.
+TEST(Presets, AreOfAVersionThatTheOldestCMakeReads) {
+  const std::string presets = read_text_file(CAMBIUM_SOURCE_DIR "/CMakePresets.json");
+  EXPECT_NE(presets.find("\"version\": 2,"), presets.npos);
 }
 
 TEST_F(Quickstart, ThePresetIsTheUsers) {

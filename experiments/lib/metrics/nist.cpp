@@ -1,6 +1,7 @@
 // NIST from counts.
 #include "experiments/lib/metrics/nist.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace cambium::metrics {
@@ -30,7 +31,7 @@ void append_nist_row(const NistInformation& information, const std::vector<Token
       matched[size_t(n - 1)] += information(ngram);
     }
   row.insert(row.end(), matched.begin(), matched.end());
-  for (int n = 0; n < kNistOrder; ++n) row.push_back(double(output.size()) - n);
+  for (int n = 0; n < kNistOrder; ++n) row.push_back(std::max(0.0, double(output.size()) - n));
   double words = 0;
   for (const Tokens& reference : references) words += double(reference.size());
   row.insert(row.end(), {words, double(references.size()), 1});

@@ -110,7 +110,7 @@ void TokenFile::write(const std::string& path, const std::vector<int32_t>& token
 std::string tokenized(const std::string& text_file, const std::string& folder, const Tokenizer& tokenizer,
                       int64_t vocabulary, int32_t end) {
   std::string contents = read_data_file(text_file, int64_t(8) << 30);
-  const std::string key = hash_of(hash_of(contents) + identity_of(tokenizer, end));
+  const std::string key = hash_of(text(hash_of(contents), identity_of(tokenizer, end), " ", vocabulary));
   make_directories(folder);
   const std::string path =
       text(folder, "/", std::filesystem::path(text_file).stem().string(), ".", key.substr(0, 16), ".tokens");

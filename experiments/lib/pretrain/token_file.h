@@ -7,6 +7,7 @@
 //   64-           tokens
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -42,12 +43,13 @@ class TokenFile {
 std::string tokenized(const std::string& text_file, const std::string& folder, const Tokenizer&, int64_t vocabulary,
                       int32_t end);
 
-// Several token files as one stream, cut into blocks of `length` tokens without padding; the last is shorter.
+// Several token files as one stream, cut into blocks of `length` tokens without padding; the last is shorter. A single
+// token behind the last whole block is left out: nothing can be learned from it.
 class TokenBlocks {
  public:
   TokenBlocks(const std::vector<std::string>& token_files, int64_t length);
 
-  int64_t size() const { return (tokens_ + length_ - 1) / length_; }
+  int64_t size() const { return std::max<int64_t>(1, (tokens_ + length_ - 2) / length_); }
   int64_t tokens() const { return tokens_; }
   Sequence operator[](int64_t block) const;
   std::string hash() const;

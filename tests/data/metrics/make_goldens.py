@@ -250,27 +250,32 @@ def nist_e2e(references, outputs):
             counts[tuple(t[i:i + n])] = counts.get(tuple(t[i:i + n]), 0) + 1
         return counts
 
+    def words(t):  # of Perl's split, to which an empty text has none
+        return [] if t == [""] else t
+
     references = [[tokens(r) for r in g] for g in references]
     outputs = [tokens(o) for o in outputs]
-    every = {(): sum(len(r) for g in references for r in g)}
+    every = {(): sum(len(words(r)) for g in references for r in g)}
     for g in references:
-        for r in g:
+        for r in map(words, g):
             for n in range(1, 6):
                 for k, c in grams(r, n).items():
                     every[k] = every.get(k, 0) + c
-    hits, info, total, closest = [0] * 5, [0.0] * 5, [0] * 5, 0
+    hits, total, closest = [0] * 5, [0] * 5, 0  # BLEU's
+    info, written = [0.0] * 5, [0] * 5  # NIST's
     for g, o in zip(references, outputs):
         closest += min((abs(len(r) - len(o)), len(r)) for r in g)[1]
         for n in range(1, 6):
             total[n - 1] += len(o) - n + 1
+            written[n - 1] += max(len(words(o)) - n + 1, 0)
             allowed = [grams(r, n) for r in g]
             for k, c in grams(o, n).items():
                 h = min(c, max(a.get(k, 0) for a in allowed))
                 hits[n - 1] += h
-                info[n - 1] += h * math.log2(every[k[:-1]] / every[k]) if h else 0
-    ratio = total[0] * sum(map(len, references)) / len(references) / every[()]
+                info[n - 1] += h * math.log2(every[k[:-1]] / every[k]) if h and k[:1] != ("",) else 0
+    ratio = written[0] * sum(map(len, references)) / len(references) / every[()]
     beta = -math.log(0.5) / math.log(1.5) ** 2
-    nist = sum(i / t for i, t in zip(info, total)) * math.exp(-beta * math.log(min(1, ratio)) ** 2)
+    nist = sum(i / t for i, t in zip(info, written)) * math.exp(-beta * math.log(min(1, ratio)) ** 2)
     bleu = math.exp(sum(math.log(max(h, 1e-15) / max(t, 1e-9)) for h, t in zip(hits[:4], total[:4])) / 4)
     return bleu * (math.exp(1 - closest / total[0]) if total[0] <= closest else 1), nist
 
