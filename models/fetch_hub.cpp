@@ -215,13 +215,12 @@ class HubModel {
 
   std::string fetch() {
     if (is_directory(place_.target)) {
-      for (const char* file : {"model.safetensors", "model.safetensors.index.json"})
-        if (file_exists(place_.target + "/config.json") && file_exists(place_.target + "/" + file)) {
-          remove_path(parts());  // of a run that was killed at its end
-          return place_.target;
-        }
-      throw InputError(text(place_.target, " is there, but holds no whole model (config.json and model.safetensors)\n",
-                            "Remove it, and the same command fetches it"));
+      const auto has = [&](const char* file) { return file_exists(place_.target + "/" + file); };
+      check_input(has("config.json") && (has("model.safetensors") || has("model.safetensors.index.json")),
+                  place_.target, " is there, but holds no whole model (config.json and model.safetensors)\n",
+                  "Remove it, and the same command fetches it");
+      remove_path(parts());  // of a run that was killed at its end
+      return place_.target;
     }
     make_directories(files());
     make_directories(parts());

@@ -48,8 +48,10 @@ class Reader : public Hooks {
   static Tensor halves(const Tensor& rows) {
     const int64_t width = rows.cols() / 2;
     Tensor both = Tensor::empty({2, rows.rows(), width}, accumulator(rows.dtype()), rows.device());
-    for (int64_t i = 0; i < 2; ++i) DISPATCH(convert, rows.stream())
-    (rows.stream(), rows.view().columns(i * width, (i + 1) * width), both.rows(i, i + 1));
+    for (int64_t i = 0; i < 2; ++i) {
+      DISPATCH(convert, rows.stream())
+      (rows.stream(), rows.view().columns(i * width, (i + 1) * width), both.rows(i, i + 1));
+    }
     return both;
   }
 

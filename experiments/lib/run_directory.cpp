@@ -16,6 +16,8 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+const std::string kCheckpoints[] = {"checkpoint.h5", "checkpoint.previous.h5"};  // the newer one first
+
 bool is_temporary(const std::string& name) { return name.starts_with(".") && name.ends_with(".tmp"); }
 
 bool is_ours(const std::string& name) {
@@ -53,14 +55,14 @@ void append(const std::string& path, const json& line) {
 }
 
 // Whether a run was begun in the directory, or nothing at all: other people's files are not ours to write over.
-bool holds_a_run(const std::string& directory, const std::vector<std::string>& names) {
+bool holds_a_run(const std::string& directory) {
   const std::string path = directory + "/config.json";
   if (file_exists(path) && !is_directory(path)) {
     const json config = json::parse(read_text_file(path), nullptr, false);
     return config.is_object() && config.contains("base_hash") && config.contains("method") &&
            config.contains("objective");
   }
-  return std::all_of(names.begin(), names.end(), [](const auto& n) { return n == ".lock" || is_temporary(n); });
+  return std::ranges::all_of(list_directory(directory), [](const auto& n) { return n == ".lock" || is_temporary(n); });
 }
 
 }  // namespace
@@ -71,10 +73,11 @@ RunDirectory::RunDirectory(const RunOptions& options)
   check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory,
               " is a file; --output needs a directory");
   if (!is_directory(options.directory)) return;
-  const std::vector<std::string> names = list_directory(options.directory);
-  const auto is_there = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   // Directories of others, which are refused, do not even get a lock.
-  if (holds_a_run(options.directory, names) || is_there("checkpoint.h5") || is_there("checkpoint.previous.h5")) lock();
+  if (holds_a_run(options.directory) || std::ranges::any_of(kCheckpoints, [&](const std::string& name) {
+        return file_exists(options.directory + "/" + name);
+      }))
+    lock();
   look();
   if (checkpoint_.empty()) return;
   const std::string stored = read_checkpoint_info(checkpoint_).state.run_config;
@@ -87,25 +90,24 @@ void RunDirectory::lock() {
   check_input(lock_.has_value(), options_.directory, ": another process is training there");
 }
 
-// What is there, and whether it may be used.
+// What is there, and whether it may be used; the directory exists.
 void RunDirectory::look() {
   checkpoint_.clear();
-  std::vector<std::string> names =
-      file_exists(options_.directory) ? list_directory(options_.directory) : std::vector<std::string>();
+  std::vector<std::string> names = list_directory(options_.directory);
   std::erase(names, ".lock");
   if (!names.empty() && options_.resume) {
-    for (const char* name : {"checkpoint.h5", "checkpoint.previous.h5"}) {
+    for (const std::string& name : kCheckpoints) {
       const std::string path = options_.directory + "/" + name;
       if (!usable(path)) continue;
       checkpoint_ = path;
       break;
     }
-    check_input(!checkpoint_.empty() || holds_a_run(options_.directory, names), options_.directory,
+    check_input(!checkpoint_.empty() || holds_a_run(options_.directory), options_.directory,
                 " holds files, but no run that --resume could continue; give a new directory");
   } else {
     check_input(names.empty() || options_.overwrite, options_.directory,
                 " is not empty; --resume continues what is there, --overwrite starts anew");
-    check_input(names.empty() || holds_a_run(options_.directory, names), options_.directory,
+    check_input(names.empty() || holds_a_run(options_.directory), options_.directory,
                 " holds files, but no run that --overwrite could replace; give a new directory");
   }
 }
