@@ -15,11 +15,12 @@
 #include "core/files.h"
 #include "tests/support/array.h"
 #include "tests/support/files.h"
+#include "tests/support/paths.h"
 
 namespace cambium::testing {
 namespace {
 
-const std::string kForeign = std::string(CAMBIUM_TEST_DATA) + "/core/data/foreign.h5";
+const std::string kForeign = source_path("tests/core/data/foreign.h5");
 
 void write_sample(const std::string& path) {
   Hdf5Writer file(path);

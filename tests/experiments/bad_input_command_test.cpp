@@ -1,6 +1,7 @@
 // Unusable arguments and files of every kind: code 2 (or 1), at most three lines that say what and where, nothing
 // half-written.
 #include "tests/support/command.h"
+#include "tests/support/paths.h"
 
 namespace cambium::testing {
 namespace {
@@ -71,11 +72,11 @@ TEST_F(BadInput, ArgumentsAreUtf8) {
   bad(train_arguments("r", {"--option", std::string("targets=") + latin}), {"targets=caf", "not UTF-8"});
   bad({"generate", "--model", std::string(latin)}, {"argument 3", "not UTF-8"});
   const ProcessResult table =
-      run_process({CAMBIUM_PROGRAMS "/prefix_table_to_text", "plan", "--model", latin}, options());
+      run_process({program_path("prefix_table_to_text"), "plan", "--model", latin}, options());
   EXPECT_EQ(table.code, 2) << table.err;
   EXPECT_NE(table.err.find("not UTF-8"), std::string::npos) << table.err;
   const ProcessResult home =
-      run_process({CAMBIUM_PROGRAMS "/cambium", "fetch", "--json"}, {.environment = {{"CAMBIUM_HOME", latin}}});
+      run_process({program_path("cambium"), "fetch", "--json"}, {.environment = {{"CAMBIUM_HOME", latin}}});
   EXPECT_EQ(home.code, 2) << home.err;
   EXPECT_NE(home.err.find("CAMBIUM_HOME, caf\xef\xbf\xbd, is not UTF-8"), std::string::npos) << home.err;
   good(train_arguments("caf\xc3\xa9", {"--steps", "1"}));

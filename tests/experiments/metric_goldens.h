@@ -8,11 +8,13 @@
 #include "core/error.h"
 #include "experiments/lib/metrics/metric.h"
 
+#include "tests/support/paths.h"
+
 namespace cambium::testing {
 
 inline const nlohmann::json& goldens() {
   static const nlohmann::json read =
-      nlohmann::json::parse(read_data_file(std::string(CAMBIUM_TEST_DATA) + "/data/metrics/goldens.json.xz"));
+      nlohmann::json::parse(read_data_file(source_path("tests/data/metrics/goldens.json.xz")));
   return read;
 }
 

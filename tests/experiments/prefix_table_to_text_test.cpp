@@ -8,6 +8,7 @@
 #include "core/files.h"
 #include "experiments/lib/table/result.h"
 #include "tests/support/files.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 
 namespace cambium::testing {
@@ -16,7 +17,7 @@ namespace {
 class PrefixTable : public ::testing::Test {
  protected:
   ProcessResult run(std::vector<std::string> arguments, const std::string& results = "results") const {
-    arguments.insert(arguments.begin(), CAMBIUM_PROGRAMS "/prefix_table_to_text");
+    arguments.insert(arguments.begin(), program_path("prefix_table_to_text"));
     if (arguments.size() > 1 && !arguments[1].starts_with("-"))
       arguments.insert(arguments.begin() + 2, {"--results", folder / results});
     return run_process(arguments, {.environment = {{"OMP_WAIT_POLICY", "passive"}, {"CAMBIUM_HOME", folder / "home"}}});
@@ -163,7 +164,7 @@ TEST_F(PrefixTable, DamagedAndUnfinishedCellsRunAgain) {
 TEST_F(PrefixTable, ASignalSavesAndTheSameCommandContinues) {
   ASSERT_EQ(run({"run", "--preset", "smoke", "--methods", "lora"}, "whole").code, 0);
   // A grid of many cells: the signal comes somewhere inside it.
-  const std::vector<std::string> command = {CAMBIUM_PROGRAMS "/prefix_table_to_text",
+  const std::vector<std::string> command = {program_path("prefix_table_to_text"),
                                             "run",
                                             "--results",
                                             folder / "results",
@@ -192,7 +193,7 @@ TEST_F(PrefixTable, ProcessesShareAGrid) {
   std::vector<std::unique_ptr<Process>> all;
   for (int i = 0; i < 3; ++i)
     all.push_back(
-        std::make_unique<Process>(std::vector<std::string>{CAMBIUM_PROGRAMS "/prefix_table_to_text", "run", "--results",
+        std::make_unique<Process>(std::vector<std::string>{program_path("prefix_table_to_text"), "run", "--results",
                                                            folder / "results", "--preset", "smoke", "--methods",
                                                            "zero-shot,prompt,lora", "--cell", std::to_string(i % 2)},
                                   ProcessOptions{.environment = {{"OMP_WAIT_POLICY", "passive"}}}));
@@ -236,7 +237,7 @@ TEST_F(PrefixTable, HelpTeaches) {
   for (const char* part : {"Prefix-Tuning", "plan", "run", "show", "smoke", "quickstart", "cpu", "paper",
                            "run --preset smoke", "Exit codes"})
     EXPECT_NE(help.out.find(part), help.out.npos) << part;
-  const ProcessResult of_run = run_process({CAMBIUM_PROGRAMS "/prefix_table_to_text", "run", "--help"});
+  const ProcessResult of_run = run_process({program_path("prefix_table_to_text"), "run", "--help"});
   for (const char* part :
        {"--methods", "--cells", "--results", "--data", "--seeds", "--threads", "--dtype", "--device", "--quiet"})
     EXPECT_NE(of_run.out.find(part), of_run.out.npos) << part;

@@ -7,6 +7,7 @@
 #include "experiments/lib/train_run.h"
 #include "models/tokenizers/byte_alphabet.h"
 #include "tests/support/command.h"
+#include "tests/support/paths.h"
 
 namespace cambium::testing {
 namespace {
@@ -191,7 +192,7 @@ class Pretrain : public Command {
     put("words.txt", words);
   }
   ProcessResult pretrain(const std::vector<std::string>& more) const {
-    std::vector<std::string> all{CAMBIUM_PROGRAMS "/pretrain",
+    std::vector<std::string> all{program_path("pretrain"),
                                  "--shape",
                                  "tiny",
                                  "--family",
@@ -261,7 +262,7 @@ TEST_F(Pretrain, ResumedRunsKeepTheirResults) {
 
   // A run that starts anew from its own model: the old one is there until the new one is.
   const ProcessResult again =
-      run_process({CAMBIUM_PROGRAMS "/pretrain", "--init", run + "/model", "--objective", "causal", "--text",
+      run_process({program_path("pretrain"), "--init", run + "/model", "--objective", "causal", "--text",
                    folder / "words.txt", "--length", "8", "--steps", "3", "--output", run, "--overwrite", "--quiet"},
                   options());
   EXPECT_EQ(again.code, 0) << again.err;

@@ -9,6 +9,7 @@
 #include "experiments/lib/table/result.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 
 namespace cambium::testing {
@@ -18,7 +19,7 @@ class TuningTables : public ::testing::Test {
  protected:
   ProcessResult run(const std::string& program, std::vector<std::string> arguments,
                     const std::string& results = "results") const {
-    arguments.insert(arguments.begin(), CAMBIUM_PROGRAMS "/" + program);
+    arguments.insert(arguments.begin(), program_path(program));
     arguments.insert(arguments.begin() + 2, {"--results", folder / results});
     return run_process(arguments, {.environment = {{"OMP_WAIT_POLICY", "passive"}, {"CAMBIUM_HOME", folder / "home"}}});
   }
@@ -147,7 +148,7 @@ TEST_F(TuningTables, WhatDoesNotFitIsRefused) {
 }
 
 TEST_F(TuningTables, QuickstartAsksForDataBeforeItBuilds) {
-  const ProcessResult r = run_process({"/bin/bash", CAMBIUM_SOURCE_DIR "/quickstart", "--model", "minilm-l6"},
+  const ProcessResult r = run_process({"/bin/bash", source_path("quickstart"), "--model", "minilm-l6"},
                                       {.environment = {{"CAMBIUM_HOME", folder / "home"}}});
   EXPECT_EQ(r.code, 2) << r.err;
   for (const char* part : {"SST-2", "gluebenchmark.com", "--data DIR"})

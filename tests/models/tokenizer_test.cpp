@@ -13,6 +13,7 @@
 #include "models/tokenizers/spiece.h"
 #include "models/tokenizers/utf8.h"
 #include "tests/support/files.h"
+#include "tests/support/paths.h"
 
 namespace cambium {
 namespace {
@@ -22,8 +23,8 @@ using testing::damaged;
 using testing::expect_error;
 using testing::put_file;
 
-const std::string kGolden = CAMBIUM_SOURCE_DIR "/tests/golden/tokenizers/";
-const std::string kT5 = CAMBIUM_SOURCE_DIR "/experiments/data/t5/spiece.model";
+const std::string kGolden = testing::source_path("tests/golden/tokenizers/");
+const std::string kT5 = testing::source_path("experiments/data/t5/spiece.model");
 
 std::unique_ptr<const Tokenizer> golden_tokenizer(const std::string& name) {
   if (name != "t5") return load_tokenizer(kGolden + name);

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/paths.h"
+
 namespace cambium::testing {
 namespace {
 
@@ -22,7 +24,7 @@ struct SourceFile {
 const std::vector<SourceFile>& sources() {
   static const std::vector<SourceFile> all = [] {
     std::vector<SourceFile> files;
-    const fs::path root = CAMBIUM_SOURCE_DIR;
+    const fs::path root = source_path("");
     for (const char* folder : {"core", "cuda", "autograd", "models", "tuning", "experiments", "tests", "bench"})
       for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
         const std::string kind = entry.path().extension();

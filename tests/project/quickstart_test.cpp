@@ -3,6 +3,7 @@
 
 #include "core/files.h"
 #include "tests/support/files.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 
 namespace cambium::testing {
@@ -14,7 +15,7 @@ class Quickstart : public ::testing::Test {
  protected:
   void SetUp() override {
     fs::create_directories(folder / "tools"), fs::create_directories(folder / "build/bin");
-    fs::copy(CAMBIUM_SOURCE_DIR "/quickstart", folder / "quickstart");
+    fs::copy(source_path("quickstart"), folder / "quickstart");
     put_file(folder / "tools/setup.sh", "say() { echo \"$*\" >&2; }\ninstall_packages() { :; }\nbuild() { :; }\n");
     script("cambium", "[ $1 = fetch ] || echo '{\"kind\":\"'$(cat kind)'\",\"parameters\":1}'");
     for (const char* name : {"prefix_table_to_text", "prefix_summarization", "lora_glue"})
@@ -56,7 +57,7 @@ TEST_F(Quickstart, PathsAreTheCallers) {
 
 // Ubuntu 22.04 has CMake 3.22, which reads presets up to version 3.
 TEST(Presets, AreOfAVersionThatTheOldestCMakeReads) {
-  const std::string presets = read_text_file(CAMBIUM_SOURCE_DIR "/CMakePresets.json");
+  const std::string presets = read_text_file(source_path("CMakePresets.json"));
   EXPECT_NE(presets.find("\"version\": 2,"), presets.npos);
 }
 

@@ -8,6 +8,7 @@
 #include "core/hdf5.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 
 namespace cambium::testing {
@@ -20,7 +21,7 @@ class Command : public ::testing::Test {
 
   // Its cache is in the test's folder, and float32 makes results those of every machine.
   static std::vector<std::string> command(const std::vector<std::string>& arguments) {
-    std::vector<std::string> all{CAMBIUM_PROGRAMS "/cambium"};
+    std::vector<std::string> all{program_path("cambium")};
     all.insert(all.end(), arguments.begin(), arguments.end());
     return all;
   }

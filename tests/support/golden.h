@@ -10,11 +10,12 @@
 #include "models/files/safetensors.h"
 #include "models/layout.h"
 #include "tests/support/array.h"
+#include "tests/support/paths.h"
 
 namespace cambium::testing {
 
 inline std::string golden_path(const std::string& name) {
-  return std::string(CAMBIUM_SOURCE_DIR "/tests/golden/") + name;
+  return source_path("tests/golden/" + name);
 }
 
 // Sequences of a batch.json or cases.json.
