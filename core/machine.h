@@ -6,7 +6,7 @@
 namespace cambium {
 
 std::string software_version();
-// The instruction sets of CPU kernels and of the matmul library, and the library's version.
+// The instruction set of CPU kernels.
 std::string instruction_set();
 
 namespace cpu {

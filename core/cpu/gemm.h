@@ -1,5 +1,4 @@
-// Matrix products in plain loops: for machines whose processor has no instructions that the matmul library
-// is fast or reproducible on. Used by core/matmul.cpp alone.
+// Matrix products of float32 and bfloat16. Used by core/matmul.cpp alone.
 #pragma once
 
 #include <cstdint>
