@@ -1,3 +1,4 @@
+// Where this checkout is: the one file that is compiled with its path.
 #include "tests/support/paths.h"
 
 namespace cambium::testing {
