@@ -1,11 +1,14 @@
 // Checkpoints: what a tuner learned, and all that continuing needs, in an HDF5 file that standard tools open.
 //
-//   /tuner/<name>        the tuner's parameters, dots of names as slashes
-//   /base/<name>         base parameters that train (all of them where self-contained)
-//   /optimizer/<name>/.. its state
+//   /tuner/<i>/<name>    the parameters of tuner i, dots of names as slashes; attributes: method, options,
+//   effective_scale /base/<name>         base parameters that train (all of them where self-contained)
+//   /optimizer/<name>/.. its state; absent where a file is made to be used and not to be continued (tuner.h5, best.h5)
 //   /state               attributes: step, seed, ...
-//   /golden              a few short sequences and their logits: what the file should compute
-//   attributes of /      format_version, software_version, method, options, model family and sizes, base_hash, ...
+//   /golden              what the file should compute (tuning/golden.h)
+//   attributes of /      format_version, software_version, model family and sizes, base_hash, ...
+//
+// Format 1 held one tuner, its parameters as /tuner/<name> and its attributes with those of /, and whole logits in
+// /golden. It is read as ever.
 #pragma once
 
 #include <functional>
@@ -15,11 +18,12 @@
 #include <string>
 #include <vector>
 
+#include "tuning/golden.h"
 #include "tuning/trained_set.h"
 
 namespace cambium {
 
-inline constexpr int64_t kCheckpointVersion = 1;
+inline constexpr int64_t kCheckpointVersion = 2;
 
 // What identifies the base that a tuner belongs to.
 struct BaseIdentity {
@@ -37,33 +41,35 @@ struct TrainingState {
   std::optional<double> best_dev;
 };
 
-// Sequences of at most 16 tokens with the logits that base and tuner give in float32 arithmetic; of a classification
-// head its scores.
-struct Golden {
-  Batch sequences;
-  std::vector<Tensor> logits;  // [tokens, vocabulary], or hidden rows [tokens, width] without a head
-};
-Golden compute_golden(Model&, Tuner&, const std::vector<Sequence>& examples);
-// The largest difference between stored and computed logits.
-double golden_difference(Model&, Tuner&, const Golden&);
-
+// With the optimizer's state, which may be null: then the file is for using the tuner, and no run continues from it.
 void save_checkpoint(const std::string& path, Tuner&, const TrainedSet&, const Optimizer*, const TrainingState&,
                      const BaseIdentity&, const Golden&);
 
 // What a file says of itself; reading it needs no model.
-struct CheckpointInfo {
-  std::string path, method;
+struct StoredTuner {
+  std::string method;
   OptionMap options;
+  double effective_scale = 1;
+  std::string group;                        // "/tuner/0"
+  std::map<std::string, Shape> parameters;  // names and shapes
+};
+struct CheckpointInfo {
+  std::string path;
+  std::vector<StoredTuner> tuners;  // at least one
   BaseIdentity base;
   TrainingState state;
   std::string software_version;
   int64_t format_version = 0;
-  double effective_scale = 1;
-  std::map<std::string, Shape> tuner, trained_base;  // names and shapes
+  std::map<std::string, Shape> trained_base;  // names and shapes
   bool has_optimizer = false;
+
+  // The one tuner of the file. Throws InputError where there are more.
+  const StoredTuner& tuner() const;
 };
 CheckpointInfo read_checkpoint_info(const std::string& path);
 Golden read_golden(const std::string& path);
+// A parameter of the one tuner, by its name. Throws InputError where it is missing.
+Tensor read_tuner_parameter(const std::string& path, const std::string& name);
 
 // Makes the tuner that a checkpoint holds, on `model`, with its parameters; trained base parameters are written into
 // the model, which gets a classification head where the checkpoint has one. Throws InputError where names, shapes or

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/hdf5.h"
+#include "tuning/checkpoint.h"
 #include "tuning/options.h"
 
 namespace cambium {
@@ -79,7 +79,7 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
     p.value.copy_from(embeddings(context.model, ids));
   } else if (options_.init == "file") {
     check_input(!options_.file.empty(), "prompt: init=file needs file=CHECKPOINT");
-    const Tensor rows = Hdf5File(options_.file).read("/tuner/" + text(name_of(kind)) + "/prompt");
+    const Tensor rows = read_tuner_parameter(options_.file, name);
     check_input(rows.shape() == p.value.shape(), "prompt: ", options_.file, " holds a prompt ", rows.shape(),
                 ", needed is ", p.value.shape());
     p.value.copy_from(rows.to(p.value.dtype()).to(p.value.device()));

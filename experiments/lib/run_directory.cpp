@@ -21,9 +21,9 @@ const std::string kCheckpoints[] = {"checkpoint.h5", "checkpoint.previous.h5"}; 
 bool is_temporary(const std::string& name) { return name.starts_with(".") && name.ends_with(".tmp"); }
 
 bool is_ours(const std::string& name) {
-  return name == "checkpoint.h5" || name == "checkpoint.previous.h5" || name == "best.h5" || name == "config.json" ||
-         name == "log.jsonl" || name == "dev.jsonl" || name == "spent.json" || name == "pretraining.json" ||
-         name.find("tfevents") != std::string::npos || is_temporary(name);
+  return name == "checkpoint.h5" || name == "checkpoint.previous.h5" || name == "best.h5" || name == "tuner.h5" ||
+         name == "config.json" || name == "log.jsonl" || name == "dev.jsonl" || name == "spent.json" ||
+         name == "pretraining.json" || name.find("tfevents") != std::string::npos || is_temporary(name);
 }
 
 // The first field in which two configurations differ, as "field: old -> new".
@@ -174,10 +174,13 @@ void RunDirectory::on_evaluation(int64_t step, double dev_loss, bool best) {
   append(dev_path_, {{"step", step}, {"loss", dev_loss}});
   evaluations_.push_back({step, dev_loss});
   events_->write(step, {{"dev/loss", dev_loss}});
-  if (best) save("best.h5");
+  if (best) save("best.h5", golden(), nullptr);
 }
 
-void RunDirectory::on_save(int64_t, bool) {
+void RunDirectory::on_save(int64_t, bool last) {
+  const Golden golden = this->golden();
+  // First, so that a run that ended has it: one killed before its last checkpoint is written does its last steps again.
+  if (last) save("tuner.h5", golden, nullptr);
   // The old checkpoint keeps its name until the new one takes it; a second name for it becomes "previous" afterwards.
   const std::string path = options_.directory + "/checkpoint.h5",
                     second = options_.directory + "/.checkpoint.previous.tmp";
@@ -186,7 +189,7 @@ void RunDirectory::on_save(int64_t, bool) {
   if (file_exists(path)) fs::create_hard_link(path, second, none);
   if (file_exists(path) && !file_exists(second)) fs::copy_file(path, second);  // a file system without links
   try {
-    save("checkpoint.h5");
+    save("checkpoint.h5", golden, &trainer_->optimizer());
   } catch (...) {
     fs::remove(second, none);
     throw;
@@ -194,12 +197,12 @@ void RunDirectory::on_save(int64_t, bool) {
   if (file_exists(second)) fs::rename(second, options_.directory + "/checkpoint.previous.h5");
 }
 
-void RunDirectory::save(const std::string& name) {
+Golden RunDirectory::golden() const { return compute_golden(*session_->model, *tuner_, trainer_->first_examples(3)); }
+
+void RunDirectory::save(const std::string& name, const Golden& golden, const Optimizer* optimizer) {
   state_.step = trainer_->step();
   state_.best_dev = trainer_->best_dev;
-  const Golden golden = compute_golden(*session_->model, *tuner_, trainer_->first_examples(3));
-  save_checkpoint(options_.directory + "/" + name, *tuner_, *trained_, &trainer_->optimizer(), state_,
-                  session_->identity, golden);
+  save_checkpoint(options_.directory + "/" + name, *tuner_, *trained_, optimizer, state_, session_->identity, golden);
 }
 
 }  // namespace cambium

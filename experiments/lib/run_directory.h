@@ -25,8 +25,9 @@ struct Evaluation {
   double loss = 0;
 };
 
-// RUN holds checkpoint.h5, checkpoint.previous.h5, best.h5 and dev.jsonl (with a dev set), config.json, TensorBoard
-// events and log.jsonl.
+// RUN holds checkpoint.h5 and checkpoint.previous.h5, from which a run continues; tuner.h5, what is needed to use the
+// tuner as checkpoint.h5 has it at the end of a run; best.h5 (the same at the least dev loss) and dev.jsonl (with a dev
+// set); config.json, TensorBoard events and log.jsonl.
 class RunDirectory : public TrainListener {
  public:
   // Refuses (InputError) a directory that is not empty, unless it is to be continued (and a run) or overwritten, and a
@@ -50,7 +51,8 @@ class RunDirectory : public TrainListener {
   void look();
   void lock();
   void clear() const;
-  void save(const std::string& name);
+  Golden golden() const;
+  void save(const std::string& name, const Golden&, const Optimizer*);
   std::vector<nlohmann::json> cut_log(const std::string& path, int64_t step) const;
 
   RunOptions options_;

@@ -121,7 +121,7 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
     result.tuner = open_tuner(from, session, run.force_base);
     const bool peft = is_peft_adapter(from);  // which has none
     const Golden stored = peft ? Golden() : read_golden(from);
-    if (!peft && stored.sequences.empty() && directory.checkpoint().empty())
+    if (!peft && stored.empty() && directory.checkpoint().empty())
       Progress::say(text("note: ", from, " stores no logits: whether it computes what it did cannot be checked"));
     const double worst = golden_difference(model, *result.tuner, stored);
     if (!(worst <= 1e-4))

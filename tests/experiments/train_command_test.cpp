@@ -69,6 +69,29 @@ TEST_F(TrainCommand, WritesItsRun) {
   EXPECT_EQ(events("run"), 1 + 12);
 }
 
+TEST_F(TrainCommand, TunerFileIsForUse) {
+  const json summary = json_of(good(train_arguments("run", {"--steps", "3", "--lr", "0.01", "--json"})));
+  EXPECT_EQ(summary.at("tuner"), folder / "run/tuner.h5");
+  EXPECT_EQ(step_of("run/tuner.h5"), 3);
+  EXPECT_LE(bytes("run/tuner.h5").size(), 4 * summary.at("trainable").get<size_t>() + (128 << 10));
+  EXPECT_LT(bytes("run/tuner.h5").size(), bytes("run/checkpoint.h5").size());
+  const auto logits = [&](const std::string& name) {
+    good({"forward", "--model", gpt2, "--tuner", folder / "run" / name, "--input", folder / "batch.json", "--output",
+          folder / (name + ".out.h5")});
+    return bytes(name + ".out.h5");
+  };
+  EXPECT_TRUE(logits("tuner.h5") == logits("checkpoint.h5"));
+  EXPECT_EQ(json_of(good({"inspect", folder / "run/tuner.h5", "--check", "--model", gpt2, "--json"}))
+                .at("golden")
+                .at("status"),
+            "good");
+  // It is no state to continue from.
+  std::filesystem::remove(folder / "run/checkpoint.h5");
+  good(train_arguments("run", {"--steps", "3", "--lr", "0.01", "--resume"}));
+  EXPECT_EQ(log("run").size(), 3u);
+  EXPECT_EQ(step_of("run/checkpoint.h5"), 3);
+}
+
 // Losses and rates of the log are PyTorch's.
 TEST_F(TrainCommand, LogsPyTorchsLosses) {
   const std::string golden = golden_path("training/gpt2_full");

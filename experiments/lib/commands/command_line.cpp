@@ -90,8 +90,8 @@ void add_forward(Commands& commands) {
 void add_train(Commands& commands) {
   auto [c, o] = commands.add<TrainCommandOptions>("train", "Train a tuner on a task or on batches", run_train);
   c->footer(
-      "The directory of the run gets checkpoint.h5, log.jsonl (an object a step), curves for TensorBoard and "
-      "config.json. A signal (Ctrl-C, TERM, "
+      "The directory of the run gets checkpoint.h5 to continue from, tuner.h5 to use (a few KB more than its "
+      "parameters), log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, "
       "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
       "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, "
       "sites, words), adapter "
@@ -151,7 +151,7 @@ void add_generate(Commands& commands) {
   c->footer(
       "Results are those of transformers' generate with the same options.\n"
       "  echo 'name : Alimentum | area : city centre ||' | cambium generate --model smollm2-135m --tuner "
-      "runs/lora/checkpoint.h5 --beam 5");
+      "runs/lora/tuner.h5 --beam 5");
   GenerationOptions& g = o->generation;
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
@@ -178,7 +178,7 @@ void add_evaluate(Commands& commands) {
   auto [c, o] = commands.add<EvaluateOptions>("evaluate", "Outputs and scores on a task", run_evaluate);
   c->footer(
       "The directory gets outputs.txt, references.txt and scores.json.\n"
-      "  cambium evaluate --model smollm2-135m --tuner runs/lora/checkpoint.h5 --task e2e --limit 100 --output "
+      "  cambium evaluate --model smollm2-135m --tuner runs/lora/tuner.h5 --task e2e --limit 100 --output "
       "runs/lora-test");
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuner, kTunerHelp);
@@ -212,7 +212,7 @@ void add_rest(Commands& commands) {
     c->footer(
         "Works without the base model; --check needs it: it verifies the base's hash and that the tuner still computes "
         "the logits that were stored with it.\n"
-        "  cambium inspect runs/lora/checkpoint.h5 --check");
+        "  cambium inspect runs/lora/tuner.h5 --check");
     c->add_option("file", o->file, "FILE.h5, or a model: kind, sizes and hash")->required();
     c->add_option("--model", o->model, "base for --check (default: the one that the file names)");
     c->add_flag("--check", o->check, "compare stored logits with computed ones");
@@ -230,7 +230,7 @@ void add_rest(Commands& commands) {
     c->footer(
         "Only LoRA, top_layers and full can be merged. The merged model's logits are compared with the unmerged ones "
         "before anything is written.\n"
-        "  cambium merge --model smollm2-135m --tuner runs/lora/checkpoint.h5 --output merged");
+        "  cambium merge --model smollm2-135m --tuner runs/lora/tuner.h5 --output merged");
     c->add_option("--model", o->model, kModelHelp)->required();
     c->add_option("--tuner", o->tuner, kTunerHelp)->required();
     c->add_option("--output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();

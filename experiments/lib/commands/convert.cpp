@@ -1,5 +1,5 @@
 // convert and merge: models from one form to another.
-#include <cmath>
+#include <algorithm>
 #include <cstdio>
 
 #include "core/files.h"
@@ -28,20 +28,12 @@ std::vector<Sequence> sample_sequences(const ModelConfig& config) {
   return all;
 }
 
-constexpr double kBound = 1e-4;  // between logits that should be equal, as a share of the largest
-
-double allowed_difference(const Golden& golden) {
-  double largest = 1;
-  for (const Tensor& logits : golden.logits)
-    for (const float x : logits.span<float>())
-      if (std::isfinite(x)) largest = std::max(largest, std::abs(double(x)));
-  return kBound * largest;
-}
+constexpr double kBound = 1e-4;  // between logits that should be equal, as a share of the largest stored number
 
 // Compares with the logits that were stored with the tuner, on the base in the type that it trained on.
 void check_stored(const CommonOptions& exact, const MergeOptions& options, Session& session, Tuner& tuner,
                   const Golden& stored) {
-  if (stored.sequences.empty()) {
+  if (stored.empty()) {
     Progress::say(text("warning: ", options.tuner,
                        " stores no logits: whether it is what was saved cannot be checked. ",
                        "Merged and unmerged logits are compared on random tokens"));
@@ -56,7 +48,7 @@ void check_stored(const CommonOptions& exact, const MergeOptions& options, Sessi
     Session other = open_session(options.model, as_trained);
     worst = golden_difference(*other.model, *open_tuner(options.tuner, other, options.force_base), stored);
   }
-  const double allowed = allowed_difference(stored);
+  const double allowed = kBound * stored.scale();
   if (worst <= allowed) return;
   const std::string difference =
       text(options.tuner, ": logits differ from the stored ones by ", worst, "; allowed is ", allowed);
@@ -89,9 +81,8 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
     stored = read_golden(options.tuner);
     check_stored(exact, options, session, *tuner, stored);
   }
-  const std::vector<Sequence> sequences =
-      stored.sequences.empty() ? sample_sequences(session.model->config()) : stored.sequences;
-  const Golden before = compute_golden(*session.model, *tuner, sequences);
+  const Batch sequences = stored.empty() ? sample_sequences(session.model->config()) : stored.sequences;
+  const std::vector<Tensor> before = exact_logits(*session.model, *tuner, sequences);
   check_input(tuner->merge_into(*session.model), tuner->method(),
               " cannot be merged into the weights: it computes something that they cannot");
 
@@ -101,7 +92,8 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
     OptionMap options() const override { return {}; }
     double default_learning_rate() const override { return 0; }
   } none;
-  const double worst = golden_difference(*session.model, none, before), allowed = allowed_difference(before);
+  const double worst = largest_difference(exact_logits(*session.model, none, sequences), before),
+               allowed = kBound * std::max(1.0, largest_value(before));
   CHECK(worst <= allowed, "merged and unmerged logits differ by ", worst, "; allowed is ", allowed,
         ". Nothing was written");
   Model& model = *session.model;

@@ -60,18 +60,20 @@ ordered_json describe(const CheckpointInfo& info) {
   const Hdf5File file(info.path);
   const Norms tuner = norms_below(file, "/tuner"), base = norms_below(file, "/base"),
               optimizer = norms_below(file, "/optimizer");
-  const int64_t model = model_parameters(info.base.config), trained = scalars(info.tuner) + scalars(info.trained_base);
+  const StoredTuner& stored = info.tuner();
+  const int64_t model = model_parameters(info.base.config),
+                trained = scalars(stored.parameters) + scalars(info.trained_base);
   std::map<std::string, int64_t> sites;
-  for (const auto* list : {&info.tuner, &info.trained_base})
+  for (const auto* list : {&stored.parameters, &info.trained_base})
     for (const auto& [name, _] : *list) ++sites[site_of(name)];
   ordered_json j;
-  j["method"] = info.method;
-  j["options"] = info.options;
-  j["effective_scale"] = info.effective_scale;
+  j["method"] = stored.method;
+  j["options"] = stored.options;
+  j["effective_scale"] = stored.effective_scale;
   j["parameters"] = trained;
   j["share_of_model"] = double(trained) / double(model);
   j["sites"] = sites;
-  j["tuner"] = shapes_json(info.tuner);
+  j["tuner"] = shapes_json(stored.parameters);
   j["trained_base"] = shapes_json(info.trained_base);
   j["step"] = info.state.step;
   j["steps"] = info.state.steps;
@@ -97,9 +99,8 @@ ordered_json describe(const CheckpointInfo& info) {
 void check_golden(const CommonOptions& common, const InspectOptions& options, const CheckpointInfo& info,
                   ordered_json& j) {
   const Golden golden = read_golden(options.file);
-  check_input(!golden.sequences.empty(), options.file,
-              " stores no logits: nothing could be checked\ncambium train --tuner-from ", options.file,
-              " writes a checkpoint that has them");
+  check_input(!golden.empty(), options.file, " stores no logits: nothing could be checked\ncambium train --tuner-from ",
+              options.file, " writes a checkpoint that has them");
   CommonOptions exact = common;
   exact.device = "cpu", exact.dtype = info.base.dtype;
   Session session = open_session(options.model.empty() ? info.base.source : options.model, exact);

@@ -85,12 +85,13 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
                         {"seconds", result.seconds},
                         {"tok_s", result.tokens_per_second},
                         {"trainable", result.trained_scalars},
-                        {"checkpoint", run.run.directory + "/checkpoint.h5"}};
+                        {"checkpoint", run.run.directory + "/checkpoint.h5"},
+                        {"tuner", run.run.directory + "/tuner.h5"}};
   if (common.json) std::cout << summary.dump() << "\n";
   else
     Progress::say(text(result.tuner->method(), ": ", result.trained_scalars, " parameters trained for ", result.steps,
                        " steps in ", print_duration(result.seconds), ", last loss ", result.last_loss, ", ",
-                       run.run.directory, "/checkpoint.h5"));
+                       run.run.directory, "/tuner.h5"));
   return 0;
 }
 
