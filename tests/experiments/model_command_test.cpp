@@ -176,7 +176,7 @@ TEST_F(ModelCommand, MergeComparesWithWhatWasStored) {
     return all;
   };
   Golden golden = read_golden(file);
-  golden.logits[1].data<float>()[0] += 1;
+  golden.records[1].log_sum.data<float>()[0] += 1;
   const std::string changed = with_golden(file, "changed.h5", golden);
   bad(merge(changed), {"changed.h5", "differ from the stored ones by 1", "--force-base"}, 1);
   EXPECT_NE(good(merge(changed, {"--force-base"})).err.find("warning: "), std::string::npos);

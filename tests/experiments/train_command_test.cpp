@@ -76,7 +76,7 @@ TEST_F(TrainCommand, TunerFileIsForUse) {
   EXPECT_LE(bytes("run/tuner.h5").size(), 4 * summary.at("trainable").get<size_t>() + (128 << 10));
   EXPECT_LT(bytes("run/tuner.h5").size(), bytes("run/checkpoint.h5").size());
   const auto logits = [&](const std::string& name) {
-    good({"forward", "--model", gpt2, "--tuner", folder / "run" / name, "--input", folder / "batch.json", "--output",
+    good({"forward", "--model", gpt2, "--tuner", folder / ("run/" + name), "--input", folder / "batch.json", "--output",
           folder / (name + ".out.h5")});
     return bytes(name + ".out.h5");
   };
