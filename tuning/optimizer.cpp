@@ -123,20 +123,4 @@ std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const Optimiz
   throw InputError(text("--optimizer ", name, ": there are adamw, adafactor and sgd"));
 }
 
-Schedule schedule_named(const std::string& name) {
-  if (name == "constant") return Schedule::constant;
-  if (name == "linear") return Schedule::linear;
-  if (name == "cosine") return Schedule::cosine;
-  throw InputError(text("--schedule ", name, ": there are constant, linear and cosine"));
-}
-
-double schedule_factor(Schedule schedule, int64_t step, int64_t warmup, int64_t total) {
-  const int64_t done = step - 1;  // updates before this one
-  if (done < warmup) return double(done) / double(warmup);
-  if (schedule == Schedule::constant) return 1;
-  const double progress = double(done - warmup) / double(std::max<int64_t>(1, total - warmup));
-  return schedule == Schedule::linear ? std::max(0.0, 1 - progress)
-                                      : 0.5 * (1 + std::cos(M_PI * std::min(1.0, progress)));
-}
-
 }  // namespace cambium

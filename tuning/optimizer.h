@@ -79,10 +79,4 @@ class AdafactorOptimizer : public Optimizer {
   std::vector<Tensor> rows_, columns_;
 };
 
-// The learning rate's factor at step 1, 2, ... of `total`: rises linearly over `warmup` steps, then stays (constant),
-// falls linearly to 0 at the end (linear), or as half a cosine (cosine).
-enum class Schedule : uint8_t { constant, linear, cosine };
-Schedule schedule_named(const std::string&);
-double schedule_factor(Schedule, int64_t step, int64_t warmup, int64_t total);
-
 }  // namespace cambium

@@ -1,14 +1,11 @@
 #include "tuning/trainer.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <utility>
 
 #include "core/random.h"
-#include "core/sha256.h"
 #include "core/signals.h"
 
 namespace cambium {
@@ -17,83 +14,7 @@ namespace {
 constexpr int64_t kWatchedSteps = 10;
 constexpr int64_t kEvaluated = -1;  // the round of examples that are looked at without training
 
-// "100" or "6%" of `total`.
-int64_t warmup_steps(const std::string& option, int64_t total) {
-  const bool percent = option.ends_with("%");
-  const char *begin = option.data(), *end = begin + option.size() - percent;
-  double value = 0;
-  const auto [stop, error] = std::from_chars(begin, end, value);
-  check_input(error == std::errc() && stop == end && value >= 0 && value < 1e15 && (!percent || value <= 100) &&
-                  (percent || value == std::floor(value)),
-              "--warmup ", option, ": give steps (100) or a percentage of all (6%)");
-  // A share is rounded up, as transformers does.
-  return percent ? int64_t(std::ceil(value / 100 * double(total) - 1e-9)) : int64_t(value);
-}
-
 }  // namespace
-
-void check_options(const TrainOptions& o) {
-  static constexpr int64_t kMost = std::numeric_limits<int32_t>::max();  // epochs times examples are counted in 64 bits
-  const auto positive = [](const char* name, int64_t value) {
-    check_input(value >= 1 && value <= kMost, name, " ", value, " must be from 1 to ", kMost);
-  };
-  const auto not_negative = [](const char* name, int64_t value) {
-    check_input(value >= 0, name, " ", value, " is negative");
-  };
-  // Written so that NaN fails too.
-  const auto within = [](const char* name, double value, double least, double below) {
-    check_input(value >= least && value < below, name, " ", value, " must be at least ", least, " and below ", below);
-  };
-  positive("--batch-size", o.batch_size), positive("--epochs", o.epochs);
-  not_negative("--steps", o.steps), not_negative("--save-every", o.save_every),
-      not_negative("--eval-every", o.eval_every);
-  not_negative("--report-every", o.report_every);
-  check_input(o.shards >= 1 && o.shards <= 1 << 20 && (o.shards & (o.shards - 1)) == 0, "--shards ", o.shards,
-              " is no power of two");
-  schedule_named(o.schedule);
-  constexpr double kLarge = 1e30;
-  within("--lr", o.lr, 0, kLarge), within("--clip", o.clip, 0, kLarge);
-  within("--label-smoothing", double(o.label_smoothing), 0, 1), within("z-loss", double(o.z_loss), 0, kLarge);
-  const OptimizerOptions& p = o.optimizer_options;
-  within("--weight-decay", p.weight_decay, 0, kLarge), within("--momentum", p.momentum, 0, 1);
-  within("--beta1", p.beta1, 0, 1), within("--beta2", p.beta2, 0, 1), within("--epsilon", p.epsilon, 0, kLarge);
-  within("decay rate", p.decay_rate, 0, kLarge), within("initial step", double(p.initial_step), 0, 1e15);
-}
-
-std::vector<int32_t> shuffled(int64_t count, uint64_t seed, int64_t epoch) {
-  std::vector<int32_t> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  const RandomKey key = random_key(seed, "order", uint64_t(epoch));
-  for (int64_t i = count - 1; i > 0; --i) {
-    const uint64_t word = philox(key, uint32_t(i), 0, 0, 0).word[0];
-    std::swap(order[size_t(i)], order[size_t(word * uint64_t(i + 1) >> 32)]);
-  }
-  return order;
-}
-
-Sequence Examples::operator[](int64_t number) const {
-  Sequence s = at_ ? at_(number) : list_[size_t(number)];
-  s.index = number;
-  return s;
-}
-
-Batch Examples::range(int64_t begin, int64_t end) const {
-  Batch batch;
-  for (int64_t i = begin; i < std::min(end, count_); ++i) batch.push_back((*this)[i]);
-  return batch;
-}
-
-std::string Examples::hash() const {
-  if (at_) return identity_;
-  Sha256 sum;
-  const auto add = [&](const std::vector<int32_t>& values) {
-    const int64_t size = int64_t(values.size());
-    sum.update(&size, sizeof size);
-    sum.update(values.data(), values.size() * sizeof(int32_t));
-  };
-  for (const Sequence& s : list_) add(s.ids), add(s.labels);
-  return hex(sum.finish());
-}
 
 Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options)
     : model_(model), tuner_(tuner), trained_(trained), data_(std::move(data)), options_(std::move(options)),

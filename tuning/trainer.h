@@ -10,57 +10,14 @@
 
 #include "cuda/graph.h"
 #include "tuning/checkpoint.h"
+#include "tuning/examples.h"
 #include "tuning/objective.h"
+#include "tuning/schedule.h"
 #include "tuning/step_log.h"
+#include "tuning/train_options.h"
 #include "tuning/trained_set.h"
 
 namespace cambium {
-
-struct TrainOptions {
-  std::string optimizer = "adamw";
-  OptimizerOptions optimizer_options;
-  double lr = 0;  // 0: the tuner's own
-  std::string schedule = "constant";
-  std::string warmup = "0";  // steps, or a share of all: "6%"
-  double clip = 1;           // of the gradients' norm; 0: off
-  int64_t batch_size = 8, epochs = 3;
-  int64_t steps = 0;   // 0: as the epochs say
-  int64_t shards = 1;  // a power of two: pieces of a batch, one forward and backward each
-  DropoutRates dropout;
-  float label_smoothing = 0, z_loss = 0;
-  uint64_t seed = 0;
-  bool shuffle = true;
-  bool recompute = false;
-  int64_t save_every = 0;    // steps; 0: only at the end
-  int64_t eval_every = 0;    // steps; 0: at the end of each epoch
-  int64_t report_every = 0;  // steps after which the host waits for their losses; 0: 1 on the CPU, 10 on a GPU
-};
-
-// Throws InputError for counts, rates and names that no run could use.
-void check_options(const TrainOptions&);
-
-// Examples by number: a list in memory, or something that may be larger than that.
-class Examples {
- public:
-  Examples() = default;
-  Examples(std::vector<Sequence> list) : list_(std::move(list)), count_(int64_t(list_.size())) {}
-  // identity: a hash of what `at` gives, because going through all of it would take too long.
-  Examples(int64_t count, std::function<Sequence(int64_t)> at, std::string identity)
-      : at_(std::move(at)), identity_(std::move(identity)), count_(count) {}
-
-  int64_t size() const { return count_; }
-  bool empty() const { return count_ == 0; }
-  Sequence operator[](int64_t number) const;  // its index is the number
-  Batch range(int64_t begin, int64_t end) const;
-  bool in_memory() const { return !at_; }
-  std::string hash() const;
-
- private:
-  std::vector<Sequence> list_;
-  std::function<Sequence(int64_t)> at_;
-  std::string identity_;
-  int64_t count_ = 0;
-};
 
 struct TrainData {
   Examples examples;
@@ -143,8 +100,5 @@ class Trainer {
   int64_t epoch_ = -1;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0, warmup_ = 0, step_ = 0;
 };
-
-// A random order of 0 ... count - 1, from (seed, epoch).
-std::vector<int32_t> shuffled(int64_t count, uint64_t seed, int64_t epoch);
 
 }  // namespace cambium

@@ -3,7 +3,6 @@
 
 #include "experiments/lib/evaluation.h"
 #include "tuning/classification.h"
-#include "tuning/trainer.h"
 
 namespace cambium {
 

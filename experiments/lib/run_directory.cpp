@@ -27,7 +27,8 @@ bool is_ours(const std::string& name) {
 }
 
 // The first field in which two configurations differ, as "field: old -> new".
-std::string difference(const json& old, const json& now) {
+std::string difference(json old, json now) {
+  for (json* config : {&old, &now}) bring_up_to_date(*config);
   for (const auto& [name, value] : now.items())
     if (!old.contains(name) || old.at(name) != value)
       return text(name, ": ", old.contains(name) ? brief(old.at(name)) : "absent", " then, ", brief(value), " now");

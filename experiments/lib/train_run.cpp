@@ -39,44 +39,20 @@ std::string data_hash(const TrainData& data) {
   return hex(sum.finish());
 }
 
-json adafactor_config(const OptimizerOptions& o) {
-  return {o.decay_rate,   o.clip,           o.epsilon1,           o.epsilon2,
-          o.initial_step, o.factor_min_dim, o.scale_by_parameter, o.decay_times_lr};
-}
-
 }  // namespace
 
 std::string run_config(const Session& session, const TrainRun& run, const TrainData& data) {
-  const TrainOptions& t = run.train;
-  json config = {{"base_hash", session.identity.hash},
+  json config = to_json(run.train);
+  keep_what_is_learned(config);  // the same bits get the same checkpoint, whenever they are saved
+  config.update({{"base_hash", session.identity.hash},
                  {"dtype", session.identity.dtype},
                  {"method", run.method},
                  {"options", run.options},
                  {"tuner_from", run.tuner_from},
-                 {"optimizer", t.optimizer},
-                 {"lr", t.lr},
-                 {"weight_decay", t.optimizer_options.weight_decay},
-                 {"beta1", t.optimizer_options.beta1},
-                 {"beta2", t.optimizer_options.beta2},
-                 {"epsilon", t.optimizer_options.epsilon},
-                 {"momentum", t.optimizer_options.momentum},
-                 {"adafactor", adafactor_config(t.optimizer_options)},
-                 {"schedule", t.schedule},
-                 {"warmup", t.warmup},
-                 {"clip", t.clip},
-                 {"batch_size", t.batch_size},
-                 {"epochs", t.epochs},
-                 {"steps", t.steps},
-                 {"shards", t.shards},
-                 {"seed", t.seed},
-                 {"shuffle", t.shuffle},
-                 {"label_smoothing", t.label_smoothing},
-                 {"z_loss", t.z_loss},
                  {"words", run.words},
                  {"labels", run.labels},
                  {"data", data_hash(data)},
-                 {"objective", data.objective->description()},
-                 {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
+                 {"objective", data.objective->description()}});
   session.kernels.describe(config);  // a run that goes on must not change them
   return config.dump();
 }

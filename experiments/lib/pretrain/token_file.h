@@ -13,7 +13,7 @@
 
 #include "core/files.h"
 #include "models/tokenizers/tokenizer.h"
-#include "tuning/trainer.h"
+#include "tuning/examples.h"
 
 namespace cambium {
 

@@ -9,7 +9,6 @@
 #include "experiments/lib/tasks/summaries.h"
 #include "experiments/lib/tasks/synthetic.h"
 #include "experiments/lib/token_facts.h"
-#include "tuning/trainer.h"
 
 namespace cambium {
 

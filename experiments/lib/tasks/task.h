@@ -10,7 +10,7 @@
 #include "models/layout.h"
 #include "models/tokenizers/tokenizer.h"
 #include "tuning/denoising.h"
-#include "tuning/trainer.h"
+#include "tuning/examples.h"
 
 namespace cambium {
 
