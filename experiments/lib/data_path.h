@@ -6,8 +6,8 @@
 
 namespace cambium {
 
-// The first that exists of: $CAMBIUM_DATA/name; ../share/cambium/name beside the directory of this
-// library; experiments/data/name of the source tree it was built from. An Error naming the places
+// The first that exists of: $CAMBIUM_DATA/<name>; ../share/cambium/<name> beside the directory of this
+// library; experiments/data/<name> of the source tree it was built from. An Error naming the places
 // if there is none.
 std::string data_path(std::string_view name);
 

@@ -25,7 +25,7 @@ const std::vector<SourceFile>& sources() {
   static const std::vector<SourceFile> all = [] {
     std::vector<SourceFile> files;
     const fs::path root = source_path("");
-    for (const char* folder : {"core", "cuda", "autograd", "models", "tuning", "experiments", "tests", "bench"})
+    for (const char* folder : {"core", "cuda", "autograd", "models", "tuning", "experiments", "examples", "tests", "bench"})
       for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
         const std::string kind = entry.path().extension();
         if (kind != ".h" && kind != ".cpp" && kind != ".cu" && kind != ".cuh") continue;

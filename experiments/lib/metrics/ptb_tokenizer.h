@@ -6,7 +6,7 @@
 // English text meets them: contractions, hyphens, abbreviations, numbers, fractions, dates, currencies,
 // addresses of pages and mails, quotes, dashes, dots, brackets, symbols. Compared with the original line by
 // line: identical on all 59 926 distinct lines of the E2E corpora and system outputs; elsewhere see the counts
-// in tests/experiments/metric_ptb_test.cpp. Not followed: tags with attributes, emoticons, phone numbers,
+// in tests/experiments/metric_e2e_test.cpp. Not followed: tags with attributes, emoticons, phone numbers,
 // censored swear words.
 #pragma once
 
