@@ -2,32 +2,17 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "core/random.h"
-#include "cuda/graph.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/shapes.h"
 #include "experiments/lib/statistics.h"
-#include "models/generation.h"
+#include "experiments/lib/timing.h"
 
 namespace cambium {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t seed, int64_t index) {
-  const RandomKey key = random_key(seed, "bench", uint64_t(index));
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i)
-    ids.push_back(int32_t(uint64_t(philox(key, uint32_t(i), 0, 0, 0).word[0]) * uint64_t(vocabulary) >> 32));
-  return ids;
-}
 
 // Every token is a target; roberta-base scores one position a sequence.
 Batch random_batch(const ModelConfig& config, const BenchOptions& options, uint64_t seed) {
@@ -72,33 +57,10 @@ nlohmann::ordered_json result(const std::vector<double>& seconds, double tokens,
 }
 
 nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
-  TrainedSet trained(model, tuner);
-  model.pack_frozen([&](const Parameter& p) { return trained.trains(p); });
-  AdamWOptimizer optimizer({}, trained.for_optimizer());
-  const Batch batch = random_batch(model.config(), options, seed);
-  model.check_positions(batch, tuner);
-  const float scale = 1 / float(model.scored_tokens(batch));
-  gpu::StepGraphs graphs(model.device());
-  StepLog log(model.device(), 1);
-  std::vector<double> seconds;
   constexpr int64_t kWarmUp = 2;
-  for (int64_t step = 0; step < options.steps + kWarmUp; ++step) {
-    const auto start = Clock::now();
-    graphs.run(options.batch, options.batch * options.length, [&] {
-      Tape tape;
-      Pass pass(tuner, tape);
-      pass.set_dropout(model.config().dropout, seed, uint64_t(step));
-      trained.enter(pass);
-      const Model::Loss loss = model.loss(pass, batch, {.gradient_scale = scale});
-      tape.backward(loss.sum, Tensor::of(std::vector<float>{1}).to(model.device()));
-      const std::vector<Tensor> gradients = trained.gradients(pass);
-      log.add(loss.sum.value, gradients, 1);
-      optimizer.step(1e-4, log.gate(), gradients);
-    });
-    log.take();  // waits
-    if (step >= kWarmUp) seconds.push_back(seconds_since(start));
-  }
-  return result(seconds, double(options.batch * options.length), trained.scalars(), model.device());
+  const std::vector<double> seconds = time_training_steps(model, tuner, random_batch(model.config(), options, seed),
+                                                          GivenLabels(), kWarmUp, options.steps, seed);
+  return result(seconds, double(options.batch * options.length), TrainedSet(model, tuner).scalars(), model.device());
 }
 
 nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
@@ -107,14 +69,8 @@ nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOpt
   std::vector<std::vector<int32_t>> prompts;
   for (int64_t s = 0; s < options.batch; ++s)
     prompts.push_back(random_tokens(options.length, model.config().vocabulary, seed, s));
-  GenerationOptions generation{
-      .max_new_tokens = options.new_tokens, .eos = std::vector<int32_t>(), .batch_size = options.batch};
-  std::vector<double> seconds;
-  for (int64_t step = 0; step < options.steps + 1; ++step) {
-    const auto start = Clock::now();
-    generate(model, tuner, prompts, generation);
-    if (step > 0) seconds.push_back(seconds_since(start));
-  }
+  constexpr int64_t kWarmUp = 1;
+  const std::vector<double> seconds = time_decoding(model, tuner, prompts, options.new_tokens, kWarmUp, options.steps);
   return result(seconds, double(options.batch * options.new_tokens), trained, model.device());
 }
 
