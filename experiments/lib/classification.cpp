@@ -93,14 +93,18 @@ std::vector<Sequence> ClassificationSetup::examples(Split split, int64_t limit, 
 }
 
 EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split,
-                                  int64_t limit, int64_t batch_size) {
+                                  int64_t limit, int64_t batch_size, const Demonstrations& demonstrations) {
   check_input(limit >= 0, "--limit ", limit, " is negative");
   check_input(batch_size >= 1, "--batch-size ", batch_size, " must be at least 1");
   const ModelConfig& config = session.model->config();
   if (decision == Decision::automatic && config.is_encoder() && !session.model->classifier) decision = Decision::words;
   check_input(decision != Decision::head || session.model->classifier,
               "this model has no classification head; train one, or choose --decision words");
+  const bool writes = decision == Decision::text || (decision == Decision::automatic && !config.is_encoder());
+  check_input(!demonstrations.count || writes, "demonstrations are for models that write the class's name: this one (",
+              config.family, ") chooses it by a head or a mask");
   const ClassificationSetup setup(session, task, decision, 0);
+  DemonstratedPrompts shown(demonstrations, task, session.require_tokenizer(), config, 1);
   std::vector<LabelledText> items = task.labelled(split);
   if (limit && limit < int64_t(items.size())) items.resize(size_t(limit));
   check_input(!items.empty(), "the task has no inputs in this split");
@@ -110,8 +114,10 @@ EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& ta
   const auto start = std::chrono::steady_clock::now();
   for (size_t begin = 0; begin < items.size(); begin += size_t(batch_size)) {
     Batch batch;
-    for (size_t i = begin; i < std::min(items.size(), begin + size_t(batch_size)); ++i)
+    for (size_t i = begin; i < std::min(items.size(), begin + size_t(batch_size)); ++i) {
       batch.push_back(setup.choice(items[i], int64_t(i)));
+      if (demonstrations.count) batch.back().ids = shown.prompt(task.question(items[i].text));
+    }
     setup.chooser().check(*session.model, batch);
     Pass pass(hooks);
     const Tensor scores = setup.chooser().scores(*session.model, pass, batch);
@@ -127,6 +133,8 @@ EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& ta
     result.references.push_back({task.labels()[size_t(item.label)]});
   }
   result.scores = metrics::score(task.metric(), result.references, result.outputs);
+  result.fewest_demonstrations = shown.fewest();
+  shown.say_cut(int64_t(items.size()));
   if (setup.cut())
     Progress::say(text("note: ", setup.cut(), " inputs were longer than the model's positions and were cut"));
   return result;

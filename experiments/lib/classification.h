@@ -41,7 +41,8 @@ class ClassificationSetup {
 };
 
 // Chooses a class for each text of the split; outputs and references are the classes' names, the score is the task's
-// metric.
-EvaluationResult evaluate_classes(Session&, Hooks&, const Task&, Decision, Split, int64_t limit, int64_t batch_size);
+// metric. Demonstrations need a model that writes the class's name (Decision::text).
+EvaluationResult evaluate_classes(Session&, Hooks&, const Task&, Decision, Split, int64_t limit, int64_t batch_size,
+                                  const Demonstrations& = {});
 
 }  // namespace cambium

@@ -16,7 +16,7 @@ double EvaluationResult::score(const std::string& name) const {
 }
 
 EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Split split, int64_t limit,
-                          const GenerationOptions& options) {
+                          const GenerationOptions& options, const Demonstrations& demonstrations) {
   const Tokenizer& tokenizer = session.require_tokenizer();
   std::vector<EvaluationItem> items = task.items(split);
   check_input(limit >= 0, "--limit ", limit, " is negative");
@@ -24,15 +24,23 @@ EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Spli
   check_input(!items.empty(), "the task has no inputs in this split");
 
   EvaluationResult result;
+  DemonstratedPrompts shown(demonstrations, task, tokenizer, session.model->config(), options.max_new_tokens);
   std::vector<std::vector<int32_t>> prompts;
   for (EvaluationItem& item : items) {
-    prompts.push_back(to_prompt(item.input, tokenizer, session.model->config(), task.max_input_tokens()));
+    prompts.push_back(shown.prompt(item.input));
     result.inputs.push_back(std::move(item.input));
     result.references.push_back(std::move(item.references));
   }
+  shown.say_cut(int64_t(prompts.size()));
+  result.fewest_demonstrations = shown.fewest();
+  GenerationOptions ending = options;
+  if (demonstrations.count) {
+    ending.eos = options.eos.value_or(session.model->config().eos);
+    for (const int32_t id : line_ends(tokenizer)) ending.eos->push_back(id);
+  }
   Progress progress("decoding", int64_t(prompts.size()));
   const auto start = std::chrono::steady_clock::now();
-  const auto generated = generate(*session.model, hooks, prompts, options, {}, [&](int64_t done) {
+  const auto generated = generate(*session.model, hooks, prompts, ending, {}, [&](int64_t done) {
     progress.update(done);
     if (stop_signal()) throw Stopped("stopped while decoding");
   });

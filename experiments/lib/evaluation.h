@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "experiments/lib/demonstrations.h"
 #include "experiments/lib/session.h"
 #include "experiments/lib/tasks/task.h"
 
@@ -15,12 +16,15 @@ struct EvaluationResult {
   std::vector<std::string> inputs, outputs;
   std::vector<std::vector<std::string>> references;
   int64_t new_tokens = 0;
-  double seconds = 0;  // of decoding alone
+  double seconds = 0;                 // of decoding alone
+  int64_t fewest_demonstrations = 0;  // that an input had in front of it
 
   double score(const std::string& name) const;
 };
 
-// limit: the first so many inputs; 0: all.
-EvaluationResult evaluate(Session&, Hooks&, const Task&, Split, int64_t limit, const GenerationOptions&);
+// limit: the first so many inputs; 0: all. Behind demonstrations, each of which is a line, an output ends with its
+// line, too.
+EvaluationResult evaluate(Session&, Hooks&, const Task&, Split, int64_t limit, const GenerationOptions&,
+                          const Demonstrations& = {});
 
 }  // namespace cambium

@@ -47,11 +47,12 @@ TrainData train_data_of(Session& session, const Task& task, const DataSelection&
 }
 
 EvaluationResult evaluate_task(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split,
-                               int64_t limit, const GenerationOptions& generation) {
+                               int64_t limit, const GenerationOptions& generation,
+                               const Demonstrations& demonstrations) {
   if (task.is_classification())
-    return evaluate_classes(session, hooks, task, decision, split, limit, generation.batch_size);
+    return evaluate_classes(session, hooks, task, decision, split, limit, generation.batch_size, demonstrations);
   require_text_task(session, task, decision);
-  return evaluate(session, hooks, task, split, limit, generation);
+  return evaluate(session, hooks, task, split, limit, generation, demonstrations);
 }
 
 }  // namespace cambium

@@ -20,6 +20,9 @@ struct DataSelection {
 TrainData train_data_of(Session&, const Task&, const DataSelection&);
 
 // limit: the first so many inputs of the split; 0: all. Of `generation` classification reads the batch size alone.
-EvaluationResult evaluate_task(Session&, Hooks&, const Task&, Decision, Split, int64_t limit, const GenerationOptions&);
+// Demonstrations are for models that write: an encoder that chooses by a head or a mask has no place for them
+// (InputError).
+EvaluationResult evaluate_task(Session&, Hooks&, const Task&, Decision, Split, int64_t limit, const GenerationOptions&,
+                               const Demonstrations& = {});
 
 }  // namespace cambium
