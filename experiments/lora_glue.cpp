@@ -52,26 +52,24 @@ TuningPreset preset(const std::string& name, const std::string& description, con
 }
 
 TuningPreset smoke_preset() {
-  TuningPreset p = preset(
-      kSmokePreset, "all seven methods on a tiny random model and made-up texts, in seconds: does everything work?",
-      kSmokeEncoder, without_extra(methods()));
+  TuningPreset p =
+      preset(kSmokePreset, "all methods on a tiny random model and made-up texts, in seconds: does everything work?",
+             kSmokeEncoder, without_extra(methods()));
   p.tasks = {"synthetic"}, p.examples = 32, p.train.epochs = 1;
   return p;
 }
 
 TuningPreset quickstart_preset() {
-  TuningPreset p =
-      preset("quickstart",
-             "minilm-l6 on SST-2 (--data names its files), 2000 examples, 3 epochs, all of dev: minutes on 2 cores",
-             "minilm-l6", methods());
+  TuningPreset p = preset(
+      "quickstart", "minilm-l6 on SST-2 (--data names its files), 2000 examples, 3 epochs, all of dev: a first table",
+      "minilm-l6", methods());
   p.examples = 2000;
   return p;
 }
 
 TuningPreset cpu_preset() {
-  TuningPreset p =
-      preset("cpu", "minilm-l6 on SST-2 (--data), 10000 examples, 5 epochs, all methods: 1 to 2 hours on 2 cores",
-             "minilm-l6", without_extra(methods()));
+  TuningPreset p = preset("cpu", "minilm-l6 on SST-2 (--data), 10000 examples, 5 epochs, all methods", "minilm-l6",
+                          without_extra(methods()));
   p.examples = 10000, p.train.epochs = 5, p.train.save_every = 500;
   return p;
 }
@@ -101,7 +99,9 @@ int main(int argc, char** argv) {
           .about = "A frozen encoder learns to tell whether a sentence about a film is positive. Each row tunes it in "
                    "another way, together with a classification head. "
                    "Zero-shot is the model as it is: label words at a mask where it has a head over the vocabulary, "
-                   "else a new head before any training, which is chance.",
+                   "else a new head before any training, which is chance. "
+                   "Few-shot (demonstrations in front of the sentence) is a row for models that write the class's "
+                   "name, like --model flan-t5-small: an encoder chooses by a head, which demonstrations tell nothing.",
           .columns = {{"accuracy", "accuracy", 100, 1}},
           .published_setting = "RoBERTa base, all of SST-2",
           .published = {{"adapter", table2 + ", 0.9 M", {94.7}, "sst2"},

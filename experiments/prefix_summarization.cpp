@@ -10,6 +10,7 @@ namespace {
 // here.
 const std::vector<TuningMethod> kPaperMethods = {
     {.name = "zero-shot"},
+    {.name = "few-shot", .demonstrations = 1},
     {.name = "prefix",
      .tuner = "prefix",
      .options = {{"length", "200"}, {"init", "random"}, {"reparametrize", "1"}, {"hidden", "800"}},
@@ -21,7 +22,7 @@ const std::vector<TuningMethod> kPaperMethods = {
 
 TuningPreset smoke_preset() {
   TuningPreset p{.name = kSmokePreset,
-                 .description = "all seven methods on a tiny random model, in seconds: does everything work?",
+                 .description = "all methods on a tiny random model, in seconds: does everything work?",
                  .model = kSmokeSeq2seq,
                  .tasks = {"scitldr"},
                  .methods = without_extra(all_methods()),
@@ -45,11 +46,11 @@ std::vector<TuningMethod> methods_for_t5() {
 TuningPreset quickstart_preset() {
   TuningPreset p{
       .name = "quickstart",
-      .description = "flan-t5-small on SciTLDR, 160 examples, 3 epochs, 50 inputs: about half an hour on 2 slow cores",
+      .description = "flan-t5-small on SciTLDR, 100 examples, 3 epochs, the first 50 inputs, greedy: a first table",
       .model = "flan-t5-small",
       .tasks = {"scitldr"},
       .methods = methods_for_t5(),
-      .examples = 160,
+      .examples = 100,
       .inputs = 50};
   p.train.schedule = "linear";
   p.generation = {.max_new_tokens = 48, .batch_size = 25};
@@ -64,7 +65,7 @@ void decode_as_in_the_paper(TuningPreset& p) {
 TuningPreset cpu_preset() {
   TuningPreset p{
       .name = "cpu",
-      .description = "flan-t5-small on SciTLDR, 800 examples, 3 epochs, beam 6, 200 inputs: hours on 2 cores",
+      .description = "flan-t5-small on SciTLDR, 800 examples, 3 epochs, beam 6, the first 200 inputs: an evening",
       .model = "flan-t5-small",
       .tasks = {"scitldr"},
       .methods = without_extra(methods_for_t5()),

@@ -43,7 +43,7 @@ double first_number(const std::string& table, const std::string& method) {
 TEST_F(PrefixTable, SmokeRunsEveryMethodAndShowsThem) {
   const ProcessResult run1 = run({"run", "--preset", "smoke"});
   ASSERT_EQ(run1.code, 0) << run1.err;
-  for (const char* method : {"zero-shot", "prompt", "prefix", "adapter", "lora", "top_layers", "full"}) {
+  for (const char* method : {"zero-shot", "few-shot", "prompt", "prefix", "adapter", "lora", "top_layers", "full"}) {
     const double bleu = first_number(run1.out, method);
     EXPECT_GE(bleu, 0) << method;
     EXPECT_LT(bleu, 30) << method << ": the model is random";
@@ -51,7 +51,7 @@ TEST_F(PrefixTable, SmokeRunsEveryMethodAndShowsThem) {
   }
   for (const char* words : {"69.70", "not testable|open|holds|reversed", "Report: "})
     EXPECT_TRUE(std::regex_search(run1.out, std::regex(words))) << words;
-  ASSERT_EQ(result_files().size(), 7u);
+  ASSERT_EQ(result_files().size(), 8u);
   EXPECT_TRUE(file_exists(grid() + "/report.html"));
 
   for (const std::string& name : result_files()) {
@@ -61,7 +61,8 @@ TEST_F(PrefixTable, SmokeRunsEveryMethodAndShowsThem) {
     for (const char* score : {"bleu", "nist", "meteor", "rouge_l", "cider", "cased_bleu"})
       EXPECT_TRUE(r.scores.count(score)) << score;
     EXPECT_GT(r.measured("resident_peak_bytes"), r.measured("tensor_peak_bytes"));
-    if (r.cell.method == "zero-shot") continue;
+    EXPECT_EQ(r.notes.count("demonstrations"), r.cell.method == "few-shot");
+    if (r.cell.method.ends_with("-shot")) continue;
     EXPECT_EQ(r.series.at("loss").size(), 2u);  // 16 examples in batches of 8
     EXPECT_GT(r.measured("trained_parameters"), 0);
     EXPECT_TRUE(file_exists(r.notes.at("checkpoint")));
@@ -83,7 +84,7 @@ TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {
   ASSERT_EQ(plan.code, 0) << plan.err;
   size_t to_do = 0;
   for (size_t at = plan.out.find(" to do "); at != plan.out.npos; at = plan.out.find(" to do ", at + 1)) ++to_do;
-  EXPECT_EQ(to_do, 14u) << plan.out;
+  EXPECT_EQ(to_do, 16u) << plan.out;
   // The job array that it suggests runs the same grid.
   const ProcessResult part =
       run({"plan", "--preset", "smoke", "--methods=lora,full", "--cells", "1-1", "--format", "text"});
@@ -122,6 +123,48 @@ TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {
     EXPECT_EQ(a.series, b.series);
     EXPECT_EQ(a.scores, b.scores);
   }
+}
+
+size_t times(const std::string& what, const std::string& in) {
+  size_t count = 0;
+  for (size_t at = in.find(what); at != in.npos; at = in.find(what, at + 1)) ++count;
+  return count;
+}
+
+// What a run says while it works goes to standard error: the plan with its time before anything, then the table, which
+// grows by a row a cell.
+TEST_F(PrefixTable, ARunSaysWhatItWillDoAndShowsTheTableGrow) {
+  const std::vector<std::string> command = {"run", "--preset", "smoke", "--methods", "zero-shot,few-shot,lora"};
+  const ProcessResult whole = run(command);
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  const size_t plan = whole.err.find("expected time"), total = whole.err.find("All of it: about "),
+               first = whole.err.find("zero-shot ", total);
+  EXPECT_TRUE(plan < total && total < first && first != whole.err.npos) << whole.err;
+  for (const char* part : {"random-decoder on e2e: 16 training examples, 1 epoch, 6 inputs of test", "GFLOP/s",
+                           "cell 1", "1 of 3 cells done, about ", "2 of 3 cells done, about "})
+    EXPECT_NE(whole.err.find(part), whole.err.npos) << part << " in\n" << whole.err;
+  // The table so far after each cell but the last, which the whole table follows.
+  EXPECT_EQ(times("BLEU, cased", whole.err), 2u) << whole.err;
+  EXPECT_EQ(times("\nzero-shot ", whole.err.substr(total)), 2u) << whole.err;
+  EXPECT_EQ(times("\nfew-shot ", whole.err.substr(total)), 1u) << whole.err;
+  EXPECT_EQ(whole.out.find("expected time"), whole.out.npos) << whole.out;
+
+  std::vector<std::string> quiet = command;
+  quiet.push_back("--quiet");
+  const ProcessResult silent = run(quiet, "quiet");
+  EXPECT_EQ(silent.code, 0);
+  EXPECT_EQ(silent.err, "");
+  EXPECT_NE(silent.out.find("zero-shot"), silent.out.npos);
+  // What is finished needs no forecast.
+  const ProcessResult again = run(command);
+  EXPECT_EQ(again.err.find("expected time"), again.err.npos) << again.err;
+}
+
+TEST_F(PrefixTable, TheFirstTableHasEveryKindOfMethod) {
+  const ProcessResult plan = run({"plan", "--preset", "quickstart"});  // its model is not here
+  ASSERT_EQ(plan.code, 0) << plan.err;
+  for (const char* method : {"zero-shot", "few-shot", "prompt", "prefix", "adapter", "lora"})
+    EXPECT_NE(plan.out.find(text("  ", method, " ")), plan.out.npos) << plan.out;
 }
 
 // Cells that follow one that trained the base itself find it as it was.
@@ -214,14 +257,14 @@ TEST_F(PrefixTable, UnusableArgumentsEndWithTwo) {
   refuses({"run", "--preset", "huge"}, "smoke, quickstart, cpu, paper");
   refuses({"run", "--preset", "smoke", "--methods", "lora,magic"}, "magic is none of zero-shot");
   refuses({"run", "--preset", "smoke", "--methods", "lora,"}, "a name is empty");
-  refuses({"run", "--preset", "smoke", "--cell", "7"}, "cells 0 to 6");
+  refuses({"run", "--preset", "smoke", "--cell", "8"}, "cells 0 to 7");
   refuses({"run", "--preset", "smoke", "--cells", "3"}, "range like 0-3");
   refuses({"run", "--preset", "smoke", "--seeds", "0"}, "--seeds");
   refuses({"run", "--preset", "smoke", "--model", "x"}, "makes its own model");
   refuses({"run", "--preset", "smoke", "--format", "pdf"}, "--format pdf");
   refuses({"run", "--preset", "smoke", "--data", folder / "nowhere"}, "nowhere");
   refuses({"run", "--preset", "quickstart", "--model", folder / "nothing"}, "nothing");
-  refuses({"show", "--preset", "smoke", "--cell", "7"}, "cells 0 to 6");
+  refuses({"show", "--preset", "smoke", "--cell", "8"}, "cells 0 to 7");
   refuses({"dance"}, "dance");
   refuses({}, "");
   EXPECT_FALSE(file_exists(folder / "results"));

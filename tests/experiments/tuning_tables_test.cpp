@@ -48,15 +48,15 @@ TEST_F(TuningTables, SmokeSummariesRunEveryMethod) {
   const ProcessResult r = run("prefix_summarization", {"run", "--preset", "smoke"});
   ASSERT_EQ(r.code, 0) << r.err;
   const auto all = results("prefix_summarization");
-  ASSERT_EQ(all.size(), 7u);
-  for (const char* method : {"zero-shot", "prompt", "prefix", "adapter", "lora", "top_layers", "full"}) {
+  ASSERT_EQ(all.size(), 8u);
+  for (const char* method : {"zero-shot", "few-shot", "prompt", "prefix", "adapter", "lora", "top_layers", "full"}) {
     ASSERT_TRUE(all.count(method)) << method;
     EXPECT_TRUE(std::regex_search(r.out, std::regex("\n" + std::string(method) + " +[|] +[0-9]+[.][0-9]{2}"))) << r.out;
     const CellResult& cell = all.at(method);
     EXPECT_EQ(cell.outputs.size(), 3u);
     for (const char* score : {"rouge1", "rouge2", "rougeL"})
       EXPECT_TRUE(cell.score(score) >= 0 && cell.score(score) < 0.3) << method << ": the model is random";
-    if (cell.cell.method != "zero-shot") {
+    if (!cell.cell.method.ends_with("-shot")) {
       EXPECT_EQ(cell.series.at("loss").size(), 2u) << "4 examples in batches of 2";
     }
   }
@@ -144,6 +144,8 @@ TEST_F(TuningTables, WhatDoesNotFitIsRefused) {
   refuses("prefix_summarization", {"run", "--preset", "smoke", "--tasks", "samsum"}, {"samsum", "--data"});
   refuses("lora_glue", {"run", "--preset", "quickstart", "--model", bert},
           {"do not ship", "gluebenchmark.com", "--data"});
+  refuses("lora_glue", {"run", "--preset", "smoke", "--methods", "few-shot"},
+          {"--methods few-shot", "random-encoder", "demonstrations"});
   refuses("lora_glue", {"run", "--preset", "smoke", "--data", folder.path()}, {"synthetic", "--data"});
 }
 

@@ -40,11 +40,18 @@ class Experiment {
   // Throws InputError for a preset or method that is not there. Called once, before everything below.
   virtual void configure(const ExperimentOptions&) = 0;
   virtual std::vector<Cell> cells() const = 0;
+  // What the grid computes, in a line: model, data, budget.
+  virtual std::string summary() const = 0;
   virtual CellCost cost(const Cell&) = 0;
+  // Where the costs' seconds come from; empty where there are none.
+  virtual std::string calibration() const { return ""; }
 
   // Computes one cell; checkpoints and what an interrupted run needs go to `folder`, from which it continues. Throws
   // Stopped after a signal, when what was done is saved.
   virtual CellResult run(const Cell&, const std::string& folder) = 0;
+  // A finished cell as a row of few columns, for a table that grows while the others run.
+  virtual std::vector<ReportTable::Column> row_columns() const = 0;
+  virtual std::vector<ReportTable::Value> row(const CellResult&) const = 0;
   // results[i] belongs to cells()[i]; those without a result are null.
   virtual Report report(const std::vector<const CellResult*>& results) = 0;
 };

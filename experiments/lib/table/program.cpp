@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -7,6 +9,8 @@
 #include "core/signals.h"
 #include "experiments/lib/commands/arguments.h"
 #include "experiments/lib/table/experiment.h"
+#include "experiments/lib/table/forecast.h"
+#include "experiments/lib/table/growing_table.h"
 
 namespace cambium {
 namespace {
@@ -17,7 +21,6 @@ struct ProgramOptions {
   std::optional<int64_t> cell;
 };
 
-// One run of the program on a configured experiment.
 // The directory, or the lowest one above it that is there.
 std::filesystem::path existing(const std::string& directory) {
   namespace fs = std::filesystem;
@@ -26,13 +29,14 @@ std::filesystem::path existing(const std::string& directory) {
   return path;
 }
 
+// One run of the program on a configured experiment.
 class Program {
  public:
   Program(Experiment& experiment, const ProgramOptions& options)
       : experiment_(experiment), options_(options), cells_(experiment.cells()),
         chosen_(selected_cells(cells_.size(), options.cell, options.cells)),
         store_(options.results + "/" + experiment.name() + "/" + options.experiment.preset),
-        kept_(existing(options.results)) {}
+        kept_(existing(options.results)), labels_(cell_labels(cells_)), growing_(experiment.row_columns()) {}
 
   int plan() const;
   int run();
@@ -41,6 +45,10 @@ class Program {
  private:
   enum class Outcome { done, skipped, failed };
   Outcome run_cell(size_t number);
+  bool is_whole_grid() const { return !options_.cell && options_.cells.empty(); }
+  std::string said_forecast() const;
+  void forecast();
+  void show_row(size_t number, double seconds);
   Report report() const;
 
   Experiment& experiment_;
@@ -49,6 +57,10 @@ class Program {
   std::vector<size_t> chosen_;
   ResultStore store_;
   std::filesystem::path kept_;  // was there before
+  std::vector<std::string> labels_;
+  GrowingTable growing_;
+  std::map<size_t, double> to_do_;                // cells to run, with their forecast; below 0: not known
+  double done_forecast_ = 0, done_measured_ = 0;  // seconds of the cells that are done
 };
 
 std::string known(int64_t count) { return count < 0 ? "?" : format_count(double(count)); }
@@ -81,9 +93,9 @@ int Program::plan() const {
     if (cost.seconds < 0) all_known = false;
     else seconds += cost.seconds;
   }
-  table.notes.push_back(
-      text("To do: about ", print_duration(seconds), " on this machine",
-           all_known ? "." : ", and what is unknown (is the model here? `cambium fetch` brings it)."));
+  table.notes.push_back(text("To do: about ", print_duration(seconds),
+                             all_known ? "" : ", and what is unknown (is the model here? `cambium fetch` brings it)",
+                             said_forecast(), "."));
   table.notes.push_back(text("One cell a job under Slurm: sbatch --array=", chosen_.front(), "-", chosen_.back(),
                              " --wrap \"", options_.experiment.command, " --cell \\$SLURM_ARRAY_TASK_ID\""));
   std::cout << render({.title = table.title, .tables = {table}}, report_format_named(options_.format));
@@ -99,6 +111,59 @@ void forget_empty(const std::string& cell_folder, const std::filesystem::path& k
   if (entries == 1) fs::remove(folder / ".lock", none);
   while (folder != kept && fs::is_directory(folder, none) && fs::is_empty(folder, none) && fs::remove(folder, none))
     folder = folder.parent_path();
+}
+
+std::string Program::said_forecast() const {
+  const std::string how = experiment_.calibration();
+  return how.empty() ? "" : " (" + how + ")";
+}
+
+// Says what will be done, and how long that will take, before it begins.
+void Program::forecast() {
+  constexpr size_t kShown = 12;
+  ReportTable table{
+      .title = text(experiment_.name(), ", preset ", options_.experiment.preset, ": ", experiment_.summary()),
+      .columns = {{"cell"}, {"method", false}, {"steps"}, {"tokens to train on"}, {"expected time"}}};
+  double seconds = 0;
+  for (const size_t i : chosen_)
+    if (store_.find(cells_[i]).state != ResultStore::State::finished) to_do_[i] = -1;
+  if (to_do_.empty() || options_.experiment.common.quiet) return;
+  bool all_known = true;
+  for (auto& [i, expected] : to_do_) {
+    const CellCost cost = experiment_.cost(cells_[i]);
+    expected = cost.seconds;
+    all_known &= expected >= 0;
+    seconds += std::max(0.0, expected);
+    if (table.rows.size() < kShown)
+      table.rows.push_back({std::to_string(i), labels_[i], known(cost.steps), known(cost.train_tokens),
+                            expected < 0 ? "?" : print_duration(expected)});
+  }
+  if (to_do_.size() > kShown)
+    table.notes.push_back(text("... and ", to_do_.size() - kShown, " more (plan lists them)"));
+  if (all_known)
+    table.notes.push_back(text("All of it: about ", print_duration(seconds), said_forecast(),
+                               ". Safe to interrupt: the same command continues."));
+  std::string lines = render({.title = table.title, .tables = {table}}, ReportFormat::text);
+  while (lines.ends_with('\n')) lines.pop_back();
+  Progress::say(lines);
+  Progress::say("");
+}
+
+// Of a cell that has just been done.
+void Program::show_row(size_t number, double seconds) {
+  const ResultStore::Found found = store_.find(cells_[number]);
+  if (found.state != ResultStore::State::finished) return;
+  if (to_do_[number] > 0) done_forecast_ += to_do_[number], done_measured_ += seconds;
+  to_do_.erase(number);
+  growing_.add(labels_[number], experiment_.row(found.result));
+  if (to_do_.empty() && is_whole_grid()) return;  // the report comes next
+  std::string title = text(chosen_.size() - to_do_.size(), " of ", chosen_.size(), " cells done");
+  double left = 0;
+  for (const auto& [_, expected] : to_do_) left += expected;
+  const bool all_known = std::all_of(to_do_.begin(), to_do_.end(), [](const auto& c) { return c.second >= 0; });
+  if (!to_do_.empty() && all_known)
+    title += text(", about ", print_duration(seconds_left(left, done_forecast_, done_measured_)), " left");
+  Progress::say(growing_.rendered(title));
 }
 
 Program::Outcome Program::run_cell(size_t number) {
@@ -120,8 +185,11 @@ Program::Outcome Program::run_cell(size_t number) {
   }
   if (finished()) return Outcome::skipped;  // while we waited
   try {
+    const auto start = std::chrono::steady_clock::now();
+    const double expected = to_do_.count(number) ? to_do_[number] : -1;
+    Progress::say(what + (expected >= 0 ? ": about " + print_duration(expected) : ""));
     store_.save(experiment_.run(cell, store_.run_folder(cell)));
-    Progress::say(text(what, ": done"));
+    show_row(number, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     return Outcome::done;
   } catch (const InputError&) {
     forget_empty(store_.run_folder(cell), kept_);
@@ -137,6 +205,7 @@ Program::Outcome Program::run_cell(size_t number) {
 int Program::run() {
   report_format_named(options_.format);
   catch_stop_signals();
+  forecast();
   bool failed = false;
   for (const size_t i : chosen_) {
     if (stop_signal()) throw Stopped("stopped between cells");
@@ -146,7 +215,7 @@ int Program::run() {
       throw Stopped(text("stopped in cell ", i, " (", cells_[i].method, "); the same command continues from here"));
     }
   }
-  if (options_.cell || !options_.cells.empty()) return failed ? 1 : 0;  // a job of an array: show prints the table
+  if (!is_whole_grid()) return failed ? 1 : 0;  // a job of an array: show prints the table
   const Report all = report();
   std::cout << render(all, report_format_named(options_.format));
   const std::string page = store_.folder() + "/report.html";

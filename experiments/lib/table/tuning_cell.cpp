@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/json.h"
@@ -18,7 +17,6 @@
 #include "experiments/lib/table/smoke_model.h"
 #include "experiments/lib/task_data.h"
 #include "experiments/lib/train_run.h"
-#include "models/fetch.h"
 
 namespace cambium {
 
@@ -73,6 +71,13 @@ json generation_json(const TuningPreset& preset) {
       {"length_penalty", g.length_penalty}, {"no_repeat_ngram", g.no_repeat_ngram}, {"forbidden", preset.forbidden}};
 }
 
+std::string description_of(int64_t demonstrations, int64_t fewest) {
+  return text(demonstrations, " demonstrations from the training set, chosen by the seed",
+              fewest < demonstrations
+                  ? text("; ", fewest, " where more were longer than the model's positions (fewest of an input)")
+                  : std::string());
+}
+
 }  // namespace
 
 TrainOptions TuningSetting::train_options(const TuningMethod& method, uint64_t seed) const {
@@ -102,6 +107,7 @@ std::string TuningSetting::describe(const std::string& experiment, const TuningM
             {"method", method.name}};
   Kernels{common.attention, common.fused_gelu}.describe(j);
   if (preset.decision != Decision::automatic) j["decision"] = int(preset.decision);
+  if (method.demonstrations) j["demonstrations"] = method.demonstrations;
   if (!method.tuner.empty()) {
     const TrainOptions t = train_options(method, seed);
     j["tuner"] = {{"method", method.tuner}, {"options", method.options}};
@@ -156,7 +162,7 @@ void TuningBench::restore_base(const Tuner* tuner) {
         tuner ? tuner->method() : "zero-shot", ": its result is not kept");
 }
 
-void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, CellResult& result) {
+void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, int64_t demonstrations, CellResult& result) {
   const TuningPreset& preset = setting_.preset;
   GenerationOptions generation = preset.generation;
   generation.seed = cell.seed;
@@ -164,13 +170,18 @@ void TuningBench::evaluate_cell(const Cell& cell, Hooks& hooks, CellResult& resu
     if (auto ids = session().tokenizer->encode(words, false); !ids.empty())
       generation.forbidden.push_back(std::move(ids));
   const Task& data = task(cell.task);
-  EvaluationResult e = evaluate_task(session(), hooks, data, preset.decision, preset.split, preset.inputs, generation);
+  EvaluationResult e = evaluate_task(session(), hooks, data, preset.decision, preset.split, preset.inputs, generation,
+                                     {.count = demonstrations, .seed = cell.seed});
   for (const auto& [name, value] : e.scores) result.scores[name] = value;
   if (!data.is_classification())
     for (const auto& [name, value] : metrics::score("bleu", e.references, e.outputs))
       result.scores["cased_" + name] = value / 100;
   result.inputs = std::move(e.inputs), result.outputs = std::move(e.outputs),
   result.references = std::move(e.references);
+  if (demonstrations) {
+    result.measurements["fewest_demonstrations"] = double(e.fewest_demonstrations);
+    result.notes["demonstrations"] = description_of(demonstrations, e.fewest_demonstrations);
+  }
   result.measurements["decode_seconds"] = e.seconds;
   result.measurements["texts_per_second"] = e.seconds > 0 ? double(result.inputs.size()) / e.seconds : 0;
   result.measurements["new_tokens"] = double(e.new_tokens);
@@ -201,7 +212,7 @@ CellResult TuningBench::run(const std::string& experiment, const Cell& cell, con
     if (method.tuner.empty()) give_head(cell);
     else tuner = train_cell(cell, method, folder, peak, result);
     if (!tuner || trains_base(*s.model, *tuner)) s.model->pack_frozen([](const Parameter&) { return false; });
-    evaluate_cell(cell, tuner ? static_cast<Hooks&>(*tuner) : none, result);
+    evaluate_cell(cell, tuner ? static_cast<Hooks&>(*tuner) : none, method.demonstrations, result);
     peak.record(result.measurements);
     restore_base(tuner.get());
   } catch (...) {
@@ -255,68 +266,6 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
   options["lr"] = run.train.lr > 0 ? run.train.lr : trained.tuner->default_learning_rate();
   result.notes["tuner_options"] = options.dump();
   return std::move(trained.tuner);
-}
-
-const Tokenizer* TuningBench::tokenizer() {
-  if (tokenizer_ || session_) return tokenizer_ ? tokenizer_.get() : session_->tokenizer.get();
-  if (setting_.preset.name == kSmokePreset) {
-    parameters_ = session().model->parameter_count();
-    return session_->tokenizer.get();
-  }
-  std::string path;
-  try {
-    path = find_model(setting_.preset.model);
-  } catch (const InputError&) {
-    return nullptr;
-  }
-  parameters_ =
-      Model(ModelSource::open(path)->config(), DType::f32, Device::cpu(), Model::Storage::none).parameter_count();
-  tokenizer_ = open_tokenizer(path);
-  return tokenizer_.get();
-}
-
-const TuningBench::TaskSize& TuningBench::size_of(const std::string& name) {
-  const auto [place, fresh] = sizes_.try_emplace(name);
-  TaskSize& size = place->second;
-  if (!fresh) return size;
-  const Task& data = task(name);
-  const std::vector<TextPair> all = data.examples(Split::train);
-  size.examples = int64_t(all.size()), size.inputs = int64_t(data.items(setting_.preset.split).size());
-  constexpr size_t kSampled = 200;  // texts whose mean length stands for all
-  const size_t n = std::min(kSampled, all.size());
-  if (const Tokenizer* words = tokenizer())
-    for (size_t i = 0; i < n; ++i) {
-      const TextPair& pair = all[i * all.size() / n];
-      const int64_t longest = data.max_input_tokens() ? data.max_input_tokens() : std::numeric_limits<int64_t>::max();
-      size.input += double(std::min(longest, int64_t(words->encode(pair.input, false).size()))) / double(n);
-      size.target += data.is_classification() ? 0 : double(words->encode(pair.target, false).size() + 1) / double(n);
-    }
-  return size;
-}
-
-CellCost TuningBench::cost(const Cell& cell, const TuningMethod& method) {
-  CellCost cost;
-  const TuningPreset& preset = setting_.preset;
-  const TaskSize& size = size_of(cell.task);
-  const TrainOptions t = setting_.train_options(method, cell.seed);
-  const int64_t count = preset.examples ? preset.examples : size.examples;
-  const int64_t per_epoch = (count + t.batch_size - 1) / t.batch_size;
-  cost.steps = method.tuner.empty() ? 0 : t.steps ? t.steps : per_epoch * t.epochs;
-  if (!tokenizer()) return cost;
-
-  const int64_t inputs = preset.inputs ? std::min(preset.inputs, size.inputs) : size.inputs;
-  const double sequences = method.tuner.empty() ? 0 : double(t.steps ? t.steps * t.batch_size : count * t.epochs);
-  cost.train_tokens = int64_t(sequences * (size.input + size.target));
-  cost.decode_tokens = int64_t(double(inputs) * std::min(size.target, double(preset.generation.max_new_tokens)));
-
-  // Forward takes 2 operations a parameter and token, backward through a frozen base 2, with the base's gradients 4.
-  const double per_token = method.tuner == "full" ? 6 : method.tuner == "top_layers" ? 3 : 4;
-  const double operations =
-      double(parameters_) * (per_token * double(cost.train_tokens) + 2 * double(inputs) * size.input +
-                             2 * double(cost.decode_tokens * preset.generation.beams));
-  constexpr double kShareOfPeak = 0.5;
-  if (const double peak = matmul_speed(setting_.common); peak > 0) cost.seconds = operations / (peak * kShareOfPeak);
-  return cost;
 }
 
 }  // namespace cambium

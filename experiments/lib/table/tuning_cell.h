@@ -32,32 +32,22 @@ class TuningBench {
 
   // Cells that train the base itself find it as it was loaded, and leave it so: its checksum is compared after each.
   CellResult run(const std::string& experiment, const Cell&, const TuningMethod&, const std::string& folder);
-  CellCost cost(const Cell&, const TuningMethod&);
+  // Data that are not there are an InputError.
+  const Task& task(const std::string& name);
 
  private:
   Session& session();
-  const Task& task(const std::string& name);
-  // How much training there is in a task, in the model's tokens.
-  struct TaskSize {
-    int64_t examples = 0, inputs = 0;  // of training; of evaluation
-    double input = 0, target = 0;      // mean tokens of an example
-  };
-  const TaskSize& size_of(const std::string& task);
-  const Tokenizer* tokenizer();  // null where the model is not here
   // A trained tuner; its numbers and losses go into the result.
   std::unique_ptr<Tuner> train_cell(const Cell&, const TuningMethod&, const std::string& folder, const PeakMemory&,
                                     CellResult&);
   void give_head(const Cell&);
   void restore_base(const Tuner*);
-  void evaluate_cell(const Cell&, Hooks&, CellResult&);
+  void evaluate_cell(const Cell&, Hooks&, int64_t demonstrations, CellResult&);
 
   const TuningSetting& setting_;
   std::unique_ptr<Session> session_;
   uint64_t checksum_ = 0;
-  std::unique_ptr<const Tokenizer> tokenizer_;
-  int64_t parameters_ = 0;
   std::map<std::string, std::unique_ptr<Task>> tasks_;
-  std::map<std::string, TaskSize> sizes_;
 };
 
 }  // namespace cambium

@@ -261,8 +261,9 @@ void add_facts(const TuningTable& definition, const TuningSetting& setting, bool
   if (const std::string objective = note_of_all(rows, "objective"); !objective.empty())
     facts.emplace_back("objective", objective);
   for (const RowResults& r : rows)
-    if (!r.seeds.empty() && r.seeds.front()->notes.count("tuner_options"))
-      facts.emplace_back(r.method.name, r.seeds.front()->notes.at("tuner_options"));
+    for (const char* note : {"tuner_options", "demonstrations"})
+      if (!r.seeds.empty() && r.seeds.front()->notes.count(note))
+        facts.emplace_back(r.method.name, r.seeds.front()->notes.at(note));
   facts.emplace_back("cambium", note_of_all(rows, "software_version"));
   facts.emplace_back("instructions", note_of_all(rows, "instruction_set"));
   facts.emplace_back("machine", note_of_all(rows, "machine"));
@@ -283,6 +284,22 @@ std::vector<double> RowResults::measured(const std::string& name) const {
   for (const CellResult* c : seeds)
     if (const double v = c->measured(name); std::isfinite(v)) all.push_back(v);
   return all;
+}
+
+std::vector<ReportTable::Column> row_columns(const TuningTable& table) {
+  std::vector<ReportTable::Column> columns;
+  for (const ScoreColumn& c : table.columns) columns.push_back({c.title});
+  for (const char* title : {"trained", "train s", "answer s"}) columns.push_back({title});
+  return columns;
+}
+
+std::vector<ReportTable::Value> row_values(const TuningTable& table, const CellResult& result) {
+  std::vector<ReportTable::Value> row;
+  for (const ScoreColumn& c : table.columns) row.push_back(format_number(result.score(c.score) * c.scale, c.decimals));
+  const double trained = result.measured("trained_parameters");
+  row.push_back(std::isfinite(trained) ? format_count(trained) : "0");
+  for (const char* name : {"train_seconds", "decode_seconds"}) row.push_back(format_number(result.measured(name), 1));
+  return row;
 }
 
 Report tuning_report(const TuningTable& definition, const TuningSetting& setting, const Task& task,

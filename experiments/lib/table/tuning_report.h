@@ -32,6 +32,10 @@ const char* name_of(Verdict::Kind);
 std::vector<Verdict> judge(const std::vector<Claim>&, const std::vector<RowResults>&, const std::string& metric,
                            const std::string& score);
 
+// A finished cell as a short row: its scores, what it trained, the seconds it took.
+std::vector<ReportTable::Column> row_columns(const TuningTable&);
+std::vector<ReportTable::Value> row_values(const TuningTable&, const CellResult&);
+
 Report tuning_report(const TuningTable&, const TuningSetting&, const Task&, const std::string& command,
                      const std::vector<RowResults>&);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "experiments/lib/table/tuning_forecast.h"
 #include "experiments/lib/table/tuning_report.h"
 #include "tuning/options.h"
 
@@ -16,7 +17,7 @@ std::string names_of(const auto& all) {
 
 class TuningExperiment : public Experiment {
  public:
-  explicit TuningExperiment(TuningTable table) : table_(std::move(table)), bench_(setting_) {}
+  explicit TuningExperiment(TuningTable table) : table_(std::move(table)), bench_(setting_), forecast_(setting_) {}
 
   std::string name() const override { return table_.name; }
   std::string description() const override { return table_.title + "\n" + table_.paper + "\n\n" + table_.about; }
@@ -37,8 +38,9 @@ class TuningExperiment : public Experiment {
                 kSmokePreset, " makes its own model");
     if (!options.model.empty()) preset.model = options.model;
     if (options.seeds) preset.seeds = options.seeds;
-    choose_methods(options.methods);
     if (!options.tasks.empty()) choose_tasks(options.tasks);
+    leave_out_demonstrations(options.methods);
+    choose_methods(options.methods);
     for (const std::string& task : preset.tasks)
       for (const TuningMethod& method : methods_)
         for (int64_t k = 0; k < preset.seeds; ++k) {
@@ -48,11 +50,27 @@ class TuningExperiment : public Experiment {
   }
 
   std::vector<Cell> cells() const override { return cells_; }
-  CellCost cost(const Cell& cell) override { return bench_.cost(cell, method_named(cell.method)); }
+  std::string summary() const override {
+    const TuningPreset& p = setting_.preset;
+    std::string tasks;
+    for (const std::string& task : p.tasks) tasks += (tasks.empty() ? "" : ", ") + task;
+    return text(p.model, " on ", tasks, ": ", p.examples ? text(p.examples) : "all", " training examples, ",
+                p.train.epochs, p.train.epochs == 1 ? " epoch, " : " epochs, ", p.inputs ? text(p.inputs) : "all",
+                " inputs of ", p.split == Split::test ? "test" : "dev");
+  }
+  CellCost cost(const Cell& cell) override {
+    return forecast_.cost(cell, method_named(cell.method), bench_.task(cell.task));
+  }
+  std::string calibration() const override { return forecast_.calibration(); }
   CellResult run(const Cell& cell, const std::string& folder) override {
     CellResult result = bench_.run(table_.name, cell, method_named(cell.method), folder);
     result.notes["command"] = command_;
     return result;
+  }
+
+  std::vector<ReportTable::Column> row_columns() const override { return cambium::row_columns(table_); }
+  std::vector<ReportTable::Value> row(const CellResult& result) const override {
+    return cambium::row_values(table_, result);
   }
 
   Report report(const std::vector<const CellResult*>& results) override {
@@ -78,6 +96,24 @@ class TuningExperiment : public Experiment {
   }
 
  private:
+  // Where the model chooses a class by a head or at a mask, as an encoder does, demonstrations have no place.
+  void leave_out_demonstrations(const std::string& wanted) {
+    TuningPreset& preset = setting_.preset;
+    const auto has_some = [](const TuningMethod& m) { return m.demonstrations > 0; };
+    const bool written = preset.decision == Decision::text;
+    if (written || std::none_of(preset.methods.begin(), preset.methods.end(), has_some)) return;
+    if (!make_task(preset.tasks.front(), setting_.data)->is_classification()) return;
+    const ModelConfig* config = forecast_.config();
+    const bool chooses = preset.decision != Decision::automatic || (config && config->is_encoder());
+    if (!chooses) return;
+    const std::vector<std::string> named = split(wanted);
+    for (const TuningMethod& m : preset.methods)
+      check_input(!has_some(m) || std::find(named.begin(), named.end(), m.name) == named.end(), "--methods ", wanted,
+                  ": ", preset.model,
+                  " chooses a class by a head or at a mask, which demonstrations tell nothing: ", m.name,
+                  " is for models that write the class's name");
+    std::erase_if(preset.methods, has_some);
+  }
   void choose_methods(const std::string& list) {
     const std::vector<TuningMethod>& known = setting_.preset.methods;
     for (const TuningMethod& m : known)
@@ -113,6 +149,7 @@ class TuningExperiment : public Experiment {
   TuningTable table_;
   TuningSetting setting_;
   TuningBench bench_;
+  TuningForecast forecast_;
   std::vector<TuningMethod> methods_;
   std::vector<Cell> cells_;
   std::string command_;
@@ -123,6 +160,7 @@ class TuningExperiment : public Experiment {
 std::vector<TuningMethod> all_methods() {
   return {
       {.name = "zero-shot"},
+      {.name = "few-shot", .demonstrations = 3},
       {.name = "prompt", .tuner = "prompt", .options = {{"length", "20"}, {"init", "text"}}},
       {.name = "prefix", .tuner = "prefix", .options = {{"length", "10"}, {"init", "words"}}},
       {.name = "adapter", .tuner = "adapter"},

@@ -13,10 +13,12 @@
 
 namespace cambium {
 
-// A row: a tuner with its options, or the model as it is (no tuner). What is 0 is the preset's or the tuner's own.
+// A row: a tuner with its options, or the model as it is (no tuner), by itself or behind demonstrations. What is 0 is
+// the preset's or the tuner's own.
 struct TuningMethod {
   std::string name, tuner;
   OptionMap options = {};
+  int64_t demonstrations = 0;  // examples of the training set in front of each input, chosen by the cell's seed
   double lr = 0;
   int64_t epochs = 0, batch_size = 0;
   void (*adjust)(TrainOptions&) = nullptr;  // the rest of what its paper does otherwise
