@@ -21,7 +21,8 @@ class Adapter : public Tuner {
   std::string method() const override { return "adapter"; }
   OptionMap options() const override;
   std::vector<NamedParameter> parameters() override;
-  double default_learning_rate() const override { return 1e-3; }
+  static constexpr double kLearningRate = 1e-3;
+  double default_learning_rate() const override { return kLearningRate; }
   double live_share(std::string_view name) const override;
   double effective_scale() const override { return options_.kind == "parallel" ? 4 : 1; }
 

@@ -12,7 +12,8 @@ class Full : public Tuner {
   Full(std::vector<std::string> only, const TunerContext&);
   std::string method() const override { return "full"; }
   OptionMap options() const override;
-  double default_learning_rate() const override { return 5e-5; }
+  static constexpr double kLearningRate = 5e-5;
+  double default_learning_rate() const override { return kLearningRate; }
   double live_share(std::string_view name) const override;
   bool trains(std::string_view name) const override;
   bool merge_into(Model&) override { return true; }  // its values are the base's own
@@ -27,7 +28,8 @@ class TopLayers : public Tuner {
   TopLayers(int64_t layers, const TunerContext&);
   std::string method() const override { return "top_layers"; }
   OptionMap options() const override { return {{"layers", std::to_string(layers_)}}; }
-  double default_learning_rate() const override { return 1e-4; }
+  static constexpr double kLearningRate = 1e-4;
+  double default_learning_rate() const override { return kLearningRate; }
   double live_share(std::string_view name) const override;
   bool trains(std::string_view name) const override;
   bool merge_into(Model&) override { return true; }

@@ -21,7 +21,8 @@ class Lora : public Tuner {
   std::string method() const override { return "lora"; }
   OptionMap options() const override;
   std::vector<NamedParameter> parameters() override;
-  double default_learning_rate() const override { return 1e-3; }
+  static constexpr double kLearningRate = 1e-3;
+  double default_learning_rate() const override { return kLearningRate; }
   double effective_scale() const override { return options_.alpha / double(options_.rank); }
   bool merge_into(Model&) override;
 

@@ -1,4 +1,6 @@
 // The table of methods: name, options, factory.
+#include <functional>
+
 #include "tuning/adapter.h"
 #include "tuning/base_tuners.h"
 #include "tuning/lora.h"
@@ -11,17 +13,20 @@ namespace {
 
 constexpr int64_t kLongest = 1 << 20;
 
-std::unique_ptr<Tuner> make_prompt(OptionReader& o, const TunerContext& context) {
+// What makes a tuner, once its options are read.
+using Maker = std::function<std::unique_ptr<Tuner>(const TunerContext&)>;
+
+Maker read_prompt(OptionReader& o) {
   Prompt::Options options;
   options.length = o.integer("length", options.length, 1, kLongest);
   options.init = o.choice("init", options.init, {"vocabulary", "random", "text", "labels", "file"});
   options.where = o.choice("where", options.where, {"", "encoder", "decoder", "both"});
   options.text = o.word("text", ""), options.file = o.word("file", "");
   o.finish();
-  return std::make_unique<Prompt>(options, context);
+  return [options](const TunerContext& context) { return std::make_unique<Prompt>(options, context); };
 }
 
-std::unique_ptr<Tuner> make_prefix(OptionReader& o, const TunerContext& context) {
+Maker read_prefix(OptionReader& o) {
   Prefix::Options options;
   options.length = o.integer("length", options.length, 1, kLongest);
   options.init = o.choice("init", options.init, {"words", "random"});
@@ -33,57 +38,70 @@ std::unique_ptr<Tuner> make_prefix(OptionReader& o, const TunerContext& context)
                 " is none of all, encoder, decoder, cross");
   options.words = o.word("words", "");
   o.finish();
-  return std::make_unique<Prefix>(options, context);
+  return [options](const TunerContext& context) { return std::make_unique<Prefix>(options, context); };
 }
 
-std::unique_ptr<Tuner> make_adapter(OptionReader& o, const TunerContext& context) {
+Maker read_adapter(OptionReader& o) {
   Adapter::Options options;
   options.bottleneck = o.integer("bottleneck", options.bottleneck, 1, kLongest);
   options.kind = o.choice("kind", options.kind, {"houlsby", "pfeiffer", "parallel"});
   o.finish();
-  return std::make_unique<Adapter>(options, context);
+  return [options](const TunerContext& context) { return std::make_unique<Adapter>(options, context); };
 }
 
-std::unique_ptr<Tuner> make_lora(OptionReader& o, const TunerContext& context) {
+Maker read_lora(OptionReader& o) {
   Lora::Options options;
   options.rank = o.integer("rank", options.rank, 1, 65536);
   options.alpha = o.number("alpha", options.alpha, 1e-6, 1e6);
   options.dropout = o.number("dropout", options.dropout, 0, 0.999);
   options.targets = split(o.word("targets", "query,value"));
   o.finish();
-  return std::make_unique<Lora>(options, context);
+  return [options](const TunerContext& context) { return std::make_unique<Lora>(options, context); };
 }
 
-std::unique_ptr<Tuner> make_top_layers(OptionReader& o, const TunerContext& context) {
+Maker read_top_layers(OptionReader& o) {
   const int64_t layers = o.integer("layers", 2, 1, 1000);
   o.finish();
-  return std::make_unique<TopLayers>(layers, context);
+  return [layers](const TunerContext& context) { return std::make_unique<TopLayers>(layers, context); };
 }
 
-std::unique_ptr<Tuner> make_full(OptionReader& o, const TunerContext& context) {
+Maker read_full(OptionReader& o) {
   std::vector<std::string> only = split(o.word("only", ""));
   o.finish();
   std::erase(only, "");
-  return std::make_unique<Full>(std::move(only), context);
+  return [only](const TunerContext& context) { return std::make_unique<Full>(only, context); };
 }
 
 struct Method {
   const char* name;
-  std::unique_ptr<Tuner> (*make)(OptionReader&, const TunerContext&);
+  Maker (*read)(OptionReader&);
+  double learning_rate;
 };
-constexpr Method kMethods[] = {{"adapter", make_adapter}, {"full", make_full},     {"lora", make_lora},
-                               {"prefix", make_prefix},   {"prompt", make_prompt}, {"top_layers", make_top_layers}};
+constexpr Method kMethods[] = {
+    {"adapter", read_adapter, Adapter::kLearningRate}, {"full", read_full, Full::kLearningRate},
+    {"lora", read_lora, Lora::kLearningRate},          {"prefix", read_prefix, Prefix::kLearningRate},
+    {"prompt", read_prompt, Prompt::kLearningRate},    {"top_layers", read_top_layers, TopLayers::kLearningRate}};
+
+const Method& method_named(const std::string& name) {
+  for (const Method& m : kMethods)
+    if (name == m.name) return m;
+  throw InputError(text("no tuner is called ", name, "; there are ", listed(tuner_methods())));
+}
 
 }  // namespace
 
 std::unique_ptr<Tuner> make_tuner(const std::string& method, const OptionMap& given, const TunerContext& context) {
-  for (const Method& m : kMethods) {
-    if (method != m.name) continue;
-    OptionReader reader(method, given);
-    return m.make(reader, context);
-  }
-  throw InputError(text("no tuner is called ", method, "; there are ", listed(tuner_methods())));
+  OptionReader reader(method, given);
+  return method_named(method).read(reader)(context);
 }
+
+OptionMap tuner_options(const std::string& method, const OptionMap& given) {
+  OptionReader reader(method, given);
+  method_named(method).read(reader);
+  return reader.values();
+}
+
+double default_learning_rate(const std::string& method) { return method_named(method).learning_rate; }
 
 std::vector<std::string> tuner_methods() {
   std::vector<std::string> names;

@@ -36,9 +36,8 @@ std::string print_number(double value) {
 }
 
 std::string OptionReader::word(const std::string& name, const std::string& fallback) {
-  known_.insert(name);
   const auto found = given_.find(name);
-  return found == given_.end() ? fallback : found->second;
+  return values_[name] = found == given_.end() ? fallback : found->second;
 }
 
 int64_t OptionReader::integer(const std::string& name, int64_t fallback, int64_t least, int64_t most) {
@@ -47,6 +46,7 @@ int64_t OptionReader::integer(const std::string& name, int64_t fallback, int64_t
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_,
               ": ", name, "=", value, " is not a whole number from ", least, " to ", most);
+  values_[name] = std::to_string(number);
   return number;
 }
 
@@ -56,6 +56,7 @@ double OptionReader::number(const std::string& name, double fallback, double lea
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   check_input(error == std::errc() && end == value.data() + value.size() && number >= least && number <= most, method_,
               ": ", name, "=", value, " is not a number from ", print_number(least), " to ", print_number(most));
+  values_[name] = print_number(number);
   return number;
 }
 
@@ -68,8 +69,10 @@ std::string OptionReader::choice(const std::string& name, const std::string& fal
 }
 
 void OptionReader::finish() const {
-  for (const auto& [name, value] : given_)
-    check_input(known_.count(name), method_, " has no option ", name, "; it has ", listed(known_));
+  std::vector<std::string> known;
+  for (const auto& [name, _] : values_) known.push_back(name);
+  for (const auto& [name, _] : given_)
+    check_input(values_.count(name), method_, " has no option ", name, "; it has ", listed(known));
 }
 
 Parameter tuner_parameter(const Model& model, const Shape& shape) {

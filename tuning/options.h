@@ -1,7 +1,6 @@
 // Reading a tuner's options into its plain struct, strictly.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 
@@ -26,12 +25,21 @@ class OptionReader {
   std::string choice(const std::string& name, const std::string& fallback, const std::vector<std::string>& allowed);
   // Throws InputError if an option was given that nobody asked for.
   void finish() const;
+  // All that was asked for, with the values that were given and else their defaults.
+  const OptionMap& values() const { return values_; }
 
  private:
   std::string method_;
   const OptionMap& given_;
-  std::set<std::string> known_;
+  OptionMap values_;
 };
+
+// All options of a method, defaults included, as its tuner's options() gives them, but for an empty one that a model
+// fills (a prompt's `where`); it needs no model. Throws InputError as make_tuner does, except for what only a model can
+// tell (a selector that matches nothing).
+OptionMap tuner_options(const std::string& method, const OptionMap& given);
+// The learning rate of a method where none is given, as its tuner's default_learning_rate().
+double default_learning_rate(const std::string& method);
 
 // A parameter of `shape` in the accumulator type of the model, on its device.
 Parameter tuner_parameter(const Model&, const Shape& shape);

@@ -25,7 +25,8 @@ class Prefix : public Tuner {
   std::string method() const override { return "prefix"; }
   OptionMap options() const override;
   std::vector<NamedParameter> parameters() override;
-  double default_learning_rate() const override { return 5e-3; }
+  static constexpr double kLearningRate = 5e-3;
+  double default_learning_rate() const override { return kLearningRate; }
 
   // Tokens of a decoder stand behind the prefix; an encoder's positions stay.
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;

@@ -22,7 +22,8 @@ class Prompt : public Tuner {
   std::string method() const override { return "prompt"; }
   OptionMap options() const override;
   std::vector<NamedParameter> parameters() override;
-  double default_learning_rate() const override { return 1e-2; }
+  static constexpr double kLearningRate = 1e-2;
+  double default_learning_rate() const override { return kLearningRate; }
 
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
   int64_t virtual_tokens(StackKind kind) const override { return applies_to(kind) ? options_.length : 0; }

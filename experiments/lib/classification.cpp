@@ -5,12 +5,20 @@
 
 #include "core/progress.h"
 #include "experiments/lib/metrics/metric.h"
+#include "experiments/lib/taken_positions.h"
 #include "experiments/lib/token_facts.h"
 
 namespace cambium {
 namespace {
 
-constexpr int64_t kRoom = 128;  // positions that are left for what tuners put in front
+// Tokens of the longest answer that a model writes, with the one that ends it; 0 where it chooses otherwise.
+int64_t answer_room(const Tokenizer& tokenizer, const Task& task, Decision decision) {
+  size_t longest = 0;
+  if (decision == Decision::text)
+    for (const std::string& label : task.labels())
+      longest = std::max(longest, tokenizer.encode(" " + label, false).size() + 1);
+  return int64_t(longest);
+}
 
 }  // namespace
 
@@ -22,19 +30,23 @@ Decision decision_named(const std::string& name) {
   throw InputError(text("--decision ", name, ": there are auto, text, words and head"));
 }
 
-ClassificationSetup::ClassificationSetup(Session& session, const Task& task, Decision decision, uint64_t seed)
+ClassificationSetup::ClassificationSetup(Session& session, const Task& task, Decision decision, uint64_t seed,
+                                         const std::function<int64_t()>& taken)
     : session_(session), task_(task), decision_(decision) {
   check_input(task.is_classification(), "the task ", task.name(), " has no classes");
   const ModelConfig& config = session.model->config();
   if (decision_ == Decision::automatic) decision_ = config.is_encoder() ? Decision::head : Decision::text;
   check_input(decision_ != Decision::text || !config.is_encoder(),
               "--decision text: an encoder writes nothing; there are words and head");
-  longest_ = config.max_positions ? std::max<int64_t>(8, config.max_positions - kRoom) : 512;
   if (decision_ == Decision::head)
     chooser_ = std::make_shared<ClassificationHead>(*session.model, int64_t(task.labels().size()), seed);
   else set_words();
   if (decision_ == Decision::text) objective_ = std::make_shared<GivenLabels>();
   else objective_ = chooser_;
+  longest_ = 512;
+  if (!config.max_positions) return;
+  const int64_t answer = config.is_seq2seq() ? 0 : answer_room(session.require_tokenizer(), task, decision_);
+  longest_ = std::max<int64_t>(8, config.max_positions - (taken ? taken() : 0) - answer);
 }
 
 void ClassificationSetup::set_words() {
@@ -64,7 +76,7 @@ std::vector<int32_t> ClassificationSetup::input(const std::string& sentence) con
   const Cloze cloze = task_.cloze();
   std::vector<int32_t> tail = tokenizer.encode(" " + cloze.before, false);
   tail.push_back(*mask_token(tokenizer));
-  const std::vector<int32_t> after = tokenizer.encode(" " + cloze.after, false);
+  const std::vector<int32_t> after = tokenizer.encode(cloze.after, false);
   tail.insert(tail.end(), after.begin(), after.end());
   std::vector<int32_t> ids = shortened(tokenizer.encode(sentence, false), longest_ - around - int64_t(tail.size()));
   ids.insert(ids.end(), tail.begin(), tail.end());
@@ -103,7 +115,7 @@ EvaluationResult evaluate_classes(Session& session, Hooks& hooks, const Task& ta
   const bool writes = decision == Decision::text || (decision == Decision::automatic && !config.is_encoder());
   check_input(!demonstrations.count || writes, "demonstrations are for models that write the class's name: this one (",
               config.family, ") chooses it by a head or a mask");
-  const ClassificationSetup setup(session, task, decision, 0);
+  const ClassificationSetup setup(session, task, decision, 0, [&] { return taken_positions(hooks, config); });
   DemonstratedPrompts shown(demonstrations, task, session.require_tokenizer(), config, 1);
   std::vector<LabelledText> items = task.labelled(split);
   if (limit && limit < int64_t(items.size())) items.resize(size_t(limit));

@@ -1,6 +1,8 @@
 // Classification with any model: which objective, how texts become examples, and the answers.
 #pragma once
 
+#include <functional>
+
 #include "experiments/lib/evaluation.h"
 #include "tuning/classification.h"
 
@@ -12,10 +14,11 @@ namespace cambium {
 enum class Decision : uint8_t { automatic, text, words, head };
 Decision decision_named(const std::string&);
 
-// Examples of a classification task with their objective. `seed` is of a new head.
+// Examples of a classification task with their objective. `seed` is of a new head. Inputs are cut to what the model's
+// positions leave: `taken` says how many are the tuner's, and is asked when the model has its head; none: 0.
 class ClassificationSetup {
  public:
-  ClassificationSetup(Session&, const Task&, Decision, uint64_t seed);
+  ClassificationSetup(Session&, const Task&, Decision, uint64_t seed, const std::function<int64_t()>& taken = {});
 
   // The objective that examples are trained with, and the one that chooses (the same, but for `text`).
   std::shared_ptr<const Objective> objective() const { return objective_; }

@@ -10,50 +10,44 @@
 
 namespace cambium {
 
-// Of the results of several seeds. With one value the last two are NaN.
+// Of the results of several seeds. With one value the deviation is NaN.
 struct Spread {
   double mean;
-  double deviation;   // of the sample: divided by n - 1
-  double half_width;  // of the 95 % confidence interval of the mean, by Student's t
+  double deviation;  // of the sample: divided by n - 1
 };
 Spread spread(std::span<const double> values);
 
 // By linear interpolation between order statistics; q = 0.5: the median.
 double quantile(std::vector<double> values, double q);
 
-// P(|T| <= t) of Student's distribution with a whole number of degrees of freedom.
+// P(|T| <= t) of Student's distribution with a whole number of degrees of freedom, and t for a share of it.
 double student_within(double t, int64_t degrees);
+double student_quantile(double share, int64_t degrees);
 
-// Two systems' scores of the same texts.
-struct PairedTest {
-  double a, b;       // the scores
-  double low, high;  // 95 % interval of a - b (bootstrap only)
-  double p;          // two-sided
+// Two systems that were trained with the same K seeds and scored on the same N texts; scores are means over seeds.
+struct SeedTest {
+  double a = 0, b = 0;        // the scores
+  double low = 0, high = 0;   // 95 % interval of a - b
+  double p = 1;               // two-sided
+  double standard_error = 0;  // of a - b
+  double detectable = 0;      // the difference that would be found (two-sided, 0.05) with a probability of 80 %
+  size_t seeds = 0;           // 1: all of it is over the texts of this seed alone
 };
 
-// Resamples the texts with replacement (Koehn 2004). p is the share of samples whose difference, less the mean of
-// all samples, is at least as large as the observed one; the observed counts as one more sample.
-// `score` chooses one of the table's scores by its name.
-PairedTest paired_bootstrap(const metrics::StatisticsTable& a, const metrics::StatisticsTable& b,
-                            std::string_view score, int samples = 1000, uint64_t seed = 0);
-
-// Exchanges the two systems' texts at random (approximate randomization).
-PairedTest paired_permutation(const metrics::StatisticsTable& a, const metrics::StatisticsTable& b,
-                              std::string_view score, int samples = 1000, uint64_t seed = 0);
-
-// p, two-sided, of a mean of paired differences (of seeds, say): all 2^n signs up to n = 16, else `samples` draws.
-double sign_permutation_p(std::span<const double> differences, int samples = 100'000, uint64_t seed = 0);
+// One resampling over seeds and texts (a bootstrap of two crossed factors: Owen 2007, "The pigeonhole bootstrap").
+// A sample draws K - 1 of the K seeds with replacement (K draws would give only (K - 1) / K of their variance: Rao and
+// Wu 1988), then N of the N texts, the same for each drawn seed and both systems. With d* its difference, m the mean
+// of all d*, s their standard deviation, and c = t / z the factor from the normal to Student's distribution (0.975
+// quantiles, K - 1 degrees of freedom), because s comes from few seeds:
+//   interval    (a - b) + c (d* - m) at 2.5 % and 97.5 %
+//   p           share of samples with c |d* - m| >= |a - b|; the observed difference counts as one more sample
+//   detectable  (t at 0.975 + t at 0.8) s
+// One seed: only texts are drawn, with normal quantiles. a[k] and b[k] are those of seed k; `score` chooses one of the
+// tables' scores by its name. Throws InputError where the texts or the numbers of seeds differ.
+SeedTest seed_test(std::span<const metrics::StatisticsTable> a, std::span<const metrics::StatisticsTable> b,
+                   std::string_view score, int samples = 2000, uint64_t seed = 0);
 
 // Holm (1979): p-values of a family of tests, adjusted so that the family errs with the stated probability.
 std::vector<double> holm(std::span<const double> p);
-
-// A correlation and its two-sided p under permutations of y: all n! up to n = 8, else `samples` draws.
-struct CorrelationTest {
-  double value, p;
-};
-CorrelationTest pearson_test(std::span<const double> x, std::span<const double> y, int samples = 10'000,
-                             uint64_t seed = 0);
-CorrelationTest spearman_test(std::span<const double> x, std::span<const double> y, int samples = 10'000,
-                              uint64_t seed = 0);
 
 }  // namespace cambium

@@ -28,7 +28,7 @@ int64_t at_most(int64_t wanted, size_t there) { return std::min(wanted, int64_t(
 TrainData train_data_of(Session& session, const Task& task, const DataSelection& selection) {
   TrainData data;
   if (task.is_classification()) {
-    const ClassificationSetup setup(session, task, selection.decision, selection.seed);
+    const ClassificationSetup setup(session, task, selection.decision, selection.seed, selection.taken);
     data.examples = setup.examples(Split::train, selection.limit, selection.seed);
     if (selection.dev)
       data.dev = setup.examples(Split::dev, at_most(selection.dev, task.labelled(Split::dev).size()), 0);

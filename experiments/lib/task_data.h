@@ -14,6 +14,7 @@ struct DataSelection {
   int64_t limit = 0;                        // training examples, drawn by the seed; 0: all
   uint64_t seed = 0;                        // of a new classification head too
   int64_t dev = 0;                          // examples for the loss on the dev split; 0: none
+  std::function<int64_t()> taken = {};      // positions that the tuner will take; see ClassificationSetup
 };
 
 // A classification head that the model lacks is added to it.

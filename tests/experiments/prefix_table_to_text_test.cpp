@@ -7,6 +7,7 @@
 
 #include "core/files.h"
 #include "experiments/lib/table/result.h"
+#include "tests/experiments/verdict_cells.h"
 #include "tests/support/files.h"
 #include "tests/support/paths.h"
 #include "tests/support/process.h"
@@ -49,8 +50,9 @@ TEST_F(PrefixTable, SmokeRunsEveryMethodAndShowsThem) {
     EXPECT_LT(bleu, 30) << method << ": the model is random";
     EXPECT_NE(run1.out.find("[" + std::string(method) + "]"), run1.out.npos) << "no sample output of " << method;
   }
-  for (const char* words : {"69.70", "not testable|open|holds|reversed", "Report: "})
-    EXPECT_TRUE(std::regex_search(run1.out, std::regex(words))) << words;
+  for (const char* words : {"69.70", "67.30", "Houlsby's, 11.09 M; here bottleneck=64", "Report: "})
+    EXPECT_NE(run1.out.find(words), run1.out.npos) << words << " in\n" << run1.out;
+  EXPECT_EQ(expect_open_verdicts(run1.out, 5), 5u) << "every claim is about methods that ran";
   ASSERT_EQ(result_files().size(), 8u);
   EXPECT_TRUE(file_exists(grid() + "/report.html"));
 
@@ -77,6 +79,17 @@ TEST_F(PrefixTable, SmokeRunsEveryMethodAndShowsThem) {
   EXPECT_EQ(show.code, 0);
   EXPECT_NE(show.out.find("| zero-shot | "), show.out.npos);
   EXPECT_EQ(show.out.find("Missing"), show.out.npos);
+  // The other formats have the same verdicts, and say in each row what was published.
+  const std::string latex = run({"show", "--preset", "smoke", "--format", "latex"}).out,
+                    page = read_text_file(grid() + "/report.html");
+  for (const auto& [report, open, others] :
+       {std::tuple{show.out, "\n| open (1 seed) | ", "\n[|] (holds|reversed|open) [|]"},
+        {latex, "\nopen (1 seed) & ", "\n(holds|reversed|open) &"},
+        {page, "<td>open (1 seed)</td>", "<td[^>]*>(holds|reversed|open)</td>"}}) {
+    EXPECT_NE(report.find(open), report.npos) << report;
+    EXPECT_FALSE(std::regex_search(report, std::regex(others))) << report;
+    EXPECT_TRUE(std::regex_search(report, std::regex("Houlsby('|&#39;)s, 11.09 M; here bottleneck=64"))) << report;
+  }
 }
 
 TEST_F(PrefixTable, CellsAndMethodsAreChosenAndTheRestIsMissing) {

@@ -150,14 +150,24 @@ CellResult outputs_right(const std::string& method, uint64_t seed, size_t right,
   return r;
 }
 
+// The same for several seeds; `right` of seed k is rights[k].
+std::vector<CellResult> seeds_right(const std::string& method, const std::vector<size_t>& rights) {
+  std::vector<CellResult> all;
+  for (size_t k = 0; k < rights.size(); ++k) all.push_back(outputs_right(method, k, rights[k]));
+  return all;
+}
+RowResults row_of(const std::vector<CellResult>& cells) {
+  RowResults row{{.name = cells.front().cell.method}, {}, int64_t(cells.size())};
+  for (const CellResult& c : cells) row.seeds.push_back(&c);
+  return row;
+}
+
 TEST(Verdict, SaysWhatTheResultsSay) {
-  const CellResult good = outputs_right("good", 0, 36), bad = outputs_right("bad", 0, 8),
-                   alike = outputs_right("alike", 0, 35), late = outputs_right("late", 7, 36);
-  const std::vector<RowResults> rows = {{{.name = "good"}, {&good}, 1},
-                                        {{.name = "bad"}, {&bad}, 1},
-                                        {{.name = "alike"}, {&alike}, 1},
-                                        {{.name = "none"}, {}, 1},
-                                        {{.name = "late"}, {&late}, 1}};
+  const auto good = seeds_right("good", {36, 35, 36, 34, 36}), bad = seeds_right("bad", {8, 9, 7, 8, 10}),
+             alike = seeds_right("alike", {35, 36, 35, 36, 35});
+  const std::vector<CellResult> late = {outputs_right("late", 7, 36)};
+  const std::vector<RowResults> rows = {
+      row_of(good), row_of(bad), row_of(alike), {{.name = "none"}, {}, 1}, row_of(late)};
   const std::vector<Verdict> v = judge({{"good", "bad", ""},
                                         {"bad", "good", ""},
                                         {"good", "alike", ""},
@@ -166,17 +176,56 @@ TEST(Verdict, SaysWhatTheResultsSay) {
                                         {"good", "late", ""}},
                                        rows, "bleu", "bleu");
   ASSERT_EQ(v.size(), 6u);
-  EXPECT_STREQ(name_of(v[0].kind), "holds");
-  EXPECT_STREQ(name_of(v[1].kind), "reversed");
-  EXPECT_STREQ(name_of(v[2].kind), "open");
-  EXPECT_STREQ(name_of(v[3].kind), "not testable");
+  EXPECT_EQ(v[0].word(), "holds");
+  EXPECT_EQ(v[1].word(), "reversed");
+  EXPECT_EQ(v[2].word(), "open");
+  EXPECT_EQ(v[3].word(), "not testable");
   EXPECT_EQ(v[3].why, "none is not finished");
   EXPECT_EQ(v[4].why, "absent is not in this grid");
   EXPECT_EQ(v[5].why, "no seed is finished for both");
   EXPECT_NEAR(v[0].test.a, 90, 5);
+  EXPECT_EQ(v[0].test.seeds, 5u);
   EXPECT_LT(v[0].test.p, 0.01);
-  EXPECT_GE(v[0].adjusted_p, v[0].test.p);
+  EXPECT_EQ(v[0].adjusted_p, 3 * v[0].test.p);  // of three that can be tested
   EXPECT_GT(v[2].test.p, 0.05);
+}
+
+// Four seeds are too few, however clear they are.
+TEST(Verdict, FewSeedsStayOpen) {
+  for (const size_t count : {1, 2, 4}) {
+    const auto good = seeds_right("good", std::vector<size_t>(count, 36)),
+               bad = seeds_right("bad", std::vector<size_t>(count, 8));
+    const std::vector<Verdict> v =
+        judge({{"good", "bad", ""}, {"bad", "good", ""}}, {row_of(good), row_of(bad)}, "bleu", "bleu");
+    EXPECT_EQ(v[0].word(), count == 1 ? "open (1 seed)" : text("open (", count, " seeds)"));
+    EXPECT_EQ(v[1].word(), v[0].word());
+    EXPECT_TRUE(count < 4 || v[0].test.low > 0);
+  }
+}
+
+// Each text is better, but the seeds disagree: an interval over texts alone would be sure.
+TEST(Verdict, SeedsThatDisagreeStayOpen) {
+  const auto wild = seeds_right("wild", {39, 2, 38, 3, 39}), calm = seeds_right("calm", {15, 15, 15, 15, 15});
+  const std::vector<Verdict> v = judge({{"wild", "calm", ""}}, {row_of(wild), row_of(calm)}, "bleu", "bleu");
+  EXPECT_EQ(v[0].word(), "open");
+  EXPECT_GT(v[0].test.a, v[0].test.b);
+  EXPECT_GT(v[0].test.detectable, v[0].test.a - v[0].test.b);
+}
+
+// The interval may lie above 0 where Holm's p over many claims is not below 0.05.
+TEST(Verdict, HolmsPDecidesToo) {
+  const auto a = seeds_right("a", {28, 30, 29, 27, 30}), b = seeds_right("b", {19, 20, 21, 18, 20});
+  const auto words = [&](size_t claims) {
+    std::vector<Claim> all(claims, Claim{"b", "b", ""});  // tests that find nothing
+    all.front() = {"a", "b", ""};
+    return judge(all, {row_of(a), row_of(b)}, "bleu", "bleu").front();
+  };
+  const Verdict alone = words(1), among = words(40);
+  EXPECT_EQ(alone.word(), "holds");
+  EXPECT_GT(among.test.low, 0);
+  EXPECT_EQ(among.test.low, alone.test.low);
+  EXPECT_GE(among.adjusted_p, 0.05);
+  EXPECT_EQ(among.word(), "open");
 }
 
 TEST(Verdict, SeedsArePairedAndOtherTextsRefused) {
@@ -186,7 +235,7 @@ TEST(Verdict, SeedsArePairedAndOtherTextsRefused) {
   const std::vector<RowResults> rows = {
       {{.name = "a"}, {&a0, &a1}, 2}, {{.name = "b"}, {&b1}, 2}, {{.name = "c"}, {&moved}, 1}};
   const std::vector<Verdict> v = judge({{"a", "b", ""}, {"a", "c", ""}}, rows, "bleu", "bleu");
-  EXPECT_EQ(v[0].seeds, 1u);
+  EXPECT_EQ(v[0].test.seeds, 1u);
   EXPECT_LT(v[0].test.a, 65);  // seed 1 alone
   EXPECT_EQ(v[1].why, "they were scored on different texts");
 }

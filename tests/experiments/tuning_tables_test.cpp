@@ -7,6 +7,7 @@
 
 #include "core/files.h"
 #include "experiments/lib/table/result.h"
+#include "tests/experiments/verdict_cells.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
 #include "tests/support/paths.h"
@@ -60,7 +61,8 @@ TEST_F(TuningTables, SmokeSummariesRunEveryMethod) {
       EXPECT_EQ(cell.series.at("loss").size(), 2u) << "4 examples in batches of 2";
     }
   }
-  for (const char* words : {"43.80", "BART large, XSum", "scitldr", "Report: "})
+  EXPECT_EQ(expect_open_verdicts(r.out, 1), 1u);
+  for (const char* words : {"43.80", "BART large, XSum", "XSum, length 100", "here length=10", "scitldr", "Report: "})
     EXPECT_NE(r.out.find(words), r.out.npos) << words;
   const std::string page = read_text_file(folder / "results/prefix_summarization/smoke/report.html");
   for (const char* words : {"Training loss", "loss per token", "ROUGE-1, measured and published"})
@@ -121,9 +123,10 @@ TEST_F(TuningTables, AnotherTaskOfTheSameKindComesFromItsFiles) {
   make_directories(folder / "sst");
   put_file(folder / "sst/train.tsv", rows);
   put_file(folder / "sst/dev.tsv", rows);
-  const ProcessResult r = run("lora_glue", {"run", "--preset", "smoke", "--methods", "zero-shot,lora", "--tasks",
-                                            "sst2", "--data", folder / "sst"});
+  const ProcessResult r = run("lora_glue", {"run", "--preset", "smoke", "--methods", "zero-shot,adapter,lora",
+                                            "--tasks", "sst2", "--data", folder / "sst"});
   ASSERT_EQ(r.code, 0) << r.err;
+  EXPECT_EQ(expect_open_verdicts(r.out, 2), 1u) << "full is not in this grid";
   for (const char* words : {"95.1", "RoBERTa base, all of SST-2", "Always the most frequent class: 65.0.", "fine film"})
     EXPECT_NE(r.out.find(words), r.out.npos) << r.out;
   EXPECT_EQ(results("lora_glue").at("lora").outputs.size(), 40u);

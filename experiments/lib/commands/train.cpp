@@ -9,6 +9,7 @@
 #include "core/signals.h"
 #include "experiments/lib/batch_file.h"
 #include "experiments/lib/commands/commands.h"
+#include "experiments/lib/taken_positions.h"
 #include "experiments/lib/task_data.h"
 
 namespace cambium {
@@ -51,7 +52,8 @@ TrainData data_of(const TrainCommandOptions& options, Session& session, TrainRun
                        {.decision = decision_named(options.decision),
                         .limit = options.limit,
                         .seed = run.train.seed,
-                        .dev = options.evaluate ? kDev : 0});
+                        .dev = options.evaluate ? kDev : 0,
+                        .taken = [&] { return taken_positions(session, run); }});
 }
 
 }  // namespace

@@ -15,8 +15,10 @@
 #include "experiments/lib/spent.h"
 #include "experiments/lib/table/machine.h"
 #include "experiments/lib/table/smoke_model.h"
+#include "experiments/lib/taken_positions.h"
 #include "experiments/lib/task_data.h"
 #include "experiments/lib/train_run.h"
+#include "tuning/options.h"
 
 namespace cambium {
 
@@ -64,11 +66,29 @@ void unpack(Model& model) {
   model.pack_frozen([](const Parameter&) { return true; });
 }
 
+// What outputs depend on: not the batch size, which changes no bit, nor the seed, which is the cell's.
 json generation_json(const TuningPreset& preset) {
   const GenerationOptions& g = preset.generation;
-  return {
-      {"max_new_tokens", g.max_new_tokens}, {"min_new_tokens", g.min_new_tokens},   {"beams", g.beams},
-      {"length_penalty", g.length_penalty}, {"no_repeat_ngram", g.no_repeat_ngram}, {"forbidden", preset.forbidden}};
+  return {{"max_new_tokens", g.max_new_tokens},
+          {"min_new_tokens", g.min_new_tokens},
+          {"beams", g.beams},
+          {"results", g.results},
+          {"length_penalty", g.length_penalty},
+          {"no_repeat_ngram", g.no_repeat_ngram},
+          {"forbidden", preset.forbidden},
+          {"forbidden_tokens", g.forbidden},
+          {"eos", g.eos ? json(*g.eos) : json()},
+          {"sample", g.sample},
+          {"temperature", g.temperature},
+          {"top_p", g.top_p},
+          {"top_k", g.top_k}};
+}
+
+json train_json(TrainOptions options, const std::string& tuner) {
+  if (options.lr == 0) options.lr = default_learning_rate(tuner);
+  json j = to_json(options);
+  keep_what_is_learned(j);
+  return j;
 }
 
 std::string description_of(int64_t demonstrations, int64_t fewest) {
@@ -104,26 +124,14 @@ std::string TuningSetting::describe(const std::string& experiment, const TuningM
             {"inputs", preset.inputs},
             {"split", preset.split == Split::test ? "test" : "dev"},
             {"generation", generation_json(preset)},
+            {"decision", int(preset.decision)},
             {"method", method.name}};
   Kernels{common.attention, common.fused_gelu}.describe(j);
-  if (preset.decision != Decision::automatic) j["decision"] = int(preset.decision);
   if (method.demonstrations) j["demonstrations"] = method.demonstrations;
   if (!method.tuner.empty()) {
-    const TrainOptions t = train_options(method, seed);
-    j["tuner"] = {{"method", method.tuner}, {"options", method.options}};
-    j["train"] = {{"examples", preset.examples},
-                  {"epochs", t.epochs},
-                  {"batch_size", t.batch_size},
-                  {"lr", t.lr},
-                  {"schedule", t.schedule},
-                  {"warmup", t.warmup},
-                  {"optimizer", t.optimizer},
-                  {"weight_decay", t.optimizer_options.weight_decay},
-                  {"clip", t.clip},
-                  {"steps", t.steps},
-                  {"shards", t.shards},
-                  {"label_smoothing", t.label_smoothing},
-                  {"dropout", {t.dropout.embedding, t.dropout.attention, t.dropout.residual, t.dropout.activation}}};
+    j["tuner"] = {{"method", method.tuner}, {"options", tuner_options(method.tuner, method.options)}};
+    j["train"] = train_json(train_options(method, seed), method.tuner);
+    j["examples"] = preset.examples;
   }
   return j.dump();
 }
@@ -242,7 +250,10 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
                .train = setting_.train_options(method, cell.seed),
                .run = {.directory = folder, .resume = true}};
   TrainData train_data = train_data_of(
-      s, data, {.decision = setting_.preset.decision, .limit = setting_.preset.examples, .seed = cell.seed});
+      s, data,
+      {.decision = setting_.preset.decision, .limit = setting_.preset.examples, .seed = cell.seed, .taken = [&] {
+         return taken_positions(s, run);
+       }});
   const std::string objective = train_data.objective->description();
 
   const Spent before = Spent::read(folder);
@@ -262,9 +273,8 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
   m.insert(spent.peaks.begin(), spent.peaks.end());
   result.notes["objective"] = objective;
   result.notes["checkpoint"] = folder + "/checkpoint.h5";
-  json options = trained.tuner->options();
-  options["lr"] = run.train.lr > 0 ? run.train.lr : trained.tuner->default_learning_rate();
-  result.notes["tuner_options"] = options.dump();
+  result.notes["tuner_options"] = json(trained.tuner->options()).dump();
+  result.notes["train_options"] = train_json(run.train, method.tuner).dump();
   return std::move(trained.tuner);
 }
 

@@ -8,7 +8,9 @@
 #include <numeric>
 #include <set>
 
+#include "core/json.h"
 #include "experiments/lib/table/svg.h"
+#include "tuning/options.h"
 
 namespace cambium {
 namespace {
@@ -32,10 +34,16 @@ double peak_mib(const RowResults& row) {
   return peaks.empty() ? kNan : *std::max_element(peaks.begin(), peaks.end()) / (1 << 20);
 }
 
-const PublishedRow* published_for(const TuningTable& table, const std::string& method) {
-  const auto found = std::find_if(table.published.begin(), table.published.end(),
-                                  [&](const PublishedRow& p) { return p.method == method; });
-  return found == table.published.end() ? nullptr : &*found;
+// What stands beside the published numbers of a row: what they were measured with, and what is otherwise here.
+std::string setting_of(const PublishedRow& published, const TuningMethod& method) {
+  std::string here;
+  if (!method.tuner.empty()) {
+    const OptionMap ours = tuner_options(method.tuner, method.options);
+    for (const auto& [name, value] : published.options)
+      if (const auto found = ours.find(name); found == ours.end() || found->second != value)
+        here += text(here.empty() ? "here " : ", ", name, "=", found == ours.end() ? "none" : found->second);
+  }
+  return published.setting + (published.setting.empty() || here.empty() ? "" : "; ") + here;
 }
 
 // The best of each column that tells rows apart.
@@ -82,6 +90,7 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
     std::copy_if(definition.columns.begin(), definition.columns.end(), std::back_inserter(printed),
                  [](const ScoreColumn& c) { return c.in_papers; });
   for (const ScoreColumn& c : printed) t.columns.push_back({c.title, true, published});
+  if (!printed.empty()) t.columns.push_back({"published setting", false, published});
 
   size_t most_seeds = 0, fewest_seeds = SIZE_MAX;  // of rows that have some
   for (const RowResults& r : rows) {
@@ -100,6 +109,7 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
     for (size_t c = 0; c < printed.size(); ++c)
       row.push_back({format_number(p && c < p->values.size() ? p->values[c] : kNan, printed[c].decimals), false,
                      p ? p->source : ""});
+    if (!printed.empty()) row.push_back(p ? setting_of(*p, r.method) : "");
     t.rows.push_back(std::move(row));
   }
   mark_best(t, rows, definition);
@@ -121,48 +131,6 @@ ReportTable score_table(const TuningTable& definition, const TuningSetting& sett
   if (!line.empty()) t.notes.push_back(line + ".");
   for (const auto* notes : {&definition.notes, &setting.preset.notes})
     t.notes.insert(t.notes.end(), notes->begin(), notes->end());
-  return t;
-}
-
-ReportTable verdict_table(const TuningTable& definition, const std::vector<RowResults>& rows,
-                          const std::string& metric) {
-  const ScoreColumn& main = definition.columns.front();
-  ReportTable t{.title = text("Does the paper's trend hold? (", main.title, ", paired bootstrap over texts)"),
-                .columns = {{"verdict", false},
-                            {"claim", false},
-                            {"published difference"},
-                            {"measured difference"},
-                            {"95 % interval"},
-                            {"p"},
-                            {"p, Holm"},
-                            {"seeds"},
-                            {"source", false}}};
-  const std::vector<Verdict> verdicts = judge(definition.claims, rows, metric, main.score);
-  for (size_t i = 0; i < verdicts.size(); ++i) {
-    const Claim& c = definition.claims[i];
-    const Verdict& v = verdicts[i];
-    const PublishedRow *a = published_for(definition, c.better), *b = published_for(definition, c.worse);
-    const auto signed_number = [&](double d) {
-      const std::string number = format_number(d, main.decimals);
-      return (d > 0 && number.find_first_of("123456789") != number.npos ? "+" : "") + number;
-    };
-    const std::string published = a && b ? signed_number(a->values.front() - b->values.front()) : "–";
-    std::vector<ReportTable::Value> row{name_of(v.kind), c.better + " above " + c.worse, published};
-    if (v.kind == Verdict::Kind::not_testable) {
-      row.insert(row.end(), {v.why, "–", "–", "–", "0"});
-    } else {
-      row.push_back(signed_number((v.test.a - v.test.b) * main.scale));
-      row.push_back("[" + signed_number(v.test.low * main.scale) + ", " + signed_number(v.test.high * main.scale) +
-                    "]");
-      row.push_back(format_number(v.test.p, 3)), row.push_back(format_number(v.adjusted_p, 3)),
-          row.push_back(std::to_string(v.seeds));
-    }
-    row.push_back(c.source);
-    t.rows.push_back(std::move(row));
-  }
-  t.notes.push_back(
-      "holds: the interval lies above 0; reversed: below; open: it contains 0. One seed tells nothing about the spread "
-      "over seeds.");
   return t;
 }
 
@@ -239,6 +207,34 @@ std::string note_of_all(const std::vector<RowResults>& rows, const std::string& 
   return line;
 }
 
+nlohmann::json learned(const TrainOptions& options) {
+  nlohmann::json j = to_json(options);
+  keep_what_is_learned(j);
+  return j;
+}
+
+// "lr=0.001, dropout/residual=0.1": what `to` has otherwise.
+std::string changes(const nlohmann::json& from, const nlohmann::json& to) {
+  const nlohmann::json old = from.flatten(), now = to.flatten();
+  std::string list;
+  for (const auto& [name, value] : now.items())
+    if (!old.contains(name) || old[name] != value)
+      list += text(list.empty() ? "" : ", ", name.substr(1), "=",
+                   value.is_string() ? value.get<std::string>() : value.dump());
+  return list.empty() ? "none" : list;
+}
+
+// Of the tuner, and those of the row's training that are not the preset's.
+std::string options_of(const RowResults& row, const TrainOptions& preset) {
+  if (row.seeds.empty() || !row.seeds.front()->notes.count("tuner_options")) return "";
+  const auto& notes = row.seeds.front()->notes;
+  std::string options = notes.at("tuner_options");
+  if (!notes.count("train_options")) return options;
+  nlohmann::json train = parse_json(notes.at("train_options"), "train_options");
+  train.erase("seed");
+  return options + ", trained with " + changes(learned(preset), train);
+}
+
 void add_facts(const TuningTable& definition, const TuningSetting& setting, bool classes, const std::string& command,
                const std::vector<RowResults>& rows, Report& report) {
   const TuningPreset& p = setting.preset;
@@ -253,17 +249,20 @@ void add_facts(const TuningTable& definition, const TuningSetting& setting, bool
            {"training",
             text(p.examples ? text(p.examples) : "all", " examples, ", p.train.epochs, " epochs, batch ",
                  p.train.batch_size, ", ", p.train.optimizer, ", ", p.train.schedule,
-                 p.train.schedule == "linear" ? " decay" : "", ", warm-up ", p.train.warmup, ", clip ", p.train.clip)},
+                 p.train.schedule == "linear" ? " decay" : "", ", warm-up ", p.train.warmup, ", clip ", p.train.clip,
+                 "; all options that are not the default: ", changes(learned(TrainOptions()), learned(p.train)))},
            classes ? std::pair<std::string, std::string>{"answers", inputs}
                    : std::pair<std::string, std::string>{
                          "decoding", text(inputs, ", ", g.beams == 1 ? "greedy" : text("beam ", g.beams), ", at most ",
                                           g.max_new_tokens, " new tokens, batches of ", g.batch_size)}};
   if (const std::string objective = note_of_all(rows, "objective"); !objective.empty())
     facts.emplace_back("objective", objective);
-  for (const RowResults& r : rows)
-    for (const char* note : {"tuner_options", "demonstrations"})
-      if (!r.seeds.empty() && r.seeds.front()->notes.count(note))
-        facts.emplace_back(r.method.name, r.seeds.front()->notes.at(note));
+  for (const RowResults& r : rows) {
+    if (const std::string options = options_of(r, p.train); !options.empty())
+      facts.emplace_back(r.method.name, options);
+    if (!r.seeds.empty() && r.seeds.front()->notes.count("demonstrations"))
+      facts.emplace_back(r.method.name, r.seeds.front()->notes.at("demonstrations"));
+  }
   facts.emplace_back("cambium", note_of_all(rows, "software_version"));
   facts.emplace_back("instructions", note_of_all(rows, "instruction_set"));
   facts.emplace_back("machine", note_of_all(rows, "machine"));
@@ -271,6 +270,12 @@ void add_facts(const TuningTable& definition, const TuningSetting& setting, bool
 }
 
 }  // namespace
+
+const PublishedRow* published_for(const TuningTable& table, const std::string& method) {
+  const auto found = std::find_if(table.published.begin(), table.published.end(),
+                                  [&](const PublishedRow& p) { return p.method == method; });
+  return found == table.published.end() ? nullptr : &*found;
+}
 
 std::vector<double> RowResults::scores(const std::string& name) const {
   std::vector<double> all;

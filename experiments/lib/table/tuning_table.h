@@ -60,10 +60,15 @@ struct ScoreColumn {
 };
 
 // What a paper prints for a row, in the order of the columns; NaN where it prints nothing. Of one task, or of all.
+// `setting` stands in the row, in words: what was measured there, where it is not what the row's name says or where
+// readers would ask (size, length, data set). `options` are those of our tuner that say the same: where the row here
+// has others, they are added ("here length=10").
 struct PublishedRow {
   std::string method, source;
   std::vector<double> values;
   std::string task = {};
+  std::string setting = {};
+  OptionMap options = {};
 };
 
 // A trend that the paper reports: `better` scores higher than `worse` in the first column. On one task, or on all.
