@@ -87,9 +87,9 @@ struct AdamWOp {
 };
 
 struct SgdOp {
-  float lr, momentum, shrink;
+  float lr, momentum, decay;
 
-  explicit SgdOp(const SgdStep& s) : lr(float(s.lr)), momentum(float(s.momentum)), shrink(float(1 - s.lr * s.decay)) {}
+  explicit SgdOp(const SgdStep& s) : lr(float(s.lr)), momentum(float(s.momentum)), decay(float(s.decay)) {}
 
   template <bool kVector>
   __device__ void at(const Parameter& t, int64_t i, float scale, float (&p)[kWidth]) const {
@@ -98,8 +98,8 @@ struct SgdOp {
     if (t.first) load_group<kVector>(t.first + i, t.size - i, m);
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
-      m[k] = momentum * m[k] + scale * g[k];
-      p[k] = shrink * p[k] - lr * m[k];
+      m[k] = momentum * m[k] + (scale * g[k] + decay * p[k]);
+      p[k] -= lr * m[k];
     }
     if (t.first) store_group<kVector>(t.first + i, t.size - i, m);
   }
@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x > 0) return;
   for (int64_t p = 0; p < parts; ++p) loss += double(losses[p]);
   const double norm = sqrt(total);
-  gate[0] = clip > 0 && norm > clip ? clip / norm : 1;
+  gate[0] = clip > 0 ? min(1.0, clip / (norm + 1e-6)) : 1;
   if (!finite(loss) || first >= 0) gate[1] = 0;
   report[0] = loss, report[1] = norm, report[2] = first;
 }

@@ -14,7 +14,8 @@ std::vector<TuningMethod> methods() {
 }
 
 void as_hu_et_al(TrainOptions& t) {
-  t.optimizer_options.weight_decay = 0.1, t.warmup = "6%", t.dropout = {0.1f, 0.1f, 0.1f, 0};
+  t.optimizer_options.weight_decay = 0.1, t.optimizer_options.no_decay = {"bias", "norm"};  // as transformers' Trainer
+  t.warmup = "6%", t.dropout = {0.1f, 0.1f, 0.1f, 0};
 }
 
 const std::string kRatesNote =

@@ -15,12 +15,14 @@ std::vector<Tensor> zeros_like(const std::vector<Trained>& trained) {
 // A tensor as one row, whatever its shape.
 View flat(const Tensor& t) { return t ? View(t.reshape({t.size()})) : View(); }
 
-std::vector<OptimizerTensor> list(const std::vector<Trained>& trained, const std::vector<Tensor>& gradients,
-                                  const std::vector<Tensor>& first, const std::vector<Tensor>& second) {
+// Those of a group that have gradients.
+std::vector<OptimizerTensor> list(const std::vector<size_t>& group, const std::vector<Trained>& trained,
+                                  const std::vector<Tensor>& gradients, const std::vector<Tensor>& first,
+                                  const std::vector<Tensor>& second) {
   CHECK(gradients.size() == trained.size(), "optimizer: ", gradients.size(), " gradients for ", trained.size(),
         " tensors");
   std::vector<OptimizerTensor> tensors;
-  for (size_t i = 0; i < trained.size(); ++i)
+  for (const size_t i : group)
     if (gradients[i])
       tensors.push_back({flat(trained[i].value), flat(gradients[i]), first.empty() ? View() : flat(first[i]),
                          second.empty() ? View() : flat(second[i]), flat(trained[i].working)});
@@ -36,22 +38,47 @@ std::vector<std::pair<std::string, Tensor>> named(const std::vector<Trained>& tr
 
 Stream& stream_of(const std::vector<Trained>& trained) { return trained.front().value.stream(); }
 
+bool has_part(const std::string& name, const std::string& part) { return name.find(part) != name.npos; }
+
 }  // namespace
 
+Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Trained> trained)
+    : options_(options), trained_(std::move(trained)) {
+  std::vector<bool> used(options_.rate_factors.size());
+  for (size_t i = 0; i < trained_.size(); ++i) {
+    const std::string& name = trained_[i].name;
+    Group g{.decay = options_.weight_decay};
+    for (const std::string& part : options_.no_decay)
+      if (has_part(name, part)) g.decay = 0;
+    for (size_t f = used.size(); f-- > 0;)
+      if (has_part(name, options_.rate_factors[f].part)) g.rate = options_.rate_factors[f].factor, used[f] = true;
+    const auto same = [&](const Group& other) { return other.rate == g.rate && other.decay == g.decay; };
+    auto found = std::find_if(groups_.begin(), groups_.end(), same);
+    if (found == groups_.end()) found = groups_.insert(found, g);
+    found->tensors.push_back(i);
+  }
+  for (size_t f = 0; f < used.size(); ++f)
+    check_input(used[f], "no trained tensor has ", options_.rate_factors[f].part,
+                " in its name, which was to have a rate of its own; there is ", trained_.front().name);
+}
+
 AdamWOptimizer::AdamWOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
-    : Optimizer(std::move(trained)), options_(options), first_(zeros_like(trained_)), second_(zeros_like(trained_)) {}
+    : Optimizer(options, std::move(trained)), first_(zeros_like(trained_)), second_(zeros_like(trained_)) {}
 
 void AdamWOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
-  const AdamWStep step{.lr = lr,
-                       .beta1 = options_.beta1,
-                       .beta2 = options_.beta2,
-                       .epsilon = options_.epsilon,
-                       .decay = options_.weight_decay,
-                       .correction1 = 1 - std::pow(options_.beta1, double(steps)),
-                       .correction2 = 1 - std::pow(options_.beta2, double(steps)),
-                       .gate = gate};
-  DISPATCH(adamw, stream_of(trained_))(stream_of(trained_), step, list(trained_, gradients, first_, second_));
+  for (const Group& group : groups_) {
+    const AdamWStep step{.lr = lr * group.rate,
+                         .beta1 = options_.beta1,
+                         .beta2 = options_.beta2,
+                         .epsilon = options_.epsilon,
+                         .decay = group.decay,
+                         .correction1 = 1 - std::pow(options_.beta1, double(steps)),
+                         .correction2 = 1 - std::pow(options_.beta2, double(steps)),
+                         .gate = gate};
+    const auto tensors = list(group.tensors, trained_, gradients, first_, second_);
+    if (!tensors.empty()) DISPATCH(adamw, stream_of(trained_))(stream_of(trained_), step, tensors);
+  }
 }
 
 std::vector<std::pair<std::string, Tensor>> AdamWOptimizer::state() const {
@@ -62,14 +89,17 @@ std::vector<std::pair<std::string, Tensor>> AdamWOptimizer::state() const {
 }
 
 SgdOptimizer::SgdOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
-    : Optimizer(std::move(trained)), options_(options) {
+    : Optimizer(options, std::move(trained)) {
   if (options_.momentum != 0) momentum_ = zeros_like(trained_);
 }
 
 void SgdOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
-  const SgdStep step{lr, options_.momentum, options_.weight_decay, gate};
-  DISPATCH(sgd, stream_of(trained_))(stream_of(trained_), step, list(trained_, gradients, momentum_, {}));
+  for (const Group& group : groups_) {
+    const SgdStep step{lr * group.rate, options_.momentum, group.decay, gate};
+    const auto tensors = list(group.tensors, trained_, gradients, momentum_, {});
+    if (!tensors.empty()) DISPATCH(sgd, stream_of(trained_))(stream_of(trained_), step, tensors);
+  }
 }
 
 std::vector<std::pair<std::string, Tensor>> SgdOptimizer::state() const {
@@ -77,7 +107,7 @@ std::vector<std::pair<std::string, Tensor>> SgdOptimizer::state() const {
 }
 
 AdafactorOptimizer::AdafactorOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
-    : Optimizer(std::move(trained)), options_(options) {
+    : Optimizer(options, std::move(trained)) {
   for (const Trained& t : trained_) {
     const Tensor& v = t.value;
     const bool factored = v.shape().rank() >= 2 && std::min(v.rows(), v.cols()) >= options_.factor_min_dim;
@@ -89,20 +119,22 @@ AdafactorOptimizer::AdafactorOptimizer(const OptimizerOptions& options, std::vec
 void AdafactorOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
   ++steps;
   const double t = double(options_.initial_step + steps);
-  const AdafactorStep step{.lr = lr,
-                           .beta2 = 1 - std::pow(t, -options_.decay_rate),
-                           .epsilon1 = options_.epsilon1,
-                           .epsilon2 = options_.epsilon2,
-                           .clip = options_.clip,
-                           .decay = options_.weight_decay,
-                           .scale_by_parameter = options_.scale_by_parameter,
-                           .decay_times_lr = options_.decay_times_lr,
-                           .gate = gate};
-  std::vector<AdafactorTensor> tensors;
-  for (size_t i = 0; i < trained_.size(); ++i)
-    if (gradients[i])
-      tensors.push_back({{trained_[i].value, gradients[i], rows_[i], columns_[i], trained_[i].working}});
-  DISPATCH(adafactor, stream_of(trained_))(stream_of(trained_), step, tensors);
+  for (const Group& group : groups_) {
+    const AdafactorStep step{.lr = lr * group.rate,
+                             .beta2 = 1 - std::pow(t, -options_.decay_rate),
+                             .epsilon1 = options_.epsilon1,
+                             .epsilon2 = options_.epsilon2,
+                             .clip = options_.clip,
+                             .decay = group.decay,
+                             .scale_by_parameter = options_.scale_by_parameter,
+                             .decay_times_lr = options_.decay_times_lr,
+                             .gate = gate};
+    std::vector<AdafactorTensor> tensors;
+    for (const size_t i : group.tensors)
+      if (gradients[i])
+        tensors.push_back({{trained_[i].value, gradients[i], rows_[i], columns_[i], trained_[i].working}});
+    if (!tensors.empty()) DISPATCH(adafactor, stream_of(trained_))(stream_of(trained_), step, tensors);
+  }
 }
 
 std::vector<std::pair<std::string, Tensor>> AdafactorOptimizer::state() const {

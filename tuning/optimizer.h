@@ -16,17 +16,29 @@ struct Trained {
   Tensor value, working;
 };
 
+// Tensors with `part` in their names learn at `factor` times the rate.
+struct RateFactor {
+  std::string part;
+  double factor = 1;
+  bool operator==(const RateFactor&) const = default;
+};
+
 struct OptimizerOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0, momentum = 0;
   // Adafactor; see core/kernels/optimizer.h.
   double decay_rate = 0.8, clip = 1, epsilon1 = 1e-30, epsilon2 = 1e-3;
   int64_t initial_step = 0, factor_min_dim = 128;
   bool scale_by_parameter = false, decay_times_lr = false;
+  // Groups of tensors, by parts of their names (Trained::name): which do not decay ("bias", "norm": what transformers'
+  // Trainer exempts), and which have rates of their own ("lora_b"; the first that fits counts).
+  std::vector<std::string> no_decay = {};
+  std::vector<RateFactor> rate_factors = {};
 };
 
 class Optimizer {
  public:
-  explicit Optimizer(std::vector<Trained> trained) : trained_(std::move(trained)) {}
+  // Throws InputError where a rate of its own fits no tensor.
+  Optimizer(const OptimizerOptions&, std::vector<Trained>);
   virtual ~Optimizer() = default;
 
   // One update with the learning rate lr from gradients, one a trained tensor, in their order; a tensor without a
@@ -40,7 +52,15 @@ class Optimizer {
   const std::vector<Trained>& trained() const { return trained_; }
 
  protected:
+  // Tensors that are updated alike.
+  struct Group {
+    double rate = 1;  // times the learning rate
+    double decay = 0;
+    std::vector<size_t> tensors;  // numbers in trained_
+  };
+  OptimizerOptions options_;
   std::vector<Trained> trained_;
+  std::vector<Group> groups_;  // every tensor is in one
 };
 
 // "adamw", "sgd" or "adafactor".
@@ -53,7 +73,6 @@ class AdamWOptimizer : public Optimizer {
   std::vector<std::pair<std::string, Tensor>> state() const override;
 
  private:
-  OptimizerOptions options_;
   std::vector<Tensor> first_, second_;
 };
 
@@ -64,7 +83,6 @@ class SgdOptimizer : public Optimizer {
   std::vector<std::pair<std::string, Tensor>> state() const override;
 
  private:
-  OptimizerOptions options_;
   std::vector<Tensor> momentum_;
 };
 
@@ -75,7 +93,6 @@ class AdafactorOptimizer : public Optimizer {
   std::vector<std::pair<std::string, Tensor>> state() const override;
 
  private:
-  OptimizerOptions options_;
   std::vector<Tensor> rows_, columns_;
 };
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "tuning/options.h"
 #include "tuning/schedule.h"
 
 namespace cambium {
@@ -27,6 +28,19 @@ json adafactor_json(const OptimizerOptions& o) {
 json dropout_json(const DropoutRates& d) {
   return {
       {"embedding", d.embedding}, {"attention", d.attention}, {"residual", d.residual}, {"activation", d.activation}};
+}
+
+// As they are given on the command line, with commas between them: "bias,norm", "lora_b=16".
+std::string joined(const std::vector<std::string>& parts) {
+  std::string all;
+  for (const std::string& part : parts) all += (all.empty() ? "" : ",") + part;
+  return all;
+}
+
+std::string joined(const std::vector<RateFactor>& factors) {
+  std::vector<std::string> parts;
+  for (const RateFactor& f : factors) parts.push_back(f.part + "=" + print_number(f.factor));
+  return joined(parts);
 }
 
 // A list of values, which programs before names wrote in this order.
@@ -61,18 +75,24 @@ void check_options(const TrainOptions& o) {
   schedule_named(o.schedule);
   constexpr double kLarge = 1e30;
   within("--lr", o.lr, 0, kLarge), within("--clip", o.clip, 0, kLarge);
-  within("--label-smoothing", double(o.label_smoothing), 0, 1), within("z-loss", double(o.z_loss), 0, kLarge);
+  within("--label-smoothing", double(o.label_smoothing), 0, 1), within("--z-loss", double(o.z_loss), 0, kLarge);
   const OptimizerOptions& p = o.optimizer_options;
   within("--weight-decay", p.weight_decay, 0, kLarge), within("--momentum", p.momentum, 0, 1);
   within("--beta1", p.beta1, 0, 1), within("--beta2", p.beta2, 0, 1), within("--epsilon", p.epsilon, 0, kLarge);
-  within("decay rate", p.decay_rate, 0, kLarge), within("initial step", double(p.initial_step), 0, 1e15);
+  within("--decay-rate", p.decay_rate, 0, kLarge), within("--initial-step", double(p.initial_step), 0, 1e15);
+  within("--update-clip", p.clip, 1e-30, kLarge), within("--factor-min-dim", double(p.factor_min_dim), 1, 1e15);
+  within("--epsilon1", p.epsilon1, 0, kLarge), within("--epsilon2", p.epsilon2, 0, kLarge);
+  for (const std::string& part : p.no_decay) check_input(!part.empty(), "--no-decay: an empty part of names");
+  for (const RateFactor& f : p.rate_factors) within("--lr-factor", f.factor, 0, kLarge);
 }
 
 json to_json(const TrainOptions& o) {
   const OptimizerOptions& p = o.optimizer_options;
   return {{"optimizer", o.optimizer},
           {"lr", o.lr},
+          {"lr_factors", joined(p.rate_factors)},
           {"weight_decay", p.weight_decay},
+          {"no_decay", joined(p.no_decay)},
           {"beta1", p.beta1},
           {"beta2", p.beta2},
           {"epsilon", p.epsilon},

@@ -72,14 +72,13 @@ void adamw(Stream&, const AdamWStep& step, std::span<const OptimizerTensor> tens
 void sgd(Stream&, const SgdStep& step, std::span<const OptimizerTensor> tensors) {
   if (is_shut(step.gate)) return;
   for_each_piece(tensors, [&]<class F>(const OptimizerTensor& t, int64_t begin, int64_t end, Type<F>) {
-    const F lr = F(step.lr), momentum = F(step.momentum), scale = F(factor_of(step.gate));
-    const F shrink = F(1 - step.lr * step.decay);
+    const F lr = F(step.lr), momentum = F(step.momentum), decay = F(step.decay), scale = F(factor_of(step.gate));
     F *p = t.value.data<F>(), *m = t.first.data<F>();
     const F* gradient = t.gradient.data<F>();
     for (int64_t i = begin; i < end; ++i) {
-      F g = scale * gradient[i];
+      F g = scale * gradient[i] + decay * p[i];
       if (m) g = m[i] = momentum * m[i] + g;
-      p[i] = shrink * p[i] - lr * g;
+      p[i] -= lr * g;
     }
     refresh_working<F>(t, begin, end);
   });
@@ -152,7 +151,7 @@ void judge_step(Stream&, double clip, ConstView sums, ConstView losses, View gat
   }
   const double norm = std::sqrt(total);
   double *g = gate.data<double>(), *r = report.data<double>();
-  g[0] = clip > 0 && norm > clip ? clip / norm : 1;
+  g[0] = clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1;
   if (!std::isfinite(loss) || first >= 0) g[1] = 0;
   r[0] = loss, r[1] = norm, r[2] = first;
 }

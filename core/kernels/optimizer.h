@@ -28,8 +28,8 @@ struct AdamWStep {
 };
 using AdamW = void(Stream&, const AdamWStep&, std::span<const OptimizerTensor>);
 
-// g = gate[0] * gradient;  m = momentum * m + g;  p = p - lr * decay * p - lr * m;  first = m, absent when momentum is
-// 0.
+// g = gate[0] * gradient + decay * p;  m = momentum * m + g;  p = p - lr * m;  first = m, absent when momentum is 0.
+// (Decay is coupled, as in torch.optim.SGD: it goes through the momentum.)
 struct SgdStep {
   double lr = 1e-3, momentum = 0, decay = 0;
   ConstView gate = {};
@@ -60,8 +60,9 @@ using SquareSums = void(Stream&, std::span<const ConstView>, View out);
 // absent):
 //   loss = sum_p losses[p],  norm = sqrt(sum_i sums[i]);  float64, added in order
 //   report = {loss, norm, the first i whose sum is not finite, else -1};  float64 [3]
-//   gate = {norm > clip > 0 ? clip / norm : 1, 1 if all of this is finite and gate[1] was 1 before, else 0}
-// A gate that has shut stays shut: values and state are those before the first bad step, however late the host sees it.
+//   gate = {clip > 0 ? min(1, clip / (norm + 1e-6)) : 1, 1 if all of this is finite and gate[1] was 1 before, else 0}
+// (1e-6: as torch.nn.utils.clip_grad_norm_ has it.) A gate that has shut stays shut: values and state are those before
+// the first bad step, however late the host sees it.
 using JudgeStep = void(Stream&, double clip, ConstView sums, ConstView losses, View gate, View report);
 
 namespace cpu {

@@ -242,11 +242,11 @@ TEST(GpuOptimizer, JudgeStep) {
     const double *r = report.data<double>(), *g = open.data<double>();
     return std::vector<double>{r[0], r[1], r[2], g[0], g[1]};
   };
-  EXPECT_EQ(judge(steps[2]), (std::vector<double>{0, 5, -1, 1, 1}));
-  EXPECT_EQ(judge(steps[3]), (std::vector<double>{2, 5, -1, 4.9 / 5, 1}));
+  EXPECT_EQ(judge(steps[2]), (std::vector<double>{0, 5, -1, 5 / (5 + 1e-6), 1}));
+  EXPECT_EQ(judge(steps[3]), (std::vector<double>{2, 5, -1, 4.9 / (5 + 1e-6), 1}));
   EXPECT_EQ(judge(steps[5])[4], 0);
-  EXPECT_EQ(judge(steps[6]),
-            (std::vector<double>{1, std::sqrt(3.0), -1, 1 / std::sqrt(3.0), 0}));  // a good step behind a bad one
+  EXPECT_EQ(judge(steps[6]), (std::vector<double>{1, std::sqrt(3.0), -1, 1 / (std::sqrt(3.0) + 1e-6),
+                                                  0}));  // a good step behind a bad one
   EXPECT_EQ(judge(steps[7])[2], 300);
 }
 

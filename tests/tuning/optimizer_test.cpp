@@ -95,8 +95,8 @@ TEST(Optimizer, Sgd) {
                        if (step == 1 && i == 0) m = std::make_unique<State>();
                        Array& moving = (*m)(i, g.shape);
                        for (int64_t k = 0; k < p.size(); ++k) {
-                         moving(k) = momentum * moving(k) + g(k);
-                         p(k) = p(k) - 0.05 * 0.01 * p(k) - 0.05 * moving(k);
+                         moving(k) = momentum * moving(k) + g(k) + 0.01 * p(k);
+                         p(k) -= 0.05 * moving(k);
                        }
                      });
   }
@@ -159,6 +159,92 @@ TEST(Optimizer, Adafactor) {
       adafactor(o, *rows, *columns, 0.05, p, g, i, step);
     });
   }
+}
+
+// Steps of PyTorch's AdamW and SGD and of transformers' Adafactor, behind torch's clip_grad_norm_.
+TEST(Optimizer, StepsArePyTorchs) {
+  const auto cases = parse_json_file(golden_path("optimizer/cases.json"));
+  EXPECT_EQ(cases.size() + 1, list_directory(golden_path("optimizer")).size());
+  for (const auto& c : cases) {
+    const std::string name = c.at("name");
+    const SafetensorsFile file(golden_path("optimizer/" + name + ".safetensors"));
+    const auto& o = c.at("options");
+    OptimizerOptions options{.factor_min_dim = 1};
+    options.beta1 = o.value("beta1", options.beta1), options.beta2 = o.value("beta2", options.beta2);
+    options.epsilon = o.value("epsilon", options.epsilon), options.momentum = o.value("momentum", 0.0);
+    options.weight_decay = o.value("weight_decay", 0.0), options.decay_times_lr = true;
+    options.decay_rate = o.value("decay_rate", options.decay_rate), options.clip = o.value("clip", options.clip);
+    options.epsilon1 = o.value("epsilon1", options.epsilon1), options.epsilon2 = o.value("epsilon2", options.epsilon2);
+    options.scale_by_parameter = o.value("scale_by_parameter", false);
+    for (const auto& [dtype, tolerance] : {std::pair{DType::f64, 1e-12}, {DType::f32, 2e-6}}) {
+      std::vector<Trained> trained;
+      const int count = c.at("tensors");
+      for (int i = 0; i < count; ++i)
+        trained.push_back({text("t", i), file.read(text("start.", i)).clone().to(dtype), {}});
+      const auto optimizer = make_optimizer(o.at("optimizer"), options, trained);
+      Tensor gate = Tensor::of(std::vector<double>{1, 1}), sums = Tensor::zeros({count}, DType::f64),
+             report = Tensor::zeros({3}, DType::f64);
+      for (int step = 0; step < c.at("steps").get<int>(); ++step) {
+        std::vector<Tensor> gradients;
+        std::vector<ConstView> views;
+        for (int i = 0; i < count; ++i)
+          gradients.push_back(file.read(text("gradient.", step, ".", i)).clone().to(dtype));
+        for (const Tensor& g : gradients) views.push_back(g);
+        Stream& stream = gate.stream();
+        DISPATCH(square_sums, stream)(stream, views, sums);
+        DISPATCH(judge_step, stream)(stream, c.at("clip").get<double>(), sums, {}, gate, report);
+        EXPECT_NEAR(report.data<double>()[1], c.at("norms")[size_t(step)].get<double>(), 1e-6) << name;
+        optimizer->step(c.at("lr"), gate, gradients);
+        for (int i = 0; i < count; ++i)
+          if (const std::string after = text("after.", step, ".", i); file.has(after)) {
+            Array expected = to_array(file.read(after)), rest = to_array(file.read(after + ".rest"));
+            for (int64_t k = 0; k < rest.size(); ++k) expected(k) += rest(k);
+            expect_close(to_array(trained[size_t(i)].value), expected, tolerance, tolerance,
+                         text(name, " ", after, " ", name_of(dtype)));
+          }
+      }
+    }
+  }
+}
+
+// A tensor in a group of its own takes the steps that it takes alone, with its group's rate and decay; the others take
+// theirs.
+TEST(Optimizer, GroupsHaveRatesAndDecaysOfTheirOwn) {
+  const std::vector<const char*> names = {"layers.0.query.bias", "layers.0.query.weight", "norm.weight",
+                                          "layers.0.query.lora_b"};
+  const auto start = [&](size_t i) { return random_array({30, 40}, 900 + i); };
+  const auto run = [&](const std::string& optimizer, const OptimizerOptions& options, const std::vector<size_t>& which,
+                       double lr) {
+    std::vector<Trained> trained;
+    for (const size_t i : which) trained.push_back({names[i], to_tensor(start(i), DType::f32), {}});
+    const auto o = make_optimizer(optimizer, options, trained);
+    for (int s = 0; s < 3; ++s) {
+      std::vector<Tensor> gradients;
+      for (const size_t i : which)
+        gradients.push_back(to_tensor(random_array({30, 40}, 77 * (i + 1) + size_t(s)), DType::f32));
+      o->step(lr, Tensor(), gradients);
+    }
+    return trained;
+  };
+  for (const std::string optimizer : {"adamw", "sgd", "adafactor"}) {
+    OptimizerOptions o{.weight_decay = 0.1, .momentum = 0.9};
+    OptimizerOptions without = o;
+    without.weight_decay = 0;
+    const auto plain = run(optimizer, o, {0, 1, 2, 3}, 0.01);
+    o.no_decay = {"bias", "norm"}, o.rate_factors = {{"lora_b", 16}, {"query", 1}};
+    const auto grouped = run(optimizer, o, {0, 1, 2, 3}, 0.01);
+    EXPECT_TRUE(same_bits(grouped[0].value, run(optimizer, without, {0}, 0.01)[0].value)) << optimizer;
+    EXPECT_TRUE(same_bits(grouped[1].value, plain[1].value)) << optimizer;
+    EXPECT_TRUE(same_bits(grouped[2].value, run(optimizer, without, {2}, 0.01)[0].value)) << optimizer;
+    EXPECT_FALSE(same_bits(grouped[2].value, plain[2].value)) << optimizer;
+    EXPECT_TRUE(same_bits(grouped[3].value, run(optimizer, {.weight_decay = 0.1, .momentum = 0.9}, {3}, 0.16)[0].value))
+        << optimizer;
+  }
+  expect_error<InputError>(
+      [&] {
+        run("adamw", {.rate_factors = {{"lora_b", 16}}}, {0, 1}, 0.01);
+      },
+      {"no trained tensor has lora_b in its name", "layers.0.query.bias"});
 }
 
 TEST(Optimizer, AdafactorFactorsLargeMatricesAlone) {

@@ -46,6 +46,14 @@ const std::vector<Field> kOptimizer = {
     {"epsilon", [](auto& o) { o.optimizer_options.epsilon = 1e-6; }},
     {"weight_decay", [](auto& o) { o.optimizer_options.weight_decay = 0.1; }},
     {"momentum", [](auto& o) { o.optimizer_options.momentum = 0.9; }},
+    {"no_decay",
+     [](auto& o) {
+       o.optimizer_options.no_decay = {"bias", "norm"};
+     }},
+    {"lr_factors",
+     [](auto& o) {
+       o.optimizer_options.rate_factors = {{"lora_b", 16}};
+     }},
     {"adafactor/decay_rate", [](auto& o) { o.optimizer_options.decay_rate = 0.5; }},
     {"adafactor/clip", [](auto& o) { o.optimizer_options.clip = 0.5; }},
     {"adafactor/epsilon1", [](auto& o) { o.optimizer_options.epsilon1 = 1e-20; }},

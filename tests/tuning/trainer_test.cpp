@@ -2,6 +2,7 @@
 #include "tuning/trainer.h"
 
 #include <fstream>
+#include <set>
 
 #include "autograd/ops/elementwise.h"
 #include "tests/support/files.h"
@@ -84,6 +85,24 @@ TEST(Trainer, DropoutDependsOnSeedAndStepAlone) {
   expect_near(dropped(1, 4, 0.2f), one, 1e-10, "masks do not know of shards");
   EXPECT_NE(dropped(2, 1, 0.2f).record.losses(), one.record.losses());
   EXPECT_NE(dropped(1, 1, 0).record.losses(), one.record.losses());
+
+  // One batch again and again while nothing moves: each step drops elsewhere, whatever ran before it.
+  const auto losses_from = [](int64_t done) {
+    const auto model = golden_model("gpt2", DType::f64);
+    const auto tuner = make_tuner("lora", {}, {.model = *model, .seed = 3});
+    randomize(*tuner, 4);
+    TrainedSet trained(*model, *tuner);
+    Trainer trainer(
+        *model, *tuner, trained, {.examples = random_batch(model->config(), {6, 9})},
+        {.optimizer = "sgd", .lr = 1e-300, .steps = 5, .dropout = {0.2f, 0.2f, 0.2f, 0}, .seed = 1, .shuffle = false});
+    trainer.resume_at(done);
+    Record record;
+    trainer.run(record);
+    return record.losses();
+  };
+  const std::vector<double> whole = losses_from(0), rest = losses_from(2);
+  EXPECT_EQ(std::set<double>(whole.begin(), whole.end()).size(), 5u);
+  EXPECT_EQ(rest, std::vector<double>(whole.begin() + 2, whole.end()));
 }
 
 TEST(Trainer, RecomputeChangesNoBits) {
@@ -101,7 +120,8 @@ TEST(Trainer, ClipsTheNorm) {
   };
   const Outcome open = values(0, 0.5);
   const double norm = open.record.steps[0].gradient_norm;
-  const Outcome clipped = values(norm / 4, 0.5), slower = values(0, 0.125), wide = values(norm * 1.01, 0.5);
+  const Outcome clipped = values(norm / 4, 0.5), slower = values(0, 0.125 * norm / (norm + 1e-6)),  // as torch
+      wide = values(norm * 1.01, 0.5);
   EXPECT_EQ(clipped.record.steps[0].gradient_norm, norm);  // reported before clipping
   for (const auto& [name, value] : clipped.values)
     expect_close(to_array(value), to_array(slower.values.at(name)), 1e-12, 1e-14, name);
@@ -181,6 +201,11 @@ TEST(Trainer, RefusesWhatDoesNotFit) {
   refused({.optimizer_options = {.weight_decay = nan}}, {"--weight-decay nan"});
   refused({.optimizer_options = {.beta1 = 1}}, {"--beta1 1"});
   refused({.optimizer_options = {.momentum = 1.5}}, {"--momentum 1.5"});
+  refused({.optimizer_options = {.clip = 0}}, {"--update-clip 0"});
+  refused({.optimizer_options = {.no_decay = {""}}}, {"--no-decay"});
+  refused({.optimizer_options = {.rate_factors = {{"lora_b", -1}}}}, {"--lr-factor -1"});
+  refused({.optimizer_options = {.rate_factors = {{"ia3", 2}}}}, {"ia3", "lora_a"});
+  refused({.z_loss = -1}, {"--z-loss -1"});
   refused({.label_smoothing = 1}, {"--label-smoothing 1"});
   refused({.schedule = "step"}, {"--schedule step"});
 

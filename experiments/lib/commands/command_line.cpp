@@ -1,5 +1,6 @@
 // The command line of `cambium`: arguments to options.
 #include <CLI/CLI.hpp>
+#include <charconv>
 
 #include "core/machine.h"
 #include "experiments/lib/commands/arguments.h"
@@ -41,7 +42,8 @@ void add_generation(CLI::App& c, GenerationOptions& g) {
   c.add_option("--max-new-tokens", g.max_new_tokens, "longest output")->capture_default_str();
   c.add_option("--min-new-tokens", g.min_new_tokens, "no end token before so many");
   c.add_option("--beam", g.beams, "beams; 1: greedy")->capture_default_str();
-  c.add_option("--num-results", g.results, "results an input, at most as many as beams")->capture_default_str();
+  c.add_option("--num-results", g.results, "results an input: at most as many as beams, or any number with sampling")
+      ->capture_default_str();
   c.add_option("--length-penalty", g.length_penalty, "a beam's score is log probability / length^penalty")
       ->capture_default_str();
   c.add_option("--no-repeat-ngram", g.no_repeat_ngram, "no n-gram comes twice");
@@ -87,6 +89,52 @@ void add_forward(Commands& commands) {
   c->add_flag("--force-base", o->force_base, "use a tuner of another base");
 }
 
+// "lora_b=16"
+RateFactor rate_factor_of(const std::string& option) {
+  const size_t equals = option.find('=');
+  RateFactor f{option.substr(0, equals)};
+  const std::string number = equals == option.npos ? "" : option.substr(equals + 1);
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), f.factor);
+  check_input(!f.part.empty() && !number.empty() && error == std::errc() && end == number.data() + number.size(),
+              "--lr-factor ", option, ": give a part of names and a factor, as lora_b=16");
+  return f;
+}
+
+void add_optimizer(CLI::App& c, TrainOptions& t) {
+  OptimizerOptions& o = t.optimizer_options;
+  c.add_option("--optimizer", t.optimizer, "adamw, adafactor or sgd")->capture_default_str();
+  c.add_option("--lr", t.lr, "learning rate (default: the method's)")->check(CLI::PositiveNumber)->type_name("FLOAT");
+  c.add_option_function<std::vector<std::string>>(
+       "--lr-factor",
+       [&o](const std::vector<std::string>& list) {
+         for (const std::string& option : list) o.rate_factors.push_back(rate_factor_of(option));
+       },
+       "tensors with PART in their names learn at so many times the rate, as lora_b=16; may come several times")
+      ->allow_extra_args(false);
+  c.add_option("--schedule", t.schedule, "constant, linear or cosine")->capture_default_str();
+  c.add_option("--warmup", t.warmup, "steps, or a share of all (6%)")->capture_default_str();
+  c.add_option("--weight-decay", o.weight_decay, "of every trained tensor")->capture_default_str();
+  c.add_option("--no-decay", o.no_decay, "but not of those with such parts in their names, as bias,norm")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  c.add_option("--beta1", o.beta1, "of AdamW")->capture_default_str();
+  c.add_option("--beta2", o.beta2, "of AdamW")->capture_default_str();
+  c.add_option("--epsilon", o.epsilon, "of AdamW")->capture_default_str();
+  c.add_option("--momentum", o.momentum, "of SGD");
+  c.add_option("--decay-rate", o.decay_rate, "of Adafactor: its second moment keeps 1 - step^-rate")
+      ->capture_default_str();
+  c.add_option("--initial-step", o.initial_step, "of Adafactor: steps that count as done before the first");
+  c.add_option("--update-clip", o.clip, "of Adafactor: largest root mean square of an update")->capture_default_str();
+  c.add_option("--factor-min-dim", o.factor_min_dim, "of Adafactor: smallest side of matrices whose state is factored")
+      ->capture_default_str();
+  c.add_option("--epsilon1", o.epsilon1, "of Adafactor: added to squared gradients")->capture_default_str();
+  c.add_option("--epsilon2", o.epsilon2, "of Adafactor: least scale of a parameter")->capture_default_str();
+  c.add_flag("--scale-by-parameter", o.scale_by_parameter,
+             "of Adafactor: rates times the parameter's root mean square");
+  c.add_flag("--decay-times-lr", o.decay_times_lr, "of Adafactor: weight decay times the rate, as AdamW has it");
+  c.add_option("--clip", t.clip, "largest norm of the gradient; 0: off")->capture_default_str();
+}
+
 void add_train(Commands& commands) {
   auto [c, o] = commands.add<TrainCommandOptions>("train", "Train a tuner on a task or on batches", run_train);
   c->footer(
@@ -95,7 +143,8 @@ void add_train(Commands& commands) {
       "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
       "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, "
       "sites, words), adapter "
-      "(bottleneck, kind), lora (rank, alpha, dropout, targets), top_layers (layers), full (only: beginnings of the "
+      "(bottleneck, kind, activation, reads, norms, cross), lora (rank, alpha, dropout, targets), top_layers (layers), "
+      "full (only: beginnings of the "
       "names of what trains, with commas between them).\n"
       "  cambium train --model smollm2-135m --tuner lora --option rank=8 --task e2e --limit 500 --output runs/lora");
   TrainRun& run = o->run;
@@ -112,16 +161,7 @@ void add_train(Commands& commands) {
                 "or auto (encoders head, others text)");
   c->add_option("--batches", o->batches, "batch.json instead of a task: in its order, without shuffling");
   c->add_option("--output", run.run.directory, "directory of the run")->required();
-  c->add_option("--optimizer", t.optimizer, "adamw, adafactor or sgd")->capture_default_str();
-  c->add_option("--lr", t.lr, "learning rate (default: the method's)")->check(CLI::PositiveNumber)->type_name("FLOAT");
-  c->add_option("--schedule", t.schedule, "constant, linear or cosine")->capture_default_str();
-  c->add_option("--warmup", t.warmup, "steps, or a share of all (6%)")->capture_default_str();
-  c->add_option("--weight-decay", t.optimizer_options.weight_decay, "of every trained tensor")->capture_default_str();
-  c->add_option("--beta1", t.optimizer_options.beta1, "of AdamW")->capture_default_str();
-  c->add_option("--beta2", t.optimizer_options.beta2, "of AdamW")->capture_default_str();
-  c->add_option("--epsilon", t.optimizer_options.epsilon, "of AdamW")->capture_default_str();
-  c->add_option("--momentum", t.optimizer_options.momentum, "of SGD");
-  c->add_option("--clip", t.clip, "largest norm of the gradient; 0: off")->capture_default_str();
+  add_optimizer(*c, t);
   c->add_option("--batch-size", t.batch_size, "sequences a step")->capture_default_str();
   c->add_option("--epochs", t.epochs, "times through the data")->capture_default_str();
   c->add_option("--steps", t.steps, "steps instead of epochs");
@@ -129,6 +169,7 @@ void add_train(Commands& commands) {
       ->capture_default_str();
   c->add_option("--dropout", o->dropout, "probability, or config for the model's own")->capture_default_str();
   c->add_option("--label-smoothing", t.label_smoothing, "share of the target that is spread over the vocabulary");
+  c->add_option("--z-loss", t.z_loss, "factor of the squared logarithm of the softmax's sum, added to the loss");
   c->add_option("--limit", o->limit, "so many training examples, drawn from the seed");
   c->add_flag_callback(
       "--no-shuffle", [o = o] { o->run.train.shuffle = false; }, "keep the order of the data");
