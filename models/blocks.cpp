@@ -107,9 +107,12 @@ Var Layer::operator()(Pass& pass, const ModelConfig& config, const StackContext&
     }
     const float p = pass.dropout().residual;
     if (p > 0) h = pass.drop_and_add(p, path_of(site) + ".residual", std::move(h), Var(), layout);
-    h = pass.hooks().after(pass, site, read, std::move(h), layout);
-    x = apply(Add{}, x, h);
-    if (!config.norm_first) x = norm(pass, config, x);
+    const std::function<Var(const Var&)> result = [&](const Var& added) {
+      const Var sum = apply(Add{}, x, added);
+      return config.norm_first ? sum : norm(pass, config, sum);
+    };
+    h = pass.hooks().after(pass, site, {read, x, result}, std::move(h), layout);
+    x = result(h);
   };
   sublayer(Place::self_attention, self_attention_norm, [&](const Site& site, const Var& read) {
     return self_attention(pass, config, stack, site, read, all, caches ? &caches->self : nullptr);

@@ -2,6 +2,7 @@
 // overrides what it needs and knows no model. Without a tuner every hook leaves things as they are.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -33,6 +34,14 @@ std::string path_of(const Site&);
 struct Projection {
   Site site;
   std::span<const Part> parts;
+};
+
+// One sublayer of the residual stream x, whose own result is h.
+struct Sublayer {
+  const Var& read;      // what it computed h from: norm(x) where norms come first, else x
+  const Var& residual;  // x
+  // What the stream is behind it: x + h, or norm(x + h) where norms come last.
+  const std::function<Var(const Var& h)>& result;
 };
 
 // Keys and values in front of a site's own: [R, kv_heads * head_size] each, and which rows each sequence sees.
@@ -67,8 +76,8 @@ class Hooks {
   virtual bool inside(const Site&) const { return false; }
   // Activations inside the feed-forward layer.
   virtual Var hidden(Pass&, const Site&, Var a, const Layout&) { return a; }
-  // What a sublayer adds to the residual stream, before it is added; x is what the sublayer read.
-  virtual Var after(Pass&, const Site&, const Var& /*x*/, Var h, const Layout&) { return h; }
+  // What a sublayer adds to the residual stream, before it is added.
+  virtual Var after(Pass&, const Site&, const Sublayer&, Var h, const Layout&) { return h; }
   // Whether a base parameter is tuned itself.
   virtual bool trains(std::string_view /*name*/) const { return false; }
 };

@@ -280,7 +280,12 @@ Var Model::run(Pass& pass, Stack& stack, StackContext& context, Var x, const Lay
     if (again) x = pass.tape()->recompute([layer, x, kept] { return layer(x, *kept); });
     else x = layer(x, layout);
   }
-  return config_.final_norm ? stack.final_norm(pass, config_, x) : x;
+  if (config_.final_norm) x = stack.final_norm(pass, config_, x);
+  // T5 drops a stack's result as it drops its input (transformers' T5Stack, T5X).
+  if (const float p = pass.dropout().embedding; p > 0 && config_.family == "t5")
+    x = pass.drop_and_add(p, text(name_of(context.kind), ".result"), std::move(x), Var(),
+                          context.read ? context.read->layout : layout);
+  return x;
 }
 
 Var Model::encode(Pass& pass, Layout& layout) {

@@ -6,14 +6,33 @@
 
 namespace cambium {
 
-// houlsby: h + up(gelu(down(h))) behind every sublayer (Houlsby et al. 2019, section 2.1); pfeiffer: the same with ReLU
-// behind feed-forward layers only (Pfeiffer et al. 2021); parallel: h + 4 up(relu(down(x))) beside feed-forward layers,
-// x their input (He et al. 2022, section 4.6). Down: N(0, 0.01), up: 0, biases 0: at first nothing changes.
+// A sublayer gives the residual stream x its result h. With an adapter it gives
+//   h + s up(f(down(r)))                                      down [b, width], up [width, b], both with biases
+// kind      sites                  r, what is read                                 f     s  down starts as
+// houlsby   every sublayer         h                                               GELU  1  N(0, 0.01)
+// pfeiffer  feed-forward layers    what the stream would be without it:            ReLU  1  N(0, 0.01)
+//                                  x + h, or norm(x + h) where norms come last
+// parallel  feed-forward layers    what they read: norm(x), or x                   ReLU  4  U(-1/sqrt(width), ..)
+// Up and biases start at 0, so that at first nothing changes.
+//
+// houlsby (Houlsby et al. 2019, section 2.1, figure 2) is at the paper's place, behind the sublayer's dropout and
+// before the sum. It differs: the paper trains the norms and the classification head along (norms=1; a head trains
+// wherever the objective has one), starts up near 0 too (truncated normal, 0.01; the authors' program: 0.001), and its
+// GELU is the tanh form (activation=gelu_tanh). Cross-attention, which the paper's encoder has not, gets one as well
+// (cross=0: none, as in AdapterHub). pfeiffer (Pfeiffer et al. 2021) computes what AdapterHub's seq_bn does
+// (original_ln_before, residual_before_ln), whose down and up both start as N(0, 0.02). parallel (He et al. 2022,
+// section 4.6) starts as the paper's does (Kaiming, a = sqrt 5). In models whose norms come first AdapterHub reads x
+// before the norm (reads=residual), the paper's equation the layer's input.
 class Adapter : public Tuner {
  public:
   struct Options {
     int64_t bottleneck = 64;
     std::string kind = "houlsby";
+    // Empty: as the kind says.
+    std::string activation;  // relu, gelu, gelu_tanh, silu or tanh
+    std::string reads;       // output: h; sum: the stream behind the sublayer; input: what it read; residual: x
+    bool norms = false;      // the base's norms train too
+    bool cross = true;       // houlsby: one behind cross-attention
   };
 
   Adapter(const Options&, const TunerContext&);
@@ -26,13 +45,15 @@ class Adapter : public Tuner {
   double live_share(std::string_view name) const override;
   double effective_scale() const override { return options_.kind == "parallel" ? 4 : 1; }
 
-  Var after(Pass&, const Site&, const Var& x, Var h, const Layout&) override;
+  Var after(Pass&, const Site&, const Sublayer&, Var h, const Layout&) override;
+  bool trains(std::string_view name) const override;
 
  private:
   struct Module {
     Parameter down, down_bias, up, up_bias;  // [b, width], [b], [width, b], [width]
   };
   Options options_;
+  Activation activation_;
   std::map<Site, Module> modules_;
 };
 

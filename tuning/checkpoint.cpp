@@ -55,6 +55,9 @@ std::vector<StoredTuner> read_tuners(const Hdf5File& file, int64_t version) {
                    .effective_scale = file.attribute<double>(attributes, "effective_scale"),
                    .group = group,
                    .parameters = shapes_below(file, group)});
+    // Files from before the option: such adapters read the sublayer's output.
+    OptionMap& options = all.back().options;
+    if (all.back().method == "adapter" && options["kind"] == "pfeiffer") options.try_emplace("reads", "output");
   }
   return all;
 }

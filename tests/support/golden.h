@@ -9,14 +9,13 @@
 #include "core/json.h"
 #include "models/files/safetensors.h"
 #include "models/layout.h"
+#include "models/load.h"
 #include "tests/support/array.h"
 #include "tests/support/paths.h"
 
 namespace cambium::testing {
 
-inline std::string golden_path(const std::string& name) {
-  return source_path("tests/golden/" + name);
-}
+inline std::string golden_path(const std::string& name) { return source_path("tests/golden/" + name); }
 
 // Sequences of a batch.json or cases.json.
 inline Batch golden_batch(const nlohmann::json& j) {
@@ -28,6 +27,29 @@ inline Batch golden_batch(const nlohmann::json& j) {
     if (j.contains("targets")) batch.back().labels = j.at("targets").at(batch.size() - 1).get<std::vector<int32_t>>();
   }
   return batch;
+}
+
+// transformers' name of one of our parameters, and whether it has the matrix transposed: GPT-2's four a layer, which
+// have no foreign name of their own; their biases do.
+struct GoldenName {
+  std::string name;
+  bool transposed = false;
+};
+
+inline GoldenName golden_name(const ModelSource& source, const std::string& ours) {
+  const std::string name = source.foreign_name(ours);
+  if (!name.empty() || !ours.ends_with(".weight")) return {name};
+  const std::string bias = source.foreign_name(ours.substr(0, ours.size() - 6) + "bias");
+  return {bias.empty() ? bias : bias.substr(0, bias.size() - 4) + "weight", true};
+}
+
+// A matrix as it is in the file of that name.
+inline Array as_in_file(const Array& a, const GoldenName& name) {
+  if (!name.transposed) return a;
+  Array t({a.cols(), a.rows()});
+  for (int64_t r = 0; r < a.rows(); ++r)
+    for (int64_t c = 0; c < a.cols(); ++c) t(c, r) = a(r, c);
+  return t;
 }
 
 // A tensor's gradient agrees within `share` of its largest value plus 1e-6 of the largest of all tensors: gradients
