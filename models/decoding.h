@@ -24,7 +24,7 @@ struct Hypothesis {
 // The model side of a group of inputs: prefill, then steps of one token.
 class Decoding {
  public:
-  // Slots for `beams` hypotheses of each input, `beams * i` ... the slots of input i.
+  // Slots for `width` hypotheses of each input (GenerationOptions::width), `width * i` ... the slots of input i.
   Decoding(Model&, Hooks&, const GenerationOptions&, std::span<const std::vector<int32_t>> inputs,
            std::span<const int> tuner);
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "core/kernels/generation.h"
+#include "core/kernels/rows.h"
 #include "core/random.h"
 #include "models/decoding.h"
 
@@ -25,7 +25,7 @@ Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options,
   }
   std::vector<int32_t> capacity;
   for (const auto& ids : given_)
-    capacity.insert(capacity.end(), size_t(options.beams),
+    capacity.insert(capacity.end(), size_t(options.width()),
                     int32_t(int64_t(ids.size()) + options.max_new_tokens + hooks.virtual_tokens(StackKind::decoder)));
   cache_ = std::make_unique<DecoderCache>(config, capacity, model.activation_type(), model.device());
 }
@@ -134,38 +134,74 @@ void Decoding::force(const std::vector<const Hypothesis*>& hypotheses, const Ten
   DISPATCH(scatter_rows, stream)(stream, rows, Tensor::of(row, logits.device()), logits);
 }
 
+namespace {
+
+// Chooses a token behind each text. draw[i]: the number of text i among its input's.
+Tensor choose(const GenerationOptions& options, const std::vector<Hypothesis>& running,
+              const std::vector<uint32_t>& draw, int64_t first_input, const Tensor& logits) {
+  Stream& stream = logits.stream();
+  const int64_t n = logits.rows();
+  const Tensor token = Tensor::empty({n, 1}, DType::i32, logits.device());
+  if (!options.sample) {
+    const Tensor value = Tensor::empty({n, 1}, DType::f32, logits.device());
+    DISPATCH(top_k, stream)(stream, logits, 1, value, token);
+    return token.to(Device::cpu());
+  }
+  std::vector<float> uniform;
+  for (size_t i = 0; i < running.size(); ++i) {
+    const RandomKey key = random_key(options.seed, "sample", uint64_t(first_input + running[i].input));
+    uniform.push_back(unit_float(philox(key, uint32_t(running[i].written()), draw[i], 0, 0).word[0]));
+  }
+  const SamplingConfig config{float(options.temperature), float(options.top_p), int(options.top_k)};
+  DISPATCH(sample_tokens, stream)(stream, config, logits, Tensor::of(uniform, logits.device()), token);
+  return token.to(Device::cpu());
+}
+
+// `count` of each row, one behind the other.
+Tensor repeated_rows(const Tensor& x, int64_t count) {
+  std::vector<int32_t> rows;
+  for (int64_t r = 0; r < x.rows() * count; ++r) rows.push_back(int32_t(r / count));
+  Tensor all = Tensor::empty({x.rows() * count, x.cols()}, x.dtype(), x.device());
+  DISPATCH(gather_rows, x.stream())(x.stream(), x, Tensor::of(rows, x.device()), 1, false, all);
+  return all;
+}
+
+}  // namespace
+
 std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const GenerationOptions& options,
                                                      int64_t inputs, int64_t first_input) {
+  const int64_t width = options.width();
   std::vector<std::vector<Generated>> results(static_cast<size_t>(inputs));
+  for (auto& of_input : results) of_input.resize(size_t(width));
   std::vector<Hypothesis> running = decoding.start();
-  std::vector<int32_t> slot(running.size());
-  std::iota(slot.begin(), slot.end(), 0);
+  std::vector<int32_t> slot;
+  std::vector<uint32_t> draw(running.size(), 0);
+  for (size_t i = 0; i < running.size(); ++i) slot.push_back(int32_t(int64_t(i) * width));
+  bool forked = width == 1;
   while (!running.empty()) {
     std::vector<const Hypothesis*> hypotheses;
     for (const Hypothesis& h : running) hypotheses.push_back(&h);
-    const Tensor logits = decoding.logits(hypotheses, slot);
-    Stream& stream = logits.stream();
-    if (options.scores) DISPATCH(log_softmax, stream)(stream, logits, logits);
+    Tensor logits = decoding.logits(hypotheses, slot);
+    if (options.scores) DISPATCH(log_softmax, logits.stream())(logits.stream(), logits, logits);
     decoding.mask(hypotheses, logits);
-    const int64_t n = int64_t(running.size());
-    Tensor token = Tensor::empty({n, 1}, DType::i32, logits.device());
-    if (options.sample) {
-      std::vector<float> uniform;
+    if (!forked) {  // the input was read once; from its end on each result goes its own way
+      std::vector<Hypothesis> all;
+      std::vector<int32_t> from, to;
+      slot.clear(), draw.clear();
       for (const Hypothesis& h : running)
-        uniform.push_back(unit_float(
-            philox(random_key(options.seed, "sample", uint64_t(first_input + h.input)), uint32_t(h.written()), 0, 0, 0)
-                .word[0]));
-      const SamplingConfig config{float(options.temperature), float(options.top_p), int(options.top_k)};
-      DISPATCH(sample_tokens, stream)(stream, config, logits, Tensor::of(uniform, logits.device()), token);
-    } else {
-      const Tensor value = Tensor::empty({n, 1}, DType::f32, logits.device());
-      DISPATCH(top_k, stream)(stream, logits, 1, value, token);
+        for (int64_t r = 0; r < width; ++r) {
+          all.push_back(h), draw.push_back(uint32_t(r)), slot.push_back(int32_t(h.input * width + r));
+          if (r > 0) from.push_back(int32_t(h.input * width)), to.push_back(slot.back());
+        }
+      decoding.cache().copy(from, to);
+      running = std::move(all), logits = repeated_rows(logits, width), forked = true;
     }
-    token = token.to(Device::cpu());
+    const Tensor token = choose(options, running, draw, first_input, logits);
     const Tensor host = options.scores ? logits.to(Device::cpu()) : Tensor();
 
     std::vector<Hypothesis> next;
     std::vector<int32_t> next_slot;
+    std::vector<uint32_t> next_draw;
     for (size_t i = 0; i < running.size(); ++i) {
       Hypothesis& h = running[i];
       const int32_t chosen = token.data<int32_t>()[i];
@@ -173,14 +209,14 @@ std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const G
       h.tokens.push_back(chosen);
       if (decoding.is_end(chosen) || h.written() == options.max_new_tokens) {
         const std::vector<int32_t> ids(h.tokens.begin() + h.given, h.tokens.end());
-        results[size_t(h.input)] = {{ids, h.log_probability / std::pow(double(ids.size()), options.length_penalty)}};
+        results[size_t(h.input)][draw[i]] = {ids,
+                                             h.log_probability / std::pow(double(ids.size()), options.length_penalty)};
       } else {
         next.push_back(std::move(h));
-        next_slot.push_back(slot[i]);
+        next_slot.push_back(slot[i]), next_draw.push_back(draw[i]);
       }
     }
-    running = std::move(next);
-    slot = std::move(next_slot);
+    running = std::move(next), slot = std::move(next_slot), draw = std::move(next_draw);
   }
   return results;
 }
@@ -196,8 +232,9 @@ void check_options(const Model& model, const Hooks& hooks, const std::vector<std
               "--max-new-tokens and --batch-size must be at least 1");
   check_input(o.min_new_tokens <= o.max_new_tokens, "--min-new-tokens ", o.min_new_tokens, " exceeds --max-new-tokens ",
               o.max_new_tokens);
-  check_input(o.beams >= 1 && o.results >= 1 && o.results <= o.beams, "--num-results ", o.results,
-              " needs as many beams; there are ", o.beams);
+  check_input(o.beams >= 1 && o.results >= 1 && (o.sample || o.results <= o.beams), "--num-results ", o.results,
+              " needs as many beams, or sampling; there are ", o.beams);
+  check_input(o.results <= 65536, "--num-results ", o.results, ": at most 65536");
   check_input(!o.sample || o.beams == 1, "--beam ", o.beams, " and sampling exclude each other");
   check_input(float(o.temperature) > 0 && o.top_p > 0 && o.top_p <= 1 && o.top_k >= 0,
               "sampling needs a temperature above 0, top-p in (0, 1] and top-k of at least 0");

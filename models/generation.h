@@ -13,7 +13,8 @@ namespace cambium {
 
 struct GenerationOptions {
   int64_t max_new_tokens = 64, min_new_tokens = 0;
-  int64_t beams = 1, results = 1;
+  int64_t beams = 1;
+  int64_t results = 1;          // at most as many as beams; sampling: any number, each by itself
   double length_penalty = 1;    // a beam's score is its log probability / length^penalty
   int64_t no_repeat_ngram = 0;  // no n-gram comes twice in a text (input and output together)
   // Sequences of tokens that are never completed; as in transformers one that is an end token alone counts for nothing.
@@ -22,9 +23,12 @@ struct GenerationOptions {
   bool sample = false;
   double temperature = 1, top_p = 1;
   int64_t top_k = 0;
-  uint64_t seed = 0;        // of sampling; input i draws from its own numbers
+  uint64_t seed = 0;        // of sampling; result r of input i draws from its own numbers
   int64_t batch_size = 32;  // inputs at a time
   bool scores = false;      // greedy and sampling: compute scores (beams always have them)
+
+  // Texts that are written for an input at the same time.
+  int64_t width() const { return sample ? results : beams; }
 };
 
 struct Generated {
@@ -32,9 +36,10 @@ struct Generated {
   double score = 0;          // sum of log probabilities / (number of new tokens)^length_penalty
 };
 
-// For each input up to options.results continuations, best first. tuner[i]: Sequence::tuner of input i (all 0 if
-// empty). progress is called with the number of finished inputs. Throws InputError for inputs that are empty, have ids
-// outside the vocabulary, or do not fit the model's positions, and for options that contradict each other.
+// For each input up to options.results continuations, best first (sampled ones as they were drawn). tuner[i]:
+// Sequence::tuner of input i (all 0 if empty). progress is called with the number of finished inputs. Throws InputError
+// for inputs that are empty, have ids outside the vocabulary, or do not fit the model's positions, and for options that
+// contradict each other.
 std::vector<std::vector<Generated>> generate(Model&, Hooks&, const std::vector<std::vector<int32_t>>& inputs,
                                              const GenerationOptions&, const std::vector<int>& tuner = {},
                                              const std::function<void(int64_t)>& progress = {});

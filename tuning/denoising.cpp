@@ -78,12 +78,16 @@ Sequence MaskedLm::view(const Sequence& example, RandomKey key) const {
   }
   check_input(candidates > 0, "example ", example.index, " has no token that could be masked");
   draws.shuffle(words);
-  const size_t wanted = size_t(std::max<int64_t>(1, rounded(o.rate * double(candidates))));
+  const size_t all = s.ids.size() + o.framing.before.size() + o.framing.after.size();
+  const size_t wanted = size_t(std::max<int64_t>(1, rounded(o.rate * double(all))));
+  const auto shorter = [](const auto& a, const auto& b) { return a.size() < b.size(); };
+  const auto shortest = std::min_element(words.begin(), words.end(), shorter);
+  if (shortest->size() > wanted) words = {std::vector<size_t>(*shortest)};
   s.labels.assign(s.ids.size(), kNotScored);
   size_t chosen = 0;
   for (const std::vector<size_t>& word : words) {
     if (chosen >= wanted) break;
-    if (chosen > 0 && chosen + word.size() > wanted) continue;
+    if (words.size() > 1 && chosen + word.size() > wanted) continue;
     for (const size_t t : word) {
       s.labels[t] = s.ids[t];
       const double kind = draws.unit();
@@ -193,6 +197,8 @@ BartDenoising::BartDenoising(Options options) : options_(std::move(options)) {
               o.permuted, " must be from 0 to 1");
   check_input(o.poisson > 0 && o.poisson < 100, "denoising: a mean length of ", o.poisson,
               "; it must be above 0 and below 100");
+  check_input(o.random >= 0 && o.random <= 1 && (o.random == 0 || o.vocabulary > 1), "denoising: a share of ", o.random,
+              " random tokens from a vocabulary of ", o.vocabulary);
   double p = std::exp(-o.poisson), sum = 0;
   for (int64_t k = 0; k < 512 && sum < 1 - 1e-9; ++k) {
     cumulative_.push_back(sum += p);
@@ -202,7 +208,8 @@ BartDenoising::BartDenoising(Options options) : options_(std::move(options)) {
 
 std::string BartDenoising::description() const {
   return text("bart denoising, rate ", options_.rate, ", spans of ", options_.poisson, ", ", options_.permuted,
-              " of the sentences permuted, mask ", options_.mask, settings(options_.framing));
+              " of the sentences permuted, ", options_.random, " random of ", options_.vocabulary, ", mask ",
+              options_.mask, settings(options_.framing));
 }
 
 int64_t BartDenoising::span_length(Draws& draws) const {
@@ -215,9 +222,9 @@ std::vector<int32_t> BartDenoising::permuted(const std::vector<int32_t>& ids, Dr
     const auto& list = options_.sentence_ends;
     return std::find(list.begin(), list.end(), ids[t]) != list.end();
   };
-  std::vector<size_t> begin{0};  // a run of ending tokens ends one sentence
+  std::vector<size_t> begin{0};
   for (size_t t = 1; t < ids.size(); ++t)
-    if (ends(t - 1) && !ends(t)) begin.push_back(t);
+    if (ends(t - 1) && (t == 1 || !ends(t - 2))) begin.push_back(t);
   const size_t count = begin.size();
   begin.push_back(ids.size());
   std::vector<size_t> order(count), moved(count);
@@ -253,9 +260,12 @@ std::vector<int32_t> BartDenoising::infilled(const std::vector<int32_t>& ids, Dr
   draws.shuffle(words);
   words.resize(lengths.size());
   // Spans may run into each other: then they are one gap, and the mask of the later one goes with its words.
-  constexpr uint8_t kKept = 0, kMask = 1, kGone = 2;
-  std::vector<uint8_t> fate(ids.size(), kKept);
-  for (const size_t w : words) fate[starts[w]] = kMask;
+  constexpr int32_t kKept = -1, kGone = -2;  // or the token that stands for a span
+  const auto shown = [&](bool random) {
+    return random ? 1 + int32_t(draws.below(options_.vocabulary - 1)) : options_.mask;
+  };
+  std::vector<int32_t> fate(ids.size(), kKept);
+  for (const size_t w : words) fate[starts[w]] = shown(draws.unit() < options_.random);
   starts.push_back(ids.size());
   for (size_t i = 0; i < words.size(); ++i) {
     const size_t end = starts[std::min(words[i] + size_t(lengths[i]), starts.size() - 1)];
@@ -263,8 +273,11 @@ std::vector<int32_t> BartDenoising::infilled(const std::vector<int32_t>& ids, Dr
   }
   std::vector<int32_t> result;
   for (size_t t = 0; t < ids.size(); ++t)
-    if (fate[t] != kGone) result.push_back(fate[t] == kMask ? options_.mask : ids[t]);
-  for (; inserts > 0; --inserts) result.insert(result.begin() + draws.below(int64_t(result.size()) + 1), options_.mask);
+    if (fate[t] != kGone) result.push_back(fate[t] == kKept ? ids[t] : fate[t]);
+  for (int64_t random = int64_t(std::ceil(double(inserts) * options_.random)); inserts > 0; --inserts, --random) {
+    const int32_t token = shown(random > 0);
+    result.insert(result.begin() + draws.below(int64_t(result.size()) + 1), token);
+  }
   return result;
 }
 

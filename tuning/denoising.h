@@ -19,8 +19,9 @@ using WordStarts = std::vector<bool>;
 // 15 % of the tokens are asked for; of these 80 % are shown as the mask token, 10 % as a random token, 10 % as they
 // are.
 //                                                                            (Devlin et al. 2019, section 3.1)
-// The number of chosen tokens is round(rate * n), at least 1, as in the authors' code. whole_words: all tokens of a
-// chosen word are, where they fit into that number (the authors' whole word masking).
+// The number of chosen tokens is round(rate * n), at least 1, where n counts all tokens, those of the framing too, as
+// in the authors' code. whole_words: all tokens of a chosen word are, where they fit into that number (the authors'
+// whole word masking); where no word fits, the shortest is chosen, because nothing to answer is no example.
 class MaskedLm : public Objective {
  public:
   struct Options {
@@ -86,13 +87,17 @@ class PrefixLm : public Objective {
 
 // BART's noise: sentences change places, and spans of words become one mask token each; lengths of spans are Poisson's,
 // those of length 0 insert a mask. The target is the whole text.            (Lewis et al. 2020, section 2.2)
+// As fairseq's denoising data set has it: a tenth of the spans becomes a random token instead; a sentence ends behind
+// the first of a run of ending tokens.
 class BartDenoising : public Objective {
  public:
   struct Options {
     double rate = 0.3;    // of the words
     double poisson = 3;   // mean length of spans, in words
     double permuted = 1;  // share of the sentences that change places
+    double random = 0.1;  // share of the spans, and, rounded up, of the empty ones, that become a random token
     int32_t mask = 0;
+    int64_t vocabulary = 0;              // random tokens come from all of it but the first
     std::vector<int32_t> sentence_ends;  // tokens that end a sentence
     WordStarts starts;
     Framing framing;

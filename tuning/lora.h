@@ -9,7 +9,9 @@ class Lora : public Tuner {
  public:
   struct Options {
     int64_t rank = 8;
-    double alpha = 16, dropout = 0;
+    double alpha = 16;
+    double dropout = 0;  // of x before A, in training; every target has a mask of its own, as in PEFT (the paper's
+                         // program shares one where query and value are one product)
     // Projections to adapt: query, key, value, output, gate, up, down; query_key_value adapts the three as one matrix
     // (what PEFT does to GPT-2's c_attn).
     std::vector<std::string> targets = {"query", "value"};

@@ -19,14 +19,30 @@ Tensor embeddings(Model& model, const std::vector<int32_t>& ids) {
   return rows;
 }
 
-// `count` different token ids, from the seed.
-std::vector<int32_t> sampled_tokens(int64_t count, int64_t vocabulary, uint64_t seed, const std::string& name) {
-  check_input(count <= vocabulary, "prompt: length ", count, " exceeds the vocabulary of ", vocabulary);
-  const RandomKey key = random_key(seed, name);
+// The tokens that a start is drawn from.
+std::vector<int32_t> text_tokens(const TunerContext& context) {
+  const ModelConfig& c = context.model.config();
+  std::vector<int32_t> special = c.eos, all;
+  for (const auto& id : {c.bos, c.pad, c.mask, c.decoder_start})
+    if (id) special.push_back(*id);
+  for (int32_t id = 0; id < c.vocabulary; ++id)
+    if (std::find(special.begin(), special.end(), id) == special.end() && (!context.is_text || context.is_text(id)))
+      all.push_back(id);
+  return all;
+}
+
+// `count` different ones of them, from the seed.
+std::vector<int32_t> sampled_tokens(int64_t count, const TunerContext& context, const std::string& name) {
+  const std::vector<int32_t> all = text_tokens(context);
+  check_input(count <= int64_t(all.size()), "prompt: length ", count, " exceeds the ", all.size(),
+              " tokens of text in the vocabulary");
+  const RandomKey key = random_key(context.seed, name);
+  std::vector<bool> taken(all.size());
   std::vector<int32_t> ids;
   for (uint32_t i = 0; int64_t(ids.size()) < count; ++i) {
-    const int32_t id = int32_t(uint64_t(philox(key, i, 0, 0, 0).word[0]) * uint64_t(vocabulary) >> 32);
-    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+    const size_t place = size_t(uint64_t(philox(key, i, 0, 0, 0).word[0]) * uint64_t(all.size()) >> 32);
+    if (!taken[place]) ids.push_back(all[place]);
+    taken[place] = true;
   }
   return ids;
 }
@@ -84,8 +100,7 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
                 ", needed is ", p.value.shape());
     p.value.copy_from(rows.to(p.value.dtype()).to(p.value.device()));
   } else {
-    p.value.copy_from(
-        embeddings(context.model, sampled_tokens(options_.length, config.vocabulary, context.seed, name)));
+    p.value.copy_from(embeddings(context.model, sampled_tokens(options_.length, context, name)));
     if (options_.init == "labels") {
       check_input(!context.labels.empty(), "prompt: init=labels, but the task has no label words");
       set_label_rows(p.value, context);

@@ -6,11 +6,14 @@
 
 namespace cambium {
 
+// In front of everything, [CLS] and <s> included; a classification head reads [CLS] where it stands then (PEFT's pools
+// the first virtual token instead).
 class Prompt : public Tuner {
  public:
   struct Options {
     int64_t length = 20;
-    // vocabulary: embeddings of sampled tokens, each once; random: U(-0.5, 0.5); text: embeddings of `text`, repeated
+    // vocabulary: embeddings of sampled tokens, each once, never of special tokens (T5's sentinels among them) or of
+    // rows that only fill the table up; random: U(-0.5, 0.5); text: embeddings of `text`, repeated
     // to the length; labels: row i is the mean embedding of label i, the rest sampled; file: rows of another prompt.
     std::string init = "vocabulary";
     std::string where;  // encoder, decoder or both; empty: the encoder where there is one

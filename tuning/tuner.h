@@ -21,6 +21,8 @@ struct TunerContext {
   bool initialize = true;  // false: values are about to be loaded
   // The tokens of a text, without special tokens; empty where no tokenizer is at hand.
   std::function<std::vector<int32_t>(const std::string&)> tokenize = {};
+  // Whether a token stands for text: neither special nor without an entry in the tokenizer. Absent like `tokenize`.
+  std::function<bool(int32_t)> is_text = {};
   std::string words = {};                // real words that suit the task, for initial values
   std::vector<std::string> labels = {};  // label words of the task
 };

@@ -119,7 +119,9 @@ const Tokenizer& Session::require_tokenizer() const {
 
 TunerContext Session::context(uint64_t seed) {
   TunerContext context{.model = *model, .seed = seed};
-  if (tokenizer) context.tokenize = [t = tokenizer.get()](const std::string& words) { return t->encode(words, false); };
+  if (!tokenizer) return context;
+  context.tokenize = [t = tokenizer.get()](const std::string& words) { return t->encode(words, false); };
+  context.is_text = [t = tokenizer.get()](int32_t id) { return t->is_text(id); };
   return context;
 }
 

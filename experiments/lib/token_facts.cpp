@@ -38,7 +38,7 @@ std::vector<int32_t> sentence_ends(const Tokenizer& tokenizer) {
   std::vector<int32_t> ids;
   for (int32_t id = 0; id < tokenizer.vocabulary_size(); ++id) {
     const std::string& token = tokenizer.token(id);
-    if (token.ends_with('.') || token.ends_with('?') || token.ends_with('!')) ids.push_back(id);
+    if (token == "." || token == "\xc4\xa0." || token == "\xe2\x96\x81.") ids.push_back(id);
   }
   return ids;
 }

@@ -19,7 +19,8 @@ WordStarts word_starts(const Tokenizer&);
 // The token that hides another: [MASK] or <mask>.
 std::optional<int32_t> mask_token(const Tokenizer&);
 
-// Tokens that end a sentence: those that end in a full stop, a question mark or an exclamation mark.
+// Tokens that end a sentence: full stops that stand alone, with or without a blank in front (fairseq knows the one of
+// GPT-2's vocabulary without).
 std::vector<int32_t> sentence_ends(const Tokenizer&);
 
 // T5's <extra_id_0>, and how many count down from it; none where the tokenizer has no sentinels.

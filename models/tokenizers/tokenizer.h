@@ -49,6 +49,8 @@ class Tokenizer {
   virtual const std::string& token(int32_t id) const = 0;
   // Of the tokens that decode skips with skip_special.
   virtual bool is_special(int32_t id) const = 0;
+  // Whether an id stands for text: within the vocabulary, spelled, and not special.
+  bool is_text(int32_t id) const { return id >= 0 && id < vocabulary_size() && !is_special(id) && !token(id).empty(); }
 };
 
 // The tokenizer of a directory in Hugging Face form: tokenizer.json, or vocab.json and merges.txt, vocab.txt,

@@ -107,6 +107,29 @@ TEST_F(ForwardCommand, MixesTuners) {
   EXPECT_TRUE(out.is_dataset("/gradients/0/decoder/layers/0/self_attention/query/lora_a"));
   EXPECT_EQ(out.shape("/gradients/1/decoder/prompt"), (Shape{3, 24}));
   EXPECT_TRUE(out.is_group("/gradients/2"));
+  // A tuner's gradients are those of its sequences alone, as shares of the whole batch's scored tokens: 2, 3, 1 and 2.
+  const char* const alone_batches[] = {"[8,9,4,3]", "[5,6,7]", "[11,12,13]"};
+  const double scored[] = {3, 2, 2};
+  for (int t = 0; t < 3; ++t) {
+    const std::string ids = alone_batches[t], name = text("single", t);
+    const Hdf5File single =
+        forward(put(name + ".json", "{\"inputs\": [" + ids + "], \"targets\": [" + ids + "]}"), name + ".h5",
+                {"--tuner", t == 0   ? a
+                            : t == 1 ? b
+                                     : peft});
+    const auto datasets = single.datasets("/gradients/0");
+    ASSERT_FALSE(datasets.empty());
+    double largest = 0;
+    for (const std::string& path : datasets) largest = std::max(largest, to_array(single.read(path)).largest());
+    EXPECT_GT(largest, 0);
+    for (const std::string& path : datasets) {
+      Array share = to_array(single.read(path));
+      for (double& x : share.values) x *= scored[t] / 8;
+      const std::string mixed_path = text("/gradients/", t, path.substr(std::string("/gradients/0").size()));
+      expect_close(to_array(out.read(mixed_path)), share, 1e-5, 1e-6 * largest, mixed_path);
+    }
+    EXPECT_EQ(out.datasets(text("/gradients/", t)).size(), datasets.size());
+  }
   EXPECT_TRUE(alone[0].is_dataset("/gradients/0/decoder/layers/0/self_attention/query/lora_b"));
   EXPECT_TRUE(alone[3].is_dataset("/gradients/decoder/position/weight"));
 

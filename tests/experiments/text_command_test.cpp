@@ -1,4 +1,6 @@
 // cambium tokenize, train and evaluate on a task, generate and score: a model of bytes and two files of text.
+#include <set>
+
 #include "experiments/lib/shapes.h"
 #include "models/export.h"
 #include "models/import/names.h"
@@ -112,7 +114,13 @@ TEST_F(TextCommand, TrainEvaluateGenerateScore) {
   EXPECT_EQ(lines(read_text_file(folder / "beams")).size(), 3u);
   auto sampled = generate;
   sampled.insert(sampled.end(), {"--temperature", "1.5", "--seed", "4"});
-  EXPECT_EQ(good(sampled, {.input = "name[Blue]\n"}).out, good(sampled, {.input = "name[Blue]\n"}).out);
+  const std::string once = good(sampled, {.input = "name[Blue]\n"}).out;
+  EXPECT_EQ(good(sampled, {.input = "name[Blue]\n"}).out, once);
+  sampled.insert(sampled.end(), {"--num-results", "4"});
+  const std::vector<std::string> four = lines(good(sampled, {.input = "name[Blue]\n"}).out);
+  ASSERT_EQ(four.size(), 4u);
+  EXPECT_EQ(four[0] + "\n", once);
+  EXPECT_EQ(std::set<std::string>(four.begin(), four.end()).size(), 4u);
 }
 
 TEST_F(TextCommand, BadInput) {

@@ -1,6 +1,9 @@
 // Generation against transformers' generate on small random models; results do not depend on the batch.
 #include "models/generation.h"
 
+#include <map>
+#include <set>
+
 #include "models/load.h"
 #include "tests/support/golden.h"
 
@@ -90,6 +93,96 @@ TEST_F(Sampling, NarrowNucleusAndTopOneAreGreedy) {
   }
 }
 
+// The probabilities that a token is drawn with, by plain loops: softmax(logits / temperature) over the top_k largest,
+// then over the fewest of these that reach top_p together.
+std::vector<double> probabilities(const Array& logits, const GenerationOptions& o) {
+  std::vector<size_t> order(size_t(logits.size()));
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits.values[a] > logits.values[b]; });
+  if (o.top_k) order.resize(size_t(o.top_k));
+  const auto weight = [&](size_t i) { return std::exp((logits.values[i] - logits.values[order[0]]) / o.temperature); };
+  double all = 0, kept = 0;
+  for (const size_t i : order) all += weight(i);
+  size_t count = 0;
+  while (count < order.size() && (o.top_p == 1 || kept < o.top_p * all)) kept += weight(order[count++]);
+  std::vector<double> p(size_t(logits.size()));
+  for (size_t k = 0; k < count; ++k) p[order[k]] = weight(order[k]) / kept;
+  return p;
+}
+
+// Pearson's statistic over the tokens that are expected five times or more, the others together: its mean is the number
+// of cells less one, its variance twice that. Seeds are fixed, so this passes always or never.
+void expect_distribution(const std::map<int32_t, int64_t>& count, const std::vector<double>& p,
+                         const std::string& what) {
+  int64_t all = 0, others = 0, cells = 0;
+  for (const auto& [token, n] : count) all += n;
+  double statistic = 0, rare = 0;
+  for (size_t t = 0; t < p.size(); ++t) {
+    const double expected = p[t] * double(all);
+    const int64_t seen = count.count(int32_t(t)) ? count.at(int32_t(t)) : 0;
+    if (p[t] == 0) {
+      EXPECT_EQ(seen, 0) << what << ": token " << t << " is not to be drawn";
+    }
+    if (expected >= 5) statistic += (double(seen) - expected) * (double(seen) - expected) / expected, ++cells;
+    else rare += expected, others += seen;
+  }
+  if (rare > 0.5) statistic += (double(others) - rare) * (double(others) - rare) / rare, ++cells;
+  EXPECT_GE(cells, 2) << what;
+  EXPECT_LT(statistic, double(cells - 1) + 4.5 * std::sqrt(2 * double(cells - 1))) << what;
+}
+
+TEST_F(Sampling, FollowsItsDistribution) {
+  const auto logits_behind = [&](const std::vector<int32_t>& ids) {
+    Pass pass(none);
+    const Batch batch{{.ids = ids}};
+    return to_array(model->logits(pass, model->hidden(pass, batch, {{0, int32_t(ids.size()) - 1}}).value));
+  };
+  const std::vector<int32_t> input = {1, 5, 9};
+  for (GenerationOptions o : {GenerationOptions{},
+                              {.temperature = 0.6},
+                              {.temperature = 1.7, .top_k = 12},
+                              {.top_p = 0.8},
+                              {.temperature = 1.3, .top_p = 0.9, .top_k = 20}}) {
+    o.max_new_tokens = 2, o.eos = std::vector<int32_t>(), o.sample = true, o.seed = 11, o.results = 6000;
+    const std::string what = text("temperature ", o.temperature, ", top-p ", o.top_p, ", top-k ", o.top_k);
+    std::map<int32_t, int64_t> first;
+    std::map<int32_t, std::map<int32_t, int64_t>> second;  // by the first
+    const auto results = generate(*model, none, {input}, o);
+    for (const Generated& g : results[0]) ++first[g.ids[0]], ++second[g.ids[0]][g.ids[1]];
+    expect_distribution(first, probabilities(logits_behind(input), o), what);
+    const auto common =
+        std::max_element(first.begin(), first.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    std::vector<int32_t> longer = input;
+    longer.push_back(common->first);
+    expect_distribution(second[common->first], probabilities(logits_behind(longer), o), what + ", second token");
+  }
+}
+
+// Inputs whose results are one each, on every kind of decoder.
+TEST_F(Sampling, SeveralResultsAreEachTheirOwn) {
+  for (const char* name : {"llama_gqa", "gpt2", "t5", "bart"}) {
+    const auto decoder = load_model(*ModelSource::open(golden_path(std::string("models/") + name)), DType::f32);
+    GenerationOptions o{.max_new_tokens = 6, .sample = true, .temperature = 1.5, .seed = 3, .scores = true};
+    const auto one = generate(*decoder, none, inputs, o);
+    o.results = 5;
+    const auto five = generate(*decoder, none, inputs, o);
+    o.batch_size = 1;
+    const auto alone = generate(*decoder, none, inputs, o);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      ASSERT_EQ(five[i].size(), 5u);
+      EXPECT_EQ(five[i][0].ids, one[i][0].ids) << name;
+      std::set<std::vector<int32_t>> kinds;
+      for (size_t r = 0; r < 5; ++r) {
+        EXPECT_EQ(alone[i][r].ids, five[i][r].ids) << name << " in another batch";
+        EXPECT_EQ(alone[i][r].score, five[i][r].score) << name << " in another batch";
+        EXPECT_FALSE(five[i][r].ids.empty());
+        kinds.insert(five[i][r].ids);
+      }
+      EXPECT_GT(kinds.size(), 1u) << name;
+    }
+  }
+}
+
 TEST_F(Sampling, RefusesWhatContradictsItself) {
   const auto refused = [&](GenerationOptions o, std::vector<std::vector<int32_t>> in = {{1}}) {
     EXPECT_THROW(generate(*model, none, in, o), InputError);
@@ -97,6 +190,8 @@ TEST_F(Sampling, RefusesWhatContradictsItself) {
   refused({.max_new_tokens = 0});
   refused({.max_new_tokens = 3, .min_new_tokens = 4});
   refused({.beams = 2, .results = 3});
+  refused({.results = 2});
+  refused({.results = 0, .sample = true});
   refused({.beams = 2, .sample = true});
   refused({.sample = true, .temperature = 0});
   refused({.forbidden = {{100000}}});

@@ -124,11 +124,32 @@ TEST(TokenizerLongLines, AreReadInOneGo) {
     const auto tokenizer = golden_tokenizer(name);
     for (const std::string& line : {letters, emoji, std::string(size, ' '), std::string(size, 'a')}) {
       const std::vector<int32_t> ids = tokenizer->encode(line, false);
-      if (name[0] == 'g') {
-        EXPECT_EQ(tokenizer->decode(ids, false), line);
+      if (name[0] == 'g' || name[0] == 'l') {  // bytes come back
+        EXPECT_EQ(tokenizer->decode(ids, false), line) << name;
+      } else if (line[0] == ' ') {
+        EXPECT_TRUE(ids.empty()) << name;
+      } else if (name[0] == 'b') {  // one word that is far too long
+        EXPECT_EQ(ids, (std::vector<int32_t>{*tokenizer->find_token("[UNK]")})) << name;
+      } else if (line == emoji) {  // neighbours that are unknown are one token
+        EXPECT_EQ(ids.back(), *tokenizer->find_token("<unk>")) << name;
+        EXPECT_LE(ids.size(), 2u) << name;
+      } else {
+        EXPECT_EQ(tokenizer->decode(ids, false), line) << name;
       }
     }
   }
+}
+
+TEST(TokenizerText, IsNeitherSpecialNorMissing) {
+  const auto t5 = golden_tokenizer("t5");
+  for (const char* special : {"<pad>", "</s>", "<unk>", "<extra_id_0>", "<extra_id_99>"})
+    EXPECT_FALSE(t5->is_text(t5->find_token(special).value())) << special;
+  EXPECT_TRUE(t5->is_text(t5->encode("house", false)[0]));
+  EXPECT_EQ(t5->vocabulary_size(), 32100);  // models have 32128 rows
+  for (const int32_t id : {-1, 32100, 32127}) EXPECT_FALSE(t5->is_text(id)) << id;
+  const auto bert = golden_tokenizer("bert_uncased");
+  for (const char* special : {"[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]"})
+    EXPECT_FALSE(bert->is_text(bert->find_token(special).value())) << special;
 }
 
 TEST(TokenizerSpans, AreTheBytesOfEachToken) {

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <random>
 #include <set>
 
 #include "tests/support/files.h"
@@ -43,12 +45,31 @@ void expect_function_of_key_and_index(const Objective& objective) {
 }
 
 TEST(Draws, AreUniformAndIndependentOfEachOther) {
-  std::map<int64_t, int> count;
-  for (int64_t i = 0; i < 1000; ++i) {
-    Draws draws(kKey, i);
-    for (int k = 0; k < 100; ++k) ++count[draws.below(10)];
+  // Pearson's statistic of equally likely cells: its mean is their number less one, its variance twice that.
+  const auto expect_uniform = [](const std::vector<int64_t>& count, const char* what) {
+    const double cells = double(count.size()),
+                 mean = double(std::accumulate(count.begin(), count.end(), int64_t(0))) / cells;
+    double sum = 0;
+    for (const int64_t n : count) sum += (double(n) - mean) * (double(n) - mean) / mean;
+    EXPECT_NEAR(sum, cells - 1, 4.5 * std::sqrt(2 * (cells - 1))) << what;
+  };
+  constexpr size_t kExamples = 1000, kDraws = 100;
+  std::vector<std::vector<int64_t>> drawn(kExamples);
+  for (size_t i = 0; i < kExamples; ++i) {
+    Draws draws(kKey, int64_t(i));
+    for (size_t k = 0; k < kDraws; ++k) drawn[i].push_back(draws.below(10));
   }
-  for (int64_t v = 0; v < 10; ++v) EXPECT_NEAR(count[v], 10000, 500);
+  std::vector<int64_t> one(10), next(100), fourth(100), neighbour(100);
+  for (size_t i = 0; i < kExamples; ++i)
+    for (size_t k = 0; k < kDraws; ++k) {
+      const size_t v = size_t(drawn[i][k]) * 10;
+      ++one[v / 10];
+      if (k + 1 < kDraws) ++next[v + size_t(drawn[i][k + 1])];
+      if (k + 4 < kDraws) ++fourth[v + size_t(drawn[i][k + 4])];  // of the next four words
+      if (i + 1 < kExamples) ++neighbour[v + size_t(drawn[i + 1][k])];
+    }
+  expect_uniform(one, "a draw"), expect_uniform(next, "a draw and the next");
+  expect_uniform(fourth, "a draw and the fourth from it"), expect_uniform(neighbour, "draws of neighbouring examples");
   Draws draws(kKey, 0);
   std::map<std::vector<int>, int> orders;
   for (int i = 0; i < 6000; ++i) {
@@ -57,7 +78,9 @@ TEST(Draws, AreUniformAndIndependentOfEachOther) {
     ++orders[list];
   }
   EXPECT_EQ(orders.size(), 6u);
-  for (const auto& [_, n] : orders) EXPECT_NEAR(n, 1000, 150);
+  std::vector<int64_t> counts;
+  for (const auto& [_, n] : orders) counts.push_back(n);
+  expect_uniform(counts, "orders of three");
 }
 
 // Masked LM ----------------------------------------------------------------------------------------
@@ -114,7 +137,32 @@ TEST(MaskedLm, HidesWholeWords) {
       }
     }
   }
-  EXPECT_NEAR(double(chosen) / double(tokens), 0.15, 0.001);
+  // round(0.15 * 202) = 30 of 200; a word of two or more that no longer fits may leave a place open.
+  EXPECT_LE(double(chosen) / double(tokens), 0.15);
+  EXPECT_GE(double(chosen) / double(tokens), 0.149);
+}
+
+TEST(MaskedLm, CountsAllTokensAndChoosesNoWordBeyondTheNumber) {
+  MaskedLm::Options o = masked();  // [CLS] and [SEP] around
+  const auto chosen = [](const Sequence& s) {
+    return s.labels.size() - size_t(std::count(s.labels.begin(), s.labels.end(), kNotScored));
+  };
+  EXPECT_EQ(chosen(MaskedLm(o).view(numbered(0, 8), kKey)), 2u);  // round(0.15 * 10)
+  o.never = {200};
+  EXPECT_EQ(chosen(MaskedLm(o).view(text_of(0, {200, 200, 200, 200, 200, 200, 200, 300}), kKey)), 1u);
+  // Two words of three tokens and one of two, a budget of two: it is always the one of two.
+  o.whole_words = true, o.never = {};
+  o.starts.assign(6000, false);
+  for (const size_t start : {1000, 2000, 3000}) o.starts[start] = true;
+  for (int64_t i = 0; i < 30; ++i) {
+    const Sequence s = MaskedLm(o).view(text_of(i, {1000, 1, 1, 3000, 1, 2000, 1, 1}), kKey);  // round(0.15 * 10) = 2
+    EXPECT_EQ(chosen(s), 2u);
+    EXPECT_EQ(s.labels[4], 3000);
+  }
+  // Where none fits it is the shortest.
+  const Sequence s = MaskedLm(o).view(text_of(3, {1000, 1, 1, 1, 2000, 1, 1}), kKey);  // round(0.15 * 9) = 1
+  EXPECT_EQ(chosen(s), 3u);
+  EXPECT_EQ(s.labels[5], 2000);
 }
 
 TEST(MaskedLm, TakesOneTokenOfAShortTextAndNoSpecialOne) {
@@ -281,35 +329,87 @@ TEST(PrefixLm, CutsAnywhereInsideTheText) {
 // BART's denoising ---------------------------------------------------------------------------------
 
 BartDenoising::Options bart() {
-  BartDenoising::Options o{.mask = 4, .sentence_ends = {50}, .framing = {{0}, {2}}};
+  BartDenoising::Options o{.random = 0, .mask = 4, .vocabulary = 6000, .sentence_ends = {50}, .framing = {{0}, {2}}};
   o.starts.resize(6000);
   for (size_t id = 0; id < 6000; ++id) o.starts[id] = id % 2 == 0 || id < 100;
   return o;
 }
 
-TEST(BartDenoising, InfillsAThirdOfTheWordsInPoissonSpans) {
-  const BartDenoising objective(bart());
-  int64_t words = 0, gone = 0, masks = 0, tokens = 0;
-  for (int64_t i = 0; i < 2000; ++i) {
-    const Sequence example = numbered(i, 500);
-    Draws draws(kKey, i);
-    const std::vector<int32_t> shown = objective.infilled(example.ids, draws);
-    const auto count = [&](const std::vector<int32_t>& ids) {
-      int64_t n = 0;
-      for (size_t t = 0; t < ids.size(); ++t) n += ids[t] != 4 && (t == 0 || ids[t] % 2 == 0);
-      return n;
-    };
-    words += count(example.ids), gone += count(example.ids) - count(shown);
-    masks += std::count(shown.begin(), shown.end(), 4), tokens += 500;
+// What fairseq's infilling does to `words` words, by itself and with other random numbers: words that are gone, and
+// spans that show a token (empty ones too).
+std::pair<int64_t, int64_t> infilled_by_definition(int64_t words, double rate, double mean, std::mt19937_64& random) {
+  std::poisson_distribution<int64_t> poisson(mean);
+  std::vector<int64_t> lengths;
+  int64_t left = int64_t(std::ceil(rate * double(words))), empty = 0;
+  while (left > 0) {
+    const int64_t length = std::min(left, poisson(random));
+    left -= length;
+    if (length) lengths.push_back(length);
+    else ++empty;
   }
-  ASSERT_EQ(tokens, 1'000'000);
-  // 30 % of the words are drawn; spans that run into each other hide fewer: a word stays if none of the spans that
-  // could cover it began, about exp(-0.3) of the words.
-  const double share = double(gone) / double(words);
-  EXPECT_GT(share, 0.24);
-  EXPECT_LT(share, 0.31);
-  // One mask a span (also for the empty ones): 0.3 / 3 of the words, less those swallowed by their neighbours.
-  EXPECT_NEAR(double(masks) / double(words), 0.1, 0.015);
+  std::vector<int64_t> starts(static_cast<size_t>(words));
+  std::iota(starts.begin(), starts.end(), 0);
+  std::shuffle(starts.begin(), starts.end(), random);
+  std::vector<bool> gone(static_cast<size_t>(words)), swallowed(static_cast<size_t>(words));
+  for (size_t i = 0; i < lengths.size(); ++i)
+    for (int64_t w = starts[i]; w < std::min(words, starts[i] + lengths[i]); ++w) {
+      gone[size_t(w)] = true;
+      if (w > starts[i]) swallowed[size_t(w)] = true;
+    }
+  int64_t shown = empty;
+  for (size_t i = 0; i < lengths.size(); ++i) shown += !swallowed[size_t(starts[i])];
+  return {std::count(gone.begin(), gone.end(), true), shown};
+}
+
+TEST(BartDenoising, InfillsAsItsDefinition) {
+  BartDenoising::Options o = bart();
+  o.starts.assign(6000, true);
+  const BartDenoising objective(o);
+  constexpr int64_t kTexts = 2000, kWords = 500;
+  // Sums over the texts, and over their squares.
+  struct Sums {
+    double sum = 0, squares = 0;
+    void add(int64_t x) { sum += double(x), squares += double(x) * double(x); }
+    double mean() const { return sum / kTexts; }
+    double error() const { return std::sqrt((squares / kTexts - mean() * mean()) / kTexts); }
+  } gone, shown, gone_there, shown_there;
+  std::mt19937_64 random(5);
+  for (int64_t i = 0; i < kTexts; ++i) {
+    Draws draws(kKey, i);
+    const std::vector<int32_t> ids = objective.infilled(numbered(i, kWords).ids, draws);
+    const int64_t masks = std::count(ids.begin(), ids.end(), 4);
+    gone.add(kWords - (int64_t(ids.size()) - masks)), shown.add(masks);
+    const auto [words, spans] = infilled_by_definition(kWords, 0.3, 3, random);
+    gone_there.add(words), shown_there.add(spans);
+  }
+  EXPECT_NEAR(gone.mean(), gone_there.mean(), 4 * std::hypot(gone.error(), gone_there.error()));
+  EXPECT_NEAR(shown.mean(), shown_there.mean(), 4 * std::hypot(shown.error(), shown_there.error()));
+  EXPECT_NEAR(gone.error(), gone_there.error(), 0.15 * gone.error());  // spread, not only means
+}
+
+TEST(BartDenoising, ShowsATenthOfTheSpansAsRandomTokens) {
+  BartDenoising::Options o = bart();
+  o.random = 0.1;
+  o.starts.assign(6000, true);
+  const BartDenoising some(o);
+  o.random = 0;
+  int64_t masks = 0, all = 0, lowest = 6000;
+  std::set<int32_t> kinds;
+  for (int64_t i = 0; i < 2000; ++i) {
+    const std::vector<int32_t> ids(500, 300);
+    Draws draws(kKey, i);
+    for (const int32_t id : some.infilled(ids, draws)) {
+      if (id == 300) continue;
+      ++all, masks += id == 4;
+      if (id != 4) kinds.insert(id), lowest = std::min<int64_t>(lowest, id);
+    }
+  }
+  // Of about 47 spans that show something 2.5 are empty, of which one in ten, rounded up, is random: 0.1 * 45 + 1.
+  EXPECT_NEAR(1 - double(masks) / double(all), 0.11, 0.006);
+  EXPECT_GT(kinds.size(), 4500u);
+  EXPECT_EQ(lowest, 1);  // never the first id
+  o.random = 0.1, o.vocabulary = 0;
+  expect_error<InputError>([&] { BartDenoising{o}; }, {"random tokens", "vocabulary of 0"});
 }
 
 TEST(BartDenoising, MovesWholeSentences) {
@@ -322,9 +422,9 @@ TEST(BartDenoising, MovesWholeSentences) {
     Draws draws(kKey, i);
     orders.insert(objective.permuted(ids, draws));
   }
-  EXPECT_EQ(orders.size(), 6u);  // of three sentences
+  EXPECT_EQ(orders.size(), 6u);  // of three sentences; the second of two full stops begins the third, as in fairseq
   EXPECT_TRUE(orders.count(ids));
-  EXPECT_TRUE(orders.count({120, 121, 122, 110, 50, 50, 100, 101, 50}));
+  EXPECT_TRUE(orders.count({50, 120, 121, 122, 110, 50, 100, 101, 50}));
   const Sequence s = objective.view(text_of(0, ids), kKey);
   EXPECT_EQ(s.labels, (std::vector<int32_t>{0, 100, 101, 50, 110, 50, 50, 120, 121, 122, 2}));
   EXPECT_EQ(s.ids.size(), s.labels.size());

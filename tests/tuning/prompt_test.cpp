@@ -107,6 +107,44 @@ TEST(Prompt, StartsInEachWay) {
   }
 }
 
+// Only tokens of text are drawn: neither those that the configuration names nor those that the tokenizer has no text
+// for.
+TEST(Prompt, StartsFromTokensOfTextAlone) {
+  for (const char* name : {"gpt2", "t5", "bart", "bert"}) {
+    const auto model = golden_model(name);
+    const ModelConfig& c = model->config();
+    TunerContext context = letters_context(*model);
+    const auto rows_of = [&](int64_t length, const char* init) {
+      return to_array(prompt(context, {{"length", std::to_string(length)}, {"init", init}})->parameters()[0].value());
+    };
+    const Array table = table_of(*model);
+    const auto expect_drawn = [&](const std::set<int32_t>& allowed) {
+      for (const char* init : {"vocabulary", "labels"}) {
+        const Array rows = rows_of(int64_t(allowed.size()), init);
+        std::multiset<double> seen, wanted;  // first channels tell tokens apart
+        for (int64_t r = init[0] == 'l' ? 2 : 0; r < rows.rows(); ++r) seen.insert(rows(r, 0));
+        for (const int32_t id : allowed) wanted.insert(table(id, 0));
+        if (init[0] == 'v') {
+          EXPECT_EQ(seen, wanted) << name;
+        }
+        for (const double x : seen) EXPECT_TRUE(wanted.count(x)) << name << " " << init;
+      }
+      expect_error<InputError>([&] { rows_of(int64_t(allowed.size()) + 1, "vocabulary"); },
+                               {text("the ", allowed.size(), " tokens of text")});
+    };
+    std::set<int32_t> allowed;
+    for (int32_t id = 0; id < c.vocabulary; ++id) allowed.insert(id);
+    for (const auto& id : {c.bos, c.pad, c.mask, c.decoder_start})
+      if (id) allowed.erase(*id);
+    for (const int32_t id : c.eos) allowed.erase(id);
+    EXPECT_LT(int64_t(allowed.size()), c.vocabulary) << name;
+    expect_drawn(allowed);
+    context.is_text = [](int32_t id) { return id % 5 != 0 && id < 40; };
+    std::erase_if(allowed, [&](int32_t id) { return !context.is_text(id); });
+    expect_drawn(allowed);
+  }
+}
+
 TEST(Prompt, StartsFromAFile) {
   const auto model = golden_model("gpt2");
   const TunerContext context = letters_context(*model);

@@ -94,6 +94,7 @@ std::shared_ptr<const Objective> objective_of(const PretrainOptions& o, const Se
   if (o.objective == "bart") {
     needs(config.is_seq2seq(), "an encoder and a decoder");
     BartDenoising::Options b{.mask = hiding_token(tokenizer),
+                             .vocabulary = tokenizer.vocabulary_size(),
                              .sentence_ends = sentence_ends(tokenizer),
                              .starts = word_starts(tokenizer),
                              .framing = framing};
