@@ -50,6 +50,50 @@ class TrainCommand : public Command {
   }
 };
 
+// What T5X trains prompts with, and groups of tensors: each flag arrives in the run's configuration.
+TEST_F(TrainCommand, TakesAdafactorsOptionsAndGroups) {
+  good(train_arguments("run", {"--steps",
+                               "2",
+                               "--optimizer",
+                               "adafactor",
+                               "--lr",
+                               "0.3",
+                               "--initial-step",
+                               "1100000",
+                               "--decay-rate",
+                               "0.7",
+                               "--update-clip",
+                               "0.9",
+                               "--factor-min-dim",
+                               "64",
+                               "--epsilon1",
+                               "1e-29",
+                               "--epsilon2",
+                               "0.01",
+                               "--scale-by-parameter",
+                               "--decay-times-lr",
+                               "--weight-decay",
+                               "1e-5",
+                               "--no-decay",
+                               "bias,norm",
+                               "--lr-factor",
+                               "lora_b=16",
+                               "--lr-factor",
+                               "lora_a=0.5",
+                               "--z-loss",
+                               "0.0001"}));
+  const json config = json::parse(bytes("run/config.json"));
+  const json adafactor = {
+      {"decay_rate", 0.7},       {"clip", 0.9},          {"epsilon1", 1e-29},          {"epsilon2", 0.01},
+      {"initial_step", 1100000}, {"factor_min_dim", 64}, {"scale_by_parameter", true}, {"decay_times_lr", true}};
+  EXPECT_EQ(config.at("adafactor"), adafactor);
+  EXPECT_EQ(config.at("no_decay"), "bias,norm");
+  EXPECT_EQ(config.at("lr_factors"), "lora_b=16,lora_a=0.5");
+  EXPECT_EQ(config.at("z_loss").get<float>(), 1e-4f);
+  bad(train_arguments("none", {"--lr-factor", "lora_b"}), {"--lr-factor lora_b", "lora_b=16"});
+  bad(train_arguments("none", {"--lr-factor", "ia3=2"}), {"ia3", "lora_a"});
+}
+
 TEST_F(TrainCommand, WritesItsRun) {
   const json summary =
       json_of(good(train_arguments("run", {"--epochs", "4", "--batch-size", "2", "--lr", "0.01", "--json"})));

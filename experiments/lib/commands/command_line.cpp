@@ -95,8 +95,8 @@ RateFactor rate_factor_of(const std::string& option) {
   RateFactor f{option.substr(0, equals)};
   const std::string number = equals == option.npos ? "" : option.substr(equals + 1);
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), f.factor);
-  check_input(!f.part.empty() && !number.empty() && error == std::errc() && end == number.data() + number.size(),
-              "--lr-factor ", option, ": give a part of names and a factor, as lora_b=16");
+  if (f.part.empty() || number.empty() || error != std::errc() || end != number.data() + number.size())
+    throw CLI::ValidationError(text("--lr-factor ", option, ": give a part of names and a factor, as lora_b=16"));
   return f;
 }
 
