@@ -24,10 +24,11 @@ EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Spli
   check_input(!items.empty(), "the task has no inputs in this split");
 
   EvaluationResult result;
-  DemonstratedPrompts shown(demonstrations, task, tokenizer, session.model->config(), options.max_new_tokens);
+  const ModelConfig& config = session.model->config();
+  DemonstratedPrompts shown(demonstrations, task, tokenizer, config, options.max_new_tokens);
   std::vector<std::vector<int32_t>> prompts;
   for (EvaluationItem& item : items) {
-    prompts.push_back(shown.prompt(item.input));
+    prompts.push_back(shown.prompt(task.instruction(config) + item.input));
     result.inputs.push_back(std::move(item.input));
     result.references.push_back(std::move(item.references));
   }

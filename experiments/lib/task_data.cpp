@@ -15,9 +15,10 @@ void require_text_task(const Session& session, const Task& task, Decision decisi
 
 std::vector<Sequence> sequences_of(const std::vector<TextPair>& pairs, const Session& session, const Task& task) {
   std::vector<Sequence> all;
+  const ModelConfig& config = session.model->config();
   for (const TextPair& pair : pairs)
-    all.push_back(to_sequence(pair, session.require_tokenizer(), session.model->config(), int64_t(all.size()),
-                              task.max_input_tokens()));
+    all.push_back(to_sequence({task.instruction(config) + pair.input, pair.target}, session.require_tokenizer(), config,
+                              int64_t(all.size()), task.max_input_tokens()));
   return all;
 }
 

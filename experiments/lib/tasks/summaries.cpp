@@ -57,13 +57,13 @@ std::string squeezed(const std::string& s) {
 std::vector<TextPair> SummaryTask::examples(Split split) const {
   std::vector<TextPair> all;
   for (const Document& d : documents(split))
-    for (const std::string& summary : d.summaries) all.push_back({"summarize: " + d.text, " " + summary});
+    for (const std::string& summary : d.summaries) all.push_back({d.text, " " + summary});
   return all;
 }
 
 std::vector<EvaluationItem> SummaryTask::items(Split split) const {
   std::vector<EvaluationItem> all;
-  for (const Document& d : documents(split)) all.push_back({"summarize: " + d.text, d.summaries});
+  for (const Document& d : documents(split)) all.push_back({d.text, d.summaries});
   return all;
 }
 

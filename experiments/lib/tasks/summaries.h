@@ -9,6 +9,8 @@ class SummaryTask : public Task {
  public:
   std::string metric() const override { return "rouge"; }
   std::string words() const override { return "Summarize the text in one sentence:"; }
+  // T5's words for it; BART is trained and asked without any, as Lewis et al. and Li & Liang do it.
+  std::string instruction(const ModelConfig& c) const override { return c.family == "bart" ? "" : "summarize: "; }
   std::vector<TextPair> examples(Split) const override;
   std::vector<EvaluationItem> items(Split) const override;
   int64_t max_input_tokens() const override { return 512; }

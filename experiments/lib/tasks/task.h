@@ -35,7 +35,7 @@ struct LabelledText {
 };
 
 // How a class becomes a word inside a text, for models that fill masks: text + before + MASK + after, where MASK stands
-// for the class's word.
+// for the class's word. A blank stands between text and `before` and between `before` and MASK, none behind MASK.
 struct Cloze {
   std::string before, after;
   std::vector<std::string> words;
@@ -60,6 +60,8 @@ class Task {
   // A text as models read it that write the class's name: T5's form without the task's name, which a prompt stands for.
   // (Raffel et al. 2020, appendix D; Lester et al. 2021)
   virtual std::string question(const std::string& sentence) const { return "sentence: " + sentence; }
+  // What stands in front of every input for a model of this kind: words that it knows from its pre-training.
+  virtual std::string instruction(const ModelConfig&) const { return ""; }
   // Longer inputs are cut at their end; 0: at what the model has positions for.
   virtual int64_t max_input_tokens() const { return 0; }
   // The different inputs of a split, in the order of their first occurrence.
