@@ -19,10 +19,15 @@ Activation activation_named(const std::string& name) {
 
 }  // namespace
 
-Adapter::Adapter(const Options& options, const TunerContext& context) : options_(options) {
+Adapter::Options Adapter::completed(Options o) {
+  const bool houlsby = o.kind == "houlsby", parallel = o.kind == "parallel";
+  if (o.activation.empty()) o.activation = houlsby ? "gelu" : "relu";
+  if (o.reads.empty()) o.reads = houlsby ? "output" : parallel ? "input" : "sum";
+  return o;
+}
+
+Adapter::Adapter(const Options& options, const TunerContext& context) : options_(completed(options)) {
   const bool houlsby = options_.kind == "houlsby", parallel = options_.kind == "parallel";
-  if (options_.activation.empty()) options_.activation = houlsby ? "gelu" : "relu";
-  if (options_.reads.empty()) options_.reads = houlsby ? "output" : parallel ? "input" : "sum";
   activation_ = activation_named(options_.activation);
   const int64_t width = context.model.config().width, b = options_.bottleneck;
   for_each_sublayer(context.model, [&](const Site& site) {

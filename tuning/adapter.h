@@ -35,6 +35,9 @@ class Adapter : public Tuner {
     bool cross = true;       // houlsby: one behind cross-attention
   };
 
+  // With what is empty as the kind says.
+  static Options completed(Options);
+
   Adapter(const Options&, const TunerContext&);
 
   std::string method() const override { return "adapter"; }

@@ -45,8 +45,9 @@ Maker read_adapter(OptionReader& o) {
   Adapter::Options options;
   options.bottleneck = o.integer("bottleneck", options.bottleneck, 1, kLongest);
   options.kind = o.choice("kind", options.kind, {"houlsby", "pfeiffer", "parallel"});
-  options.activation = o.choice("activation", "", {"", "relu", "gelu", "gelu_tanh", "silu", "tanh"});
-  options.reads = o.choice("reads", "", {"", "output", "sum", "input", "residual"});
+  options = Adapter::completed(options);
+  options.activation = o.choice("activation", options.activation, {"relu", "gelu", "gelu_tanh", "silu", "tanh"});
+  options.reads = o.choice("reads", options.reads, {"output", "sum", "input", "residual"});
   options.norms = o.integer("norms", options.norms, 0, 1) == 1;
   options.cross = o.integer("cross", options.cross, 0, 1) == 1;
   o.finish();
