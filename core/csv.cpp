@@ -11,6 +11,11 @@
 namespace cambium {
 namespace {
 
+// What a small file may unpack to, and for each of its bytes: texts pack 20:1, and a file of 17 KB that holds 114 MB of
+// the same row is no data set.
+constexpr int64_t kUnpacked = int64_t(16) << 20, kUnpackedPerByte = 200;
+// MNLI's table has 5 million. One takes 32 bytes and more, so that a table takes 1.3 GB and its text at most.
+constexpr size_t kMostFields = size_t(1) << 24;
 constexpr uint64_t kUnpackMemory = uint64_t(256) << 20;  // xz -9 needs 65 MB
 
 const char* xz_reason(lzma_ret result) {
@@ -25,6 +30,7 @@ const char* xz_reason(lzma_ret result) {
 }
 
 std::string unpack_xz(std::string_view packed, const std::string& path, int64_t limit) {
+  limit = std::min(limit, kUnpacked + kUnpackedPerByte * int64_t(packed.size()));
   lzma_stream stream = LZMA_STREAM_INIT;
   const std::unique_ptr<lzma_stream, void (*)(lzma_stream*)> end(&stream, lzma_end);
   lzma_ret result = lzma_stream_decoder(&stream, kUnpackMemory, LZMA_CONCATENATED);
@@ -34,7 +40,7 @@ std::string unpack_xz(std::string_view packed, const std::string& path, int64_t 
   while (result == LZMA_OK) {
     const size_t filled = out.size();
     check_input(int64_t(filled) <= limit, path, ": unpacks to more than ", limit, " bytes, the most that are read");
-    out.resize(filled + std::max<size_t>(filled, 1 << 16));
+    out.resize(std::min(filled + std::max<size_t>(filled, 1 << 16), size_t(limit) + 1));
     stream.next_out = reinterpret_cast<uint8_t*>(out.data()) + filled;
     stream.avail_out = out.size() - filled;
     result = lzma_code(&stream, LZMA_FINISH);
@@ -62,6 +68,7 @@ class Parser {
   std::vector<std::string> row() {
     std::vector<std::string> fields;
     while (true) {
+      check_input(fields.size() < kMostFields, where_, ":", line_, ": more than ", kMostFields, " fields");
       fields.push_back(format_.quotes && !done() && source_[at_] == '"' ? quoted() : plain());
       if (done()) return fields;
       if (at_line_end()) {
@@ -124,13 +131,15 @@ Table parse_table(std::string_view source, std::string_view where, const TableFo
   Table table;
   table.where = where;
   Parser parser(source, where, format);
-  size_t width = 0;
+  size_t width = 0, fields_left = kMostFields;
   for (parser.skip_empty_lines(); !parser.done(); parser.skip_empty_lines()) {
     const int64_t line = parser.line();
     auto fields = parser.row();
     if (width == 0) width = fields.size();
     check_input(fields.size() == width, where, ":", line, ": has ", fields.size(), " fields, but the first line has ",
                 width);
+    check_input(width <= fields_left, where, ":", line, ": more than ", kMostFields, " fields");
+    fields_left -= width;
     if (format.header && table.header.empty()) {
       table.header = std::move(fields);
       continue;

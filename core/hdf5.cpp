@@ -1,8 +1,11 @@
 // Reading HDF5 files, and the text that opens those of ours.
 #include "core/hdf5.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "core/hdf5_library.h"
 #include "core/sha256.h"
@@ -28,20 +31,40 @@ std::string user_block(int64_t length, const std::string& sum) {
   return block + "\n";
 }
 
-bool verify(const Descriptor& fd, const std::string& path) {
+std::string verify(const Descriptor& fd, const std::string& path) {
   const int64_t size = size_of_file(fd, path);
   std::string start(size_t(std::min(size, kBlock)), '\0');
   read_exactly(fd, start.data(), start.size(), 0, path);
-  if (start.starts_with(kHdf5Magic)) return false;
+  if (start.starts_with(kHdf5Magic)) return "";
   check_input(start.starts_with(kMagic), path, ": is not an HDF5 file");
   const std::string_view rest = std::string_view(start).substr(kMagic.size());
   check_input(rest.starts_with(kFormat), path, ": is damaged, or of a format newer than this program's");
   const std::string length = text("length ", size - kBlock, "\n");
   check_input(size > kBlock && rest.substr(kFormat.size()).starts_with(length), path, ": has ", size,
               " bytes, not as many as were written: cut short or damaged");
-  check_input(start == user_block(size - kBlock, hex(sha256_of_file(fd, path, kBlock))), path,
+  const std::string sum = hex(sha256_of_file(fd, path, kBlock));
+  check_input(start == user_block(size - kBlock, sum), path,
               ": its SHA-256 is not the one written into it: damaged, or changed afterwards");
-  return true;
+  return sum;
+}
+
+namespace {
+
+std::set<std::string>& trusted_sums() {
+  static std::set<std::string> sums;
+  return sums;
+}
+
+}  // namespace
+
+void trust(const std::string& sum) {
+  const Session session;
+  trusted_sums().insert(sum);
+}
+
+bool is_trusted(const std::string& sum) {
+  const Session session;
+  return trusted_sums().contains(sum);
 }
 
 }  // namespace hdf5
@@ -172,11 +195,16 @@ std::vector<std::string> Hdf5File::State::strings(const Elements& e, const Read&
 
 Hdf5File::Hdf5File(const std::string& path) {
   Descriptor fd = open_for_reading(path);
-  if (!hdf5::verify(fd, path)) {
-    const TemporaryDirectory folder;
+  const std::string sum = hdf5::verify(fd, path);
+  const bool ours = !sum.empty(), small = size_of_file(fd, path) <= hdf5::kCopied;
+  if (!ours || (small && !hdf5::is_trusted(sum))) {
+    const TemporaryDirectory folder(small && ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "");
     hdf5::copy_foreign(fd, path, folder / "copy.h5");
     fd = open_for_reading(folder / "copy.h5");
-    CHECK(hdf5::verify(fd, path), path, ": its copy is no file of ours");
+    CHECK(!hdf5::verify(fd, path).empty(), path, ": its copy is no file of ours");
+  } else if (!hdf5::is_trusted(sum)) {
+    hdf5::rehearse(fd, path);
+    hdf5::trust(sum);
   }
   state_ = std::make_shared<State>(std::move(fd), path);
 }

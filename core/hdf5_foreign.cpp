@@ -1,4 +1,5 @@
-// HDF5 files of others, read by a child process that may die of them.
+// HDF5 files that are not trusted, read by a child process that may die of them: copied, where they are others', or
+// only rehearsed, where their sum is right.
 //
 // The child is a fork, not another program: it needs nothing installed. Of the parent's threads
 // only the one that forks goes on in it; that one holds the library's lock, so no other was inside
@@ -82,8 +83,8 @@ void limit(__rlimit_resource resource, int64_t most) {
 }
 
 // Enough for any sound file of that size, little for a damaged one.
-void set_limits(int64_t file_size) {
-  const int64_t seconds = 10 + file_size / 10'000'000;
+void set_limits(int64_t file_size, int64_t least_seconds) {
+  const int64_t seconds = least_seconds + file_size / 10'000'000;
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_CPU, seconds);
   limit(RLIMIT_AS, address_space() + (int64_t(512) << 20) + 8 * file_size);
@@ -97,22 +98,73 @@ void set_limits(int64_t file_size) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-// Leaves `copy` behind, or writes to `report` why not.
-[[noreturn]] void run_child(int input, int report, const std::string& path, const std::string& copy) {
+// What a reader gets an InputError for is no danger to it.
+template <class F>
+void survive(const F& f) {
+  try {
+    f();
+  } catch (const InputError&) {
+  }
+}
+
+void rehearse_attributes(const Hdf5File& from, const std::string& path) {
+  survive([&] {
+    for (const std::string& name : from.attributes(path)) survive([&] { from.value(path, name); });
+  });
+}
+
+// Whether a dataset's bytes lie in the file in one piece and in the tensor's own type: reading only copies them.
+bool is_plain(const Hdf5File& from, hid_t h5, const std::string& path) {
+  if (!from.is_dataset(path)) return false;
+  const Handle set(H5Dopen2(h5, path.c_str(), H5P_DEFAULT), H5Dclose);
+  if (set < 0) return false;
+  const Handle properties(H5Dget_create_plist(set), H5Pclose), type(H5Dget_type(set), H5Tclose);
+  if (properties < 0 || type < 0 || H5Pget_layout(properties) != H5D_CONTIGUOUS) return false;
+  if (H5Tequal(type, H5T_STD_I64LE) > 0) return true;
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f64, DType::i32})
+    if (H5Tequal(type, type_of(dtype)) > 0) return true;
+  return false;
+}
+
+void rehearse_dataset(const Hdf5File& from, hid_t h5, const std::string& path) {
+  rehearse_attributes(from, path);
+  survive([&] {
+    if (is_plain(from, h5, path)) return;
+    const Hdf5File::Kind kind = from.kind(path);
+    if (kind == Hdf5File::Kind::tensor) read_tensor(from, path);
+    if (kind == Hdf5File::Kind::strings) from.read_strings(path);
+    if (kind == Hdf5File::Kind::ints || kind == Hdf5File::Kind::tensor) survive([&] { from.read_ints(path); });
+  });
+}
+
+void rehearse_group(const Hdf5File& from, hid_t h5, const std::string& path, int depth) {
+  check_input(depth < kGroupsInside, from.path(), ": more than ", kGroupsInside, " groups inside each other: damaged");
+  rehearse_attributes(from, path);
+  std::vector<std::string> names;
+  survive([&] { names = from.list(path); });
+  for (const std::string& name : names) {
+    const std::string below = (path == "/" ? "" : path) + "/" + name;
+    bool dataset = false, group = false;
+    survive([&] { dataset = from.is_dataset(below), group = from.is_group(below); });
+    if (dataset) rehearse_dataset(from, h5, below);
+    else if (group) rehearse_group(from, h5, below, depth + 1);
+  }
+}
+
+// Does the work on the file and ends with 0, or writes to `report` why not.
+template <class Work>
+[[noreturn]] void run_child(int input, int report, const std::string& path, int64_t seconds, const Work& work) {
   Session::assume_one_thread();
   std::string message;
   try {
     Descriptor fd(input);
-    set_limits(size_of_file(fd, path));
-    const Hdf5File from = Hdf5File::unchecked(std::move(fd), path);
-    Hdf5Writer to(copy);
-    copy_group(from, to, "/", 0);
-    to.commit();
+    set_limits(size_of_file(fd, path), seconds);
+    work(Hdf5File::unchecked(std::move(fd), path));
     ::_exit(0);
   } catch (const InputError& e) {
     message = e.what();
   } catch (const Error& e) {  // names that come twice, a full disk
-    message = path + ": cannot be copied to be checked: " + e.what();
+    message = path + ": cannot be checked: " + e.what();
   } catch (...) {
     message = path + ": damaged: needs more memory than a file of its size should";
   }
@@ -131,9 +183,9 @@ std::string read_all(int fd) {
   return out;
 }
 
-}  // namespace
-
-void copy_foreign(const Descriptor& fd, const std::string& path, const std::string& copy) {
+// Runs the work in a child; InputError where it does not end well.
+template <class Work>
+void in_child(const Descriptor& fd, const std::string& path, int64_t seconds, const Work& work) {
   const Session session;
   int ends[2];
   CHECK(::pipe2(ends, O_CLOEXEC) == 0, path, ": cannot be checked: ", system_reason(errno));
@@ -141,13 +193,31 @@ void copy_foreign(const Descriptor& fd, const std::string& path, const std::stri
   Descriptor to_parent(ends[1]);
   const pid_t child = ::fork();
   CHECK(child >= 0, path, ": cannot be checked: no child process: ", system_reason(errno));
-  if (child == 0) run_child(fd.get(), ends[1], path, copy);
+  if (child == 0) run_child(fd.get(), ends[1], path, seconds, work);
   to_parent = Descriptor();
   const std::string message = read_all(from_child.get());
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (file_exists(copy)) return;  // it appears whole
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   throw InputError(message.empty() ? path + ": damaged: the HDF5 library does not survive reading it" : message);
+}
+
+}  // namespace
+
+void copy_foreign(const Descriptor& fd, const std::string& path, const std::string& copy) {
+  in_child(fd, path, 10, [&](const Hdf5File& from) {
+    Hdf5Writer to(copy);
+    copy_group(from, to, "/", 0);
+    to.commit();
+  });
+}
+
+void rehearse(const Descriptor& fd, const std::string& path) {
+  in_child(fd, path, 4, [&](const Hdf5File& from) {
+    const Handle h5 = open_file({fd.get(), nullptr});
+    rehearse_group(from, h5, "/", 0);
+  });
 }
 
 }  // namespace cambium::hdf5

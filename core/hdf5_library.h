@@ -77,8 +77,17 @@ Content content_of(hid_t stored);
 // The text that opens a file of ours.
 inline constexpr int64_t kBlock = 512;
 std::string user_block(int64_t length_of_rest, const std::string& sha256_of_rest);
-// True for an intact file of ours, false for an HDF5 file of others; else InputError.
-bool verify(const Descriptor&, const std::string& path);
+// The sum of an intact file of ours, "" for an HDF5 file of others; else InputError.
+std::string verify(const Descriptor&, const std::string& path);
+
+// The sums of files that this process wrote or has rehearsed.
+void trust(const std::string& sum);
+bool is_trusted(const std::string& sum);
+// A sum guards against damage, not against a file that was made to harm. What this process did not write is therefore
+// read through a copy that a child process makes, as a file of others, or above this size only rehearsed: a child does
+// whatever a reader may ask of the library, and InputError where it dies of that.
+inline constexpr int64_t kCopied = int64_t(64) << 20;
+void rehearse(const Descriptor&, const std::string& path);
 
 // Copies what can be read of a file of others into `copy`, a new file of ours, by a child process.
 void copy_foreign(const Descriptor&, const std::string& path, const std::string& copy);

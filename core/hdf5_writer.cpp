@@ -163,6 +163,7 @@ void Hdf5Writer::commit() {
   const std::string block = hdf5::user_block(length, sum);
   file.write_at(block.data(), block.size(), 0);
   file.commit();
+  hdf5::trust(sum);
 }
 
 }  // namespace cambium

@@ -15,6 +15,7 @@
 #include "core/files.h"
 #include "tests/support/array.h"
 #include "tests/support/files.h"
+#include "tests/support/hdf5_body.h"
 #include "tests/support/paths.h"
 
 namespace cambium::testing {
@@ -241,6 +242,26 @@ TEST(Hdf5, DamagedFilesOfOurs) {
   for (size_t size = 0; size < whole.size(); size += size < 600 ? 1 : 997) refused(whole.substr(0, size));
   refused(whole + "x");
 }
+
+// A sum that fits says nothing about who made the file: the library crashes on some of these bodies.
+void harm_in_files_like_ours(uint32_t begin, uint32_t end) {
+  const TemporaryDirectory folder(memory_folder());
+  const std::string whole = read_text_file(kForeign);
+  int refused = 0;
+  for (uint32_t seed = begin; seed < end; ++seed) {
+    put_with_sum(folder / "b.h5", damaged(whole, seed));
+    try {
+      read_everything(folder / "b.h5");
+    } catch (const InputError& e) {
+      EXPECT_NE(std::string(e.what()).find("b.h5"), std::string::npos) << e.what();
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, int(end - begin) / 5);
+}
+
+TEST(Hdf5, BodiesMadeToHarmInFilesLikeOurs) { harm_in_files_like_ours(0, 60); }
+TEST(Hdf5, BodiesMadeToHarmInFilesLikeOursLong) { harm_in_files_like_ours(60, 500); }
 
 TEST(Hdf5, FilesOfOthers) {
   const Hdf5File file(kForeign);
