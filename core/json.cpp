@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/files.h"
+#include "core/json_integer.h"
 
 namespace cambium {
 namespace {
@@ -126,11 +127,6 @@ std::string expected_number(double min, double max) {
   if (max == most) return text("a number of at least ", min);
   if (min == -most) return text("a number of at most ", max);
   return text("a number from ", min, " to ", max);
-}
-
-bool is_int(const json& value, int64_t min, int64_t max) {
-  if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t(std::numeric_limits<int64_t>::max())) return false;
-  return value.is_number_integer() && value.get<int64_t>() >= min && value.get<int64_t>() <= max;
 }
 
 int64_t as_int(std::string_view name, const json& value, int64_t min, int64_t max) {

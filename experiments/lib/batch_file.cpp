@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/json.h"
+#include "core/json_integer.h"
 
 namespace cambium {
 namespace {
@@ -13,8 +14,7 @@ std::vector<int32_t> ids_of(const json& list, const std::string& where) {
   check_input(list.is_array(), where, ": ", brief(list), " is no list of ids");
   std::vector<int32_t> ids;
   for (const json& id : list) {
-    check_input(id.is_number_integer() && id.get<int64_t>() >= INT32_MIN && id.get<int64_t>() <= INT32_MAX, where, ": ",
-                brief(id), " is no id");
+    check_input(is_int(id, INT32_MIN, INT32_MAX), where, ": ", brief(id), " is no id");
     ids.push_back(id.get<int32_t>());
   }
   return ids;
@@ -41,8 +41,8 @@ Batch batch_of(const json& object, const Model& model, int tuners, const std::st
     q.tuner = tuners == 1 ? 0 : -1;
     if (object.contains("tuners")) {
       const json& t = object["tuners"][s];
-      check_input(t.is_number_integer() && t.get<int64_t>() >= -1 && t.get<int64_t>() < tuners, where, ": tuners[", s,
-                  "] = ", brief(t), "; there are ", tuners, " tuners");
+      check_input(is_int(t, -1, tuners - 1), where, ": tuners[", s, "] = ", brief(t), "; there are ", tuners,
+                  " tuners");
       q.tuner = t.get<int>();
     }
     batch.push_back(std::move(q));

@@ -1,8 +1,7 @@
-// A trie of the tokens.
+// The longest token at each place of a text.
 #include "models/tokenizers/added_tokens.h"
 
 #include <algorithm>
-#include <map>
 
 #include "models/tokenizers/characters.h"
 #include "models/tokenizers/utf8.h"
@@ -36,38 +35,10 @@ size_t blanks_end(std::string_view text, size_t at) {
 
 }  // namespace
 
-struct AddedTokenFinder::Node {
-  std::map<char, size_t> next;
-  size_t token = ~size_t(0);
-};
-
-AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)), trie_(1) {
-  for (size_t t = 0; t < tokens_.size(); ++t) {
-    if (tokens_[t].content.empty()) continue;
-    size_t node = 0;
-    for (const char byte : tokens_[t].content) {
-      const auto [edge, fresh] = trie_[node].next.emplace(byte, trie_.size());
-      node = edge->second;
-      if (fresh) trie_.emplace_back();
-    }
-    trie_[node].token = t;
-    starts_[uint8_t(tokens_[t].content[0])] = true;
-  }
-}
-
-AddedTokenFinder::AddedTokenFinder(AddedTokenFinder&&) noexcept = default;
-AddedTokenFinder& AddedTokenFinder::operator=(AddedTokenFinder&&) noexcept = default;
-AddedTokenFinder::~AddedTokenFinder() = default;
-
-size_t AddedTokenFinder::longest_at(std::string_view text, size_t at, const AddedToken*& token) const {
-  size_t end = 0;
-  for (size_t node = 0, i = at;;) {
-    if (trie_[node].token < tokens_.size()) token = &tokens_[trie_[node].token], end = i;
-    if (i == text.size()) return end;
-    const auto edge = trie_[node].next.find(text[i]);
-    if (edge == trie_[node].next.end()) return end;
-    node = edge->second, ++i;
-  }
+AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
+  std::vector<Prefixes::Entry> entries;
+  for (size_t t = 0; t < tokens_.size(); ++t) entries.push_back({tokens_[t].content, int32_t(t)});
+  prefixes_ = Prefixes(std::move(entries));
 }
 
 std::vector<AddedTokenFinder::Part> AddedTokenFinder::split(std::string_view text) const {
@@ -75,7 +46,9 @@ std::vector<AddedTokenFinder::Part> AddedTokenFinder::split(std::string_view tex
   size_t done = 0;
   for (size_t at = 0; at < text.size();) {
     const AddedToken* token = nullptr;
-    const size_t found = starts_[uint8_t(text[at])] ? longest_at(text, at, token) : 0;
+    size_t found = 0;
+    prefixes_.for_each(text.substr(at),
+                       [&](int32_t t, size_t length) { token = &tokens_[size_t(t)], found = at + length; });
     if (!found) {
       ++at;
       continue;

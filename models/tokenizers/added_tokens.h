@@ -1,12 +1,11 @@
 // Tokens that are found in the text before anything else is done with it: special ones, and those added by users.
 #pragma once
 
-#include <array>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "models/tokenizers/prefixes.h"
 #include "models/tokenizers/tokenizer.h"
 
 namespace cambium {
@@ -26,9 +25,8 @@ class AddedTokenFinder {
  public:
   // The contents are what is looked for; empty ones are never found.
   explicit AddedTokenFinder(std::vector<AddedToken> tokens);
-  AddedTokenFinder(AddedTokenFinder&&) noexcept;
-  AddedTokenFinder& operator=(AddedTokenFinder&&) noexcept;
-  ~AddedTokenFinder();
+  AddedTokenFinder(AddedTokenFinder&&) = default;
+  AddedTokenFinder& operator=(AddedTokenFinder&&) = default;
 
   struct Part {
     ByteRange range;
@@ -38,12 +36,8 @@ class AddedTokenFinder {
   std::vector<Part> split(std::string_view text) const;
 
  private:
-  struct Node;
-  size_t longest_at(std::string_view text, size_t at, const AddedToken*& token) const;
-
   std::vector<AddedToken> tokens_;
-  std::vector<Node> trie_;
-  std::array<bool, 256> starts_{};  // bytes that some token begins with
+  Prefixes prefixes_;  // by index in tokens_
 };
 
 }  // namespace cambium

@@ -29,6 +29,7 @@ class Charsmap {
     trie_.resize(size / 4);
     std::memcpy(trie_.data(), map.data() + 4, size);
     strings_ = map.substr(4 + size);
+    check_input(is_utf8(strings_), "the strings of the character map are no UTF-8");
   }
 
   // What the shortest entry that `text` begins with becomes.
@@ -45,6 +46,8 @@ class Charsmap {
         if (node >= trie_.size()) return {};
         const size_t at = trie_[node] & 0x7FFFFFFFu;
         if (at >= strings_.size()) return std::string_view();
+        check_input((uint8_t(strings_[at]) & 0xC0) != 0x80,
+                    "the character map is damaged: a string begins within a character, at byte ", at);
         return std::string_view(strings_).substr(at, std::min(strings_.find('\0', at), strings_.size()) - at);
       }
     }
@@ -94,7 +97,7 @@ void for_each_grapheme(std::string_view text, const F& f) {
 Normalizer charsmap_normalizer(const std::string& map) {
   return [table = std::make_shared<const Charsmap>(map)](AlignedText in) {
     constexpr size_t kWhole = 6;
-    AlignedText out;
+    AlignedText out(in.limit());
     const auto put = [&](size_t begin, size_t end) {
       const auto found = table->find(std::string_view(in.text()).substr(begin, end - begin));
       if (found) out.append(*found, in.origin(begin, end));

@@ -1,6 +1,8 @@
 // The way back from tokens to text.
 #include "models/tokenizers/decoders.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <numeric>
 #include <utility>
 
@@ -11,11 +13,13 @@
 namespace cambium {
 namespace {
 
-std::string replaced(const std::string& text, std::string_view from, std::string_view to) {
+std::string replaced(const std::string& text, std::string_view from, std::string_view to, size_t most = SIZE_MAX) {
   std::string out;
   size_t done = 0;
-  for (size_t at; (at = text.find(from, done)) != std::string::npos; done = at + from.size())
+  for (size_t at; (at = text.find(from, done)) != std::string::npos; done = at + from.size()) {
     out.append(text, done, at - done).append(to);
+    check_input(out.size() <= most, "the decoder Replace makes more than ", most, " bytes of one text");
+  }
   return done ? out.append(text, done) : text;
 }
 
@@ -36,6 +40,14 @@ int byte_of(std::string_view token) {
 }
 
 }  // namespace
+
+size_t decoded_size(const std::vector<std::string>& tokens) {
+  size_t size = tokens.size();
+  for (const std::string& token : tokens) size += token.size();
+  return size;
+}
+
+size_t longest_decoded(const std::vector<std::string>& tokens) { return (size_t(1) << 20) + 64 * decoded_size(tokens); }
 
 Decoder byte_level_decoder() {
   return [](std::vector<std::string>& tokens) {
@@ -98,7 +110,11 @@ Decoder metaspace_decoder(const std::string& replacement, Prepend prepend) {
 Decoder replace_decoder(const std::string& from, const std::string& to) {
   check_input(!from.empty(), "the decoder Replace has an empty pattern");
   return [=](std::vector<std::string>& tokens) {
-    for (std::string& token : tokens) token = replaced(token, from, to);
+    size_t most = longest_decoded(tokens);  // of those that are left
+    for (std::string& token : tokens) {
+      token = replaced(token, from, to, most);
+      most -= std::min(most, token.size());
+    }
   };
 }
 
@@ -133,8 +149,10 @@ Decoder strip_decoder(const std::string& content, size_t start, size_t stop) {
   check_input(!content.empty(), "the decoder Strip has an empty content");
   return [=](std::vector<std::string>& tokens) {
     for (std::string& token : tokens) {
-      for (size_t i = 0; i < start && token.starts_with(content); ++i) token.erase(0, content.size());
-      for (size_t i = 0; i < stop && token.ends_with(content); ++i) token.resize(token.size() - content.size());
+      std::string_view rest = token;
+      for (size_t i = 0; i < start && rest.starts_with(content); ++i) rest.remove_prefix(content.size());
+      for (size_t i = 0; i < stop && rest.ends_with(content); ++i) rest.remove_suffix(content.size());
+      if (rest.size() < token.size()) token = std::string(rest);
     }
   };
 }

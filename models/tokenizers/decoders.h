@@ -12,6 +12,11 @@ namespace cambium {
 // Changes the list of tokens; the text is what is left, one after the other.
 using Decoder = std::function<void(std::vector<std::string>&)>;
 
+// Bytes of the tokens, and one more for each; and how many that may become, so that rules of a damaged file cannot fill
+// the memory.
+size_t decoded_size(const std::vector<std::string>& tokens);
+size_t longest_decoded(const std::vector<std::string>& tokens);
+
 // Spellings to bytes; a token with a character that is no byte's stays what it is.
 Decoder byte_level_decoder();
 // Tokens that begin with `prefix` go on with a word, others start one after a blank. `cleanup`: no blank before

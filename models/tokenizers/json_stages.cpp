@@ -5,6 +5,7 @@
 #include "models/tokenizers/characters.h"
 #include "models/tokenizers/charsmap.h"
 #include "models/tokenizers/readers.h"
+#include "models/tokenizers/utf8.h"
 
 namespace cambium {
 namespace {
@@ -65,6 +66,14 @@ Prepend prepend_of(const json& stage) {
   check_input(*scheme == "always" || *scheme == "first" || *scheme == "never", "the prepend_scheme \"", *scheme,
               "\" is none of always, first, never");
   return *scheme == "always" ? Prepend::always : *scheme == "first" ? Prepend::first : Prepend::never;
+}
+
+// What stands for a blank: one character.
+std::string mark_of(const json& stage) {
+  const std::string mark = get_string(stage, "replacement");
+  check_input(!mark.empty() && utf8_char(mark, 0).size == mark.size(), "the replacement of Metaspace is ",
+              brief(json(mark)), "; expected one character");
+  return mark;
 }
 
 std::string base64(std::string_view text) {
@@ -133,7 +142,7 @@ void add_pre_tokenizer(const json& stage, PreTokenizers& out) {
   } else if (type == "BertPreTokenizer") {
     for (const PreTokenizer& f : bert_words()) add(f);
   } else if (type == "Metaspace") {
-    add(metaspace(get_string(stage, "replacement"), prepend_of(stage), flag(stage, "split", true)));
+    add(metaspace(mark_of(stage), prepend_of(stage), flag(stage, "split", true)));
   } else {
     refuse("pre-tokenizer", type);
   }
@@ -143,7 +152,7 @@ Decoder decoder_of(const json& stage) {
   const std::string type = get_string(stage, "type");
   if (type == "ByteLevel") return byte_level_decoder();
   if (type == "WordPiece") return wordpiece_decoder(get_string(stage, "prefix"), flag(stage, "cleanup", true));
-  if (type == "Metaspace") return metaspace_decoder(get_string(stage, "replacement"), prepend_of(stage));
+  if (type == "Metaspace") return metaspace_decoder(mark_of(stage), prepend_of(stage));
   if (type == "ByteFallback") return byte_fallback_decoder();
   if (type == "Fuse") return fuse_decoder();
   if (type == "Strip")

@@ -91,8 +91,7 @@ Pipeline read_vocab_and_merges(const std::string& directory, TokenizerSettings s
   }
   apply_settings(p, settings);
   if (roberta && !settings.add_bos && !settings.add_eos) {
-    p.prefix = {*id_in(p, settings.find("cls_token")->content)},
-    p.suffix = {*id_in(p, settings.find("sep_token")->content)};
+    p.prefix = sign_of(p, settings, "cls_token"), p.suffix = sign_of(p, settings, "sep_token");
     p.trim_offsets = true;
   }
   return p;
@@ -119,8 +118,7 @@ Pipeline read_vocab_txt(const std::string& path, TokenizerSettings settings) {
   p.decoders.push_back(wordpiece_decoder("##", true));
   apply_settings(p, settings);
   if (!settings.add_bos && !settings.add_eos)
-    p.prefix = {*id_in(p, settings.find("cls_token")->content)},
-    p.suffix = {*id_in(p, settings.find("sep_token")->content)};
+    p.prefix = sign_of(p, settings, "cls_token"), p.suffix = sign_of(p, settings, "sep_token");
   return p;
 }
 
@@ -144,7 +142,7 @@ Pipeline read_spiece(const std::string& path, TokenizerSettings settings) {
   for (const auto& [content, special] : model.added)
     p.added.push_back({.id = *vocabulary_of(p).find(content), .content = content, .special = special});
   apply_settings(p, settings);
-  if (!settings.add_bos && !settings.add_eos) p.suffix = {*id_in(p, settings.find("eos_token")->content)};
+  if (!settings.add_bos && !settings.add_eos) p.suffix = sign_of(p, settings, "eos_token");
   return p;
 }
 

@@ -19,7 +19,7 @@ namespace {
 // f(c, origin, bytes, out) for each character, bytes being its UTF-8.
 template <class F>
 AlignedText map_characters(const AlignedText& in, const F& f) {
-  AlignedText out;
+  AlignedText out(in.limit());
   for (size_t at = 0; at < in.size();) {
     const Utf8Char c = utf8_char(in.text(), at);
     f(c.code, in.origin(at, at + c.size), std::string_view(in.text()).substr(at, c.size), out);
@@ -96,7 +96,7 @@ std::function<AlignedText(AlignedText)> filtered(bool (*keep)(char32_t)) {
 
 Normalizer unicode_normalizer(UnicodeForm form) {
   return [form, &normalizer = normalizer_of(form)](AlignedText in) {
-    AlignedText out;
+    AlignedText out(in.limit());
     for (size_t begin = 0, end; begin < in.size(); begin = end) {
       // Up to the next character that no earlier one interacts with.
       end = begin + utf8_char(in.text(), begin).size;
@@ -142,7 +142,7 @@ Normalizer strip(bool left, bool right) {
 Normalizer prepend(const std::string& prefix) {
   return [prefix](AlignedText in) {
     if (in.empty()) return in;
-    AlignedText out;
+    AlignedText out(in.limit());
     out.append(prefix, in.origin_of_character(0));
     out.append(in, 0, in.size());
     return out;
@@ -152,7 +152,7 @@ Normalizer prepend(const std::string& prefix) {
 Normalizer replace_string(const std::string& from, const std::string& to) {
   check_input(!from.empty(), "the normalizer Replace has an empty pattern");
   return [=](AlignedText in) {
-    AlignedText out;
+    AlignedText out(in.limit());
     size_t done = 0;
     for (size_t at; (at = in.text().find(from, done)) != std::string::npos; done = at + from.size()) {
       out.append(in, done, at);
@@ -166,7 +166,7 @@ Normalizer replace_string(const std::string& from, const std::string& to) {
 
 Normalizer replace_pattern(const std::string& pattern, const std::string& to) {
   return [regex = unicode_regex(pattern), to](AlignedText in) {
-    AlignedText out;
+    AlignedText out(in.limit());
     size_t done = 0;
     regex.for_each_match(in.text(), [&](size_t begin, size_t end) {
       out.append(in, done, begin);

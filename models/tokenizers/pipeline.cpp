@@ -29,7 +29,7 @@ class WordCache {
 
 // `text` with U+FFFD for each byte that is no UTF-8.
 AlignedText repaired(std::string_view text) {
-  AlignedText out;
+  AlignedText out(AlignedText::Limit::for_original(text.size()));
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = utf8_char(text, at);
     const size_t size = c.size ? c.size : 1;
@@ -42,7 +42,7 @@ AlignedText repaired(std::string_view text) {
 
 // The bad bytes again in place of those U+FFFD that stand for one, if they have a token.
 void restore_bytes(Pieces& pieces, std::string_view original, const Bpe& model) {
-  Pieces out;
+  Pieces out{AlignedText(pieces.text.limit()), {}};
   for (const ByteRange word : pieces.words) {
     const size_t begin = out.text.size();
     for (size_t at = word.begin; at < word.end;) {
@@ -105,7 +105,12 @@ class PipelineTokenizer final : public Tokenizer {
       CHECK(id >= 0, "the token id ", id, " is negative");
       if (id < vocabulary_size() && !(skip_special && is_special(id))) tokens.push_back(token(id));
     }
-    for (const Decoder& decode : p_.decoders) decode(tokens);
+    const size_t most = longest_decoded(tokens);
+    for (const Decoder& decode : p_.decoders) {
+      decode(tokens);
+      check_input(decoded_size(tokens) <= most, "the tokenizer's decoders make more than ", most, " bytes of ",
+                  ids.size(), " tokens");
+    }
     std::string text;
     for (size_t i = 0; i < tokens.size(); ++i) {
       if (p_.decoders.empty() && i) text += ' ';
@@ -117,9 +122,8 @@ class PipelineTokenizer final : public Tokenizer {
   int64_t vocabulary_size() const override { return int64_t(vocabulary_.size() + beyond_.size()); }
 
   std::optional<int32_t> find_token(std::string_view token) const override {
-    const auto added =
-        std::find_if(p_.added.begin(), p_.added.end(), [&](const AddedToken& t) { return t.content == token; });
-    return added != p_.added.end() ? std::optional(added->id) : vocabulary_.find(token);
+    const auto added = added_.find(token);
+    return added != added_.end() ? std::optional(added->second) : vocabulary_.find(token);
   }
   const std::string& token(int32_t id) const override {
     const size_t i = size_t(id);
@@ -132,6 +136,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::vector<AddedToken> number_added_tokens() {
     std::vector<AddedToken> sorted = p_.added, raw;
     std::sort(sorted.begin(), sorted.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+    for (const AddedToken& t : p_.added) added_.emplace(t.content, t.id);
     for (const AddedToken& t : sorted) {
       const int64_t size = int64_t(vocabulary_.size());
       if (t.id >= size) {
@@ -207,7 +212,8 @@ class PipelineTokenizer final : public Tokenizer {
   const Pipeline p_;
   const Vocabulary& vocabulary_;     // the model's
   std::vector<std::string> beyond_;  // tokens with the ids that follow
-  std::vector<int32_t> special_;     // sorted
+  std::unordered_map<std::string_view, int32_t> added_;
+  std::vector<int32_t> special_;  // sorted
   const AddedTokenFinder raw_, normalized_;
   mutable std::mutex cache_mutex_;
   mutable WordCache cache_;

@@ -94,7 +94,7 @@ std::vector<PreTokenizer> bert_words() {
 
 PreTokenizer prefix_space() {
   return [](Pieces& pieces) {
-    Pieces out;
+    Pieces out{AlignedText(pieces.text.limit()), {}};
     for (const ByteRange word : pieces.words) {
       const size_t begin = out.text.size();
       if (pieces.text.text()[word.begin] != ' ') out.text.append(" ", pieces.text.origin_of_character(word.begin));
@@ -109,7 +109,7 @@ PreTokenizer byte_level_words() { return split_by_pattern(kByteLevelWords, Split
 
 PreTokenizer metaspace(const std::string& replacement, Prepend prepend, bool split) {
   return [=](Pieces& pieces) {
-    Pieces out;
+    Pieces out{AlignedText(pieces.text.limit()), {}};
     for (const ByteRange word : pieces.words) {
       size_t begin = out.text.size();
       const ByteRange origin = pieces.text.origin_of_character(word.begin);

@@ -41,6 +41,9 @@ struct TokenizerSettings {
   const AddedToken* find(std::string_view name) const;
 };
 TokenizerSettings read_settings(const std::string& directory);
+// The id of a token that the settings name: one that is in no vocabulary counts as the unknown token, as in
+// transformers.
+std::vector<int32_t> sign_of(const Pipeline&, const TokenizerSettings&, const char* name);
 // Adds what the settings say to a tokenizer; tokens without an id get the next one.
 void apply_settings(Pipeline&, const TokenizerSettings&);
 

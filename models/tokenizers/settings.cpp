@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "core/files.h"
 #include "core/json.h"
@@ -15,6 +16,8 @@ using nlohmann::json;
 constexpr int64_t kFileBytes = int64_t(64) << 20;
 constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                   "pad_token", "cls_token", "mask_token"};
+
+constexpr std::string_view kExtra = "extra";  // the name of tokens without a name
 
 // A token as a string or an object. A special one is looked for in the text as it is, unless it says otherwise.
 AddedToken token_of(const json& j, bool special) {
@@ -31,11 +34,10 @@ AddedToken token_of(const json& j, bool special) {
 }
 
 void read_named(const json& j, TokenizerSettings& out) {
-  const auto add = [&](const std::string& name, const json& value) {
+  const auto add = [&](std::string_view name, const json& value) {
     AddedToken t = token_of(value, true);
     t.special = true;
-    for (auto& [known, token] : out.named)
-      if (known == name && !name.starts_with("extra")) return;  // the first file counts
+    if (name != kExtra && out.find(name)) return;  // the first file counts
     out.named.emplace_back(name, std::move(t));
   };
   for (const char* name : kNames)
@@ -43,7 +45,7 @@ void read_named(const json& j, TokenizerSettings& out) {
   for (const char* name : {"additional_special_tokens", "extra_special_tokens"})
     if (const json* list = find_field(j, name)) {
       check_input(list->is_array() || list->is_object(), "\"", name, "\" is ", brief(*list), "; expected an array");
-      for (const json& value : *list) add("extra", value);
+      for (const json& value : *list) add(kExtra, value);
     }
 }
 
@@ -74,6 +76,17 @@ const AddedToken* TokenizerSettings::find(std::string_view name) const {
   return found == named.end() ? nullptr : &found->second;
 }
 
+std::vector<int32_t> sign_of(const Pipeline& p, const TokenizerSettings& settings, const char* name) {
+  const AddedToken* const token = settings.find(name);
+  check_input(token, "the setting \"", name, "\" is missing");
+  if (const auto id = id_in(p, token->content)) return {*id};
+  const AddedToken* const unknown = settings.find("unk_token");
+  const auto id = unknown ? id_in(p, unknown->content) : std::nullopt;
+  check_input(bool(id), "the setting \"", name, "\" is ", brief(json(token->content)),
+              ", which is no token of the vocabulary");
+  return {*id};
+}
+
 TokenizerSettings read_settings(const std::string& directory) {
   TokenizerSettings out;
   const auto read = [&](const char* name, const auto& f) {
@@ -84,11 +97,12 @@ TokenizerSettings read_settings(const std::string& directory) {
   read("special_tokens_map.json", [&](const json& j) { read_named(j, out); });
   read("added_tokens.json", [&](const json& j) {
     check_input(j.is_object(), "the file is ", brief(j), "; expected an object");
+    std::unordered_set<int32_t> known;
+    for (const AddedToken& t : out.tokens) known.insert(t.id);
     for (const auto& [token, _] : j.items()) {
       AddedToken t{
           .id = int32_t(get_int(j, token, 0, kLargestId)), .content = token, .special = false, .normalized = true};
-      if (std::none_of(out.tokens.begin(), out.tokens.end(), [&](const AddedToken& known) { return known.id == t.id; }))
-        out.tokens.push_back(std::move(t));
+      if (known.insert(t.id).second) out.tokens.push_back(std::move(t));
     }
   });
   if (out.kind.empty())
@@ -98,16 +112,17 @@ TokenizerSettings read_settings(const std::string& directory) {
 }
 
 void apply_settings(Pipeline& p, const TokenizerSettings& settings) {
+  std::unordered_set<std::string> contents;
+  for (const AddedToken& t : p.added) contents.insert(t.content);
+  int64_t next = vocabulary_size_of(p);
   const auto add = [&](AddedToken token, bool numbered) {
-    if (token.content.empty() ||
-        std::any_of(p.added.begin(), p.added.end(), [&](const AddedToken& t) { return t.content == token.content; }))
-      return;
-    const int64_t next = vocabulary_size_of(p);
+    if (token.content.empty() || !contents.insert(token.content).second) return;
     const auto known = vocabulary_of(p).find(token.content);
     check_input(!numbered || token.id == int64_t(known.value_or(int32_t(next))), "the token \"", token.content,
                 "\" has the id ", token.id, " in the settings, and ", known.value_or(int32_t(next)),
                 " in the vocabulary");
     token.id = known.value_or(int32_t(next));
+    next = std::max(next, int64_t(token.id) + 1);
     p.added.push_back(std::move(token));
   };
   for (const AddedToken& t : settings.tokens) add(t, true);
@@ -115,8 +130,7 @@ void apply_settings(Pipeline& p, const TokenizerSettings& settings) {
   p.clean_up = settings.clean_up.value_or(false) && !std::holds_alternative<Bpe>(p.model);
   if (settings.add_bos || settings.add_eos) {
     const auto sign = [&](bool wanted, const char* name) {
-      const AddedToken* const token = wanted ? settings.find(name) : nullptr;
-      return token ? std::vector<int32_t>{*id_in(p, token->content)} : std::vector<int32_t>();
+      return wanted && settings.find(name) ? sign_of(p, settings, name) : std::vector<int32_t>();
     };
     p.prefix = sign(settings.add_bos.value_or(false), "bos_token"),
     p.suffix = sign(settings.add_eos.value_or(false), "eos_token");

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/json.h"
+#include "core/json_integer.h"
 #include "models/tokenizers/readers.h"
 
 namespace cambium {
@@ -11,6 +12,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMostAdded = 1 << 20;
+constexpr size_t kMostSigns = 1 << 12;  // tokens around a text
 
 // The section, or null.
 const json& section(const json& j, const char* name) {
@@ -40,8 +42,8 @@ std::vector<std::pair<std::string, int64_t>> read_vocabulary(const json& j) {
   const json& vocabulary = get_object(j, "vocab");
   std::vector<std::pair<std::string, int64_t>> pairs;
   for (const auto& [token, id] : vocabulary.items()) {
-    check_input(id.is_number_integer() && id >= 0 && id <= kLargestId, "the id of the token ", brief(json(token)),
-                " is ", brief(id), "; expected a number from 0");
+    check_input(is_int(id, 0, kLargestId), "the id of the token ", brief(json(token)), " is ", brief(id),
+                "; expected a number from 0");
     pairs.emplace_back(token, id.get<int64_t>());
   }
   return pairs;
@@ -111,12 +113,12 @@ std::variant<Bpe, WordPiece, Unigram> read_model(const json& j, const std::vecto
 // [token, id]
 int32_t read_sign(const json& j, const char* name, const Pipeline& p) {
   const json& pair = section(j, name);
-  check_input(pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_number_integer(), "\"", name,
-              "\" is ", brief(pair), "; expected a token and its id");
-  const int64_t id = pair[1].is_number_unsigned() && pair[1] > kLargestId ? -1 : pair[1].get<int64_t>();
-  check_input(id >= 0 && id < vocabulary_size_of(p), "\"", name, "\" has the id ", brief(pair[1]),
-              ", outside the vocabulary of ", vocabulary_size_of(p));
-  return int32_t(id);
+  check_input(pair.is_array() && pair.size() == 2 && pair[0].is_string(), "\"", name, "\" is ", brief(pair),
+              "; expected a token and its id");
+  const int64_t size = vocabulary_size_of(p);
+  check_input(is_int(pair[1], 0, size - 1), "\"", name, "\" has the id ", brief(pair[1]),
+              ", outside the vocabulary of ", size);
+  return pair[1].get<int32_t>();
 }
 
 void read_template(const json& j, Pipeline& p) {
@@ -124,6 +126,7 @@ void read_template(const json& j, Pipeline& p) {
   check_input(single.is_array(), "\"single\" of TemplateProcessing is ", brief(single), "; expected an array");
   std::vector<int32_t> before, after;
   bool seen = false;
+  const int64_t size = vocabulary_size_of(p);
   for (const json& part : single) {
     if (find_field(part, "Sequence")) {
       check_input(!seen, "TemplateProcessing has the text twice, which is not supported");
@@ -132,8 +135,9 @@ void read_template(const json& j, Pipeline& p) {
     }
     const json& special =
         get_object(get_object(j, "special_tokens"), get_string(get_object(part, "SpecialToken"), "id"));
-    for (const int64_t id : get_ints(special, "ids", 0, vocabulary_size_of(p) - 1))
-      (seen ? after : before).push_back(int32_t(id));
+    for (const int64_t id : get_ints(special, "ids", 0, size - 1)) (seen ? after : before).push_back(int32_t(id));
+    check_input(p.prefix.size() + p.suffix.size() + before.size() + after.size() <= kMostSigns,
+                "TemplateProcessing puts more than ", kMostSigns, " tokens around a text");
   }
   check_input(seen, "TemplateProcessing does not contain the text");
   p.prefix.insert(p.prefix.begin(), before.begin(), before.end());
@@ -145,7 +149,8 @@ void read_post_processor(const json& j, Pipeline& p) {
   const std::string type = get_string(j, "type");
   if (type == "Sequence") {
     const json& list = section(j, "processors");
-    check_input(list.is_array(), "\"processors\" is ", brief(list), "; expected an array");
+    check_input(list.is_array() && list.size() <= 1000, "\"processors\" is ", brief(list),
+                "; expected an array of at most 1000");
     for (const json& one : list) read_post_processor(one, p);
   } else if (type == "ByteLevel") {
     p.trim_offsets = find_bool(j, "trim_offsets").value_or(true);

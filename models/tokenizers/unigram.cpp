@@ -20,32 +20,15 @@ Unigram::Unigram(UnigramSpec spec)
   check_input(unknown_ >= 0 && size_t(unknown_) < scores_.size(), "the unknown token's id ", unknown_,
               " is outside the vocabulary of ", scores_.size());
   double worst = scores_[0];
+  std::vector<Prefixes::Entry> entries;
   for (size_t id = 0; id < scores_.size(); ++id) {
     check_input(std::isfinite(scores_[id]), "the score of the token \"", vocabulary_.token(int32_t(id)), "\" is ",
                 scores_[id]);
     worst = std::min(worst, scores_[id]);
-    if (!vocabulary_.token(int32_t(id)).empty()) sorted_.push_back({vocabulary_.token(int32_t(id)), int32_t(id)});
+    entries.push_back({vocabulary_.token(int32_t(id)), int32_t(id)});
   }
   unknown_score_ = worst - kUnknownPenalty;
-  std::sort(sorted_.begin(), sorted_.end());
-  for (size_t byte = 0, at = 0; byte <= 256; ++byte) {
-    while (at < sorted_.size() && uint8_t(sorted_[at].token[0]) < byte) ++at;
-    first_[byte] = uint32_t(at);
-  }
-}
-
-template <class F>
-void Unigram::for_each_prefix(std::string_view text, const F& f) const {
-  const uint8_t lead = uint8_t(text[0]);
-  auto begin = sorted_.begin() + first_[lead], end = sorted_.begin() + first_[lead + 1u];
-  for (size_t length = 1; begin != end; ++length) {
-    // All of [begin, end) begin with the first `length` bytes of the text.
-    if (begin->token.size() == length) f(begin->id, length), ++begin;
-    if (length == text.size()) return;
-    const uint8_t next = uint8_t(text[length]);
-    begin = std::partition_point(begin, end, [&](const Entry& e) { return uint8_t(e.token[length]) < next; });
-    end = std::partition_point(begin, end, [&](const Entry& e) { return uint8_t(e.token[length]) == next; });
-  }
+  prefixes_ = Prefixes(std::move(entries));
 }
 
 // The best cut of the bytes before an end: its score, and its last token.
@@ -67,7 +50,7 @@ void Unigram::tokenize(std::string_view word, std::vector<WordToken>& tokens) co
       if (end.id < 0 || score > end.score) end = {score, begin, id};
       single |= length == character;
     };
-    for_each_prefix(word.substr(begin), [&](int32_t id, size_t length) { offer(id, length, scores_[size_t(id)]); });
+    prefixes_.for_each(word.substr(begin), [&](int32_t id, size_t length) { offer(id, length, scores_[size_t(id)]); });
     if (!single) offer(unknown_, character, unknown_score_);
     begin += character;
   }

@@ -3,11 +3,11 @@
 // Kudo, Subword Regularization (2018), section 3.2; T5's tokenizer.
 #pragma once
 
-#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "models/tokenizers/prefixes.h"
 #include "models/tokenizers/vocabulary.h"
 
 namespace cambium {
@@ -28,19 +28,10 @@ class Unigram {
 
  private:
   struct Best;
-  struct Entry {
-    std::string_view token;
-    int32_t id;
-    bool operator<(const Entry& other) const { return token < other.token; }
-  };
-  // f(id, length) for each token that `text` begins with, shortest first.
-  template <class F>
-  void for_each_prefix(std::string_view text, const F& f) const;
 
   Vocabulary vocabulary_;
   std::vector<double> scores_;
-  std::vector<Entry> sorted_;
-  std::array<uint32_t, 257> first_;  // where the tokens that begin with a byte start in sorted_
+  Prefixes prefixes_;
   int32_t unknown_;
   double unknown_score_;
 };

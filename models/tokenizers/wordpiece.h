@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "models/tokenizers/prefixes.h"
 #include "models/tokenizers/vocabulary.h"
 
 namespace cambium {
@@ -29,8 +30,8 @@ class WordPiece {
  private:
   Vocabulary vocabulary_;
   int32_t unknown_;
-  std::string prefix_;
-  size_t longest_word_, longest_token_ = 0;  // characters, bytes
+  Prefixes first_, later_;  // tokens at the start of a word, and within, without the prefix
+  size_t longest_word_;     // characters
 };
 
 }  // namespace cambium

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "core/json_integer.h"
 #include "tests/support/files.h"
 
 namespace cambium::testing {
@@ -91,6 +92,16 @@ TEST(Json, Fields) {
   expect_error<InputError>([&] { get_int(json["list"], "n"); }, {"an object with the field \"n\"", "an array of 2"});
   expect_error<InputError>([&] { reading("config.json", [&] { return get_int(json, "s"); }); },
                            {"config.json: the field"});
+}
+
+// 2^63 and 2^64 - 1 are -2^63 and -1 to whoever only asks for an int64_t.
+TEST(Json, IntegersDoNotWrapAround) {
+  const auto json = parse_json("[9223372036854775807, 9223372036854775808, 18446744073709551615, -1, 1.0]", "x");
+  constexpr int64_t least = std::numeric_limits<int64_t>::min(), most = std::numeric_limits<int64_t>::max();
+  EXPECT_TRUE(is_int(json[0], 0, most));
+  for (const int wrong : {1, 2, 4}) EXPECT_FALSE(is_int(json[wrong], least, most)) << wrong;
+  EXPECT_TRUE(is_int(json[3], -1, 0));
+  EXPECT_FALSE(is_int(json[3], 0, most));
 }
 
 TEST(Json, DamageIsNeverWorseThanAnInputError) {

@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "core/json_integer.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/commands/lines.h"
 #include "experiments/lib/metrics/metric.h"
@@ -35,10 +36,8 @@ int run_tokenize(const CommonOptions&, const TokenizeOptions& options) {
       std::vector<int32_t> ids;
       check_input(list.is_array(), input_name(options.input), ":", number, ": ", brief(list), " is no list of ids");
       for (const json& id : list) {
-        check_input(
-            id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() < tokenizer->vocabulary_size(),
-            input_name(options.input), ":", number, ": ", brief(id), " is no id of this tokenizer, which has ",
-            tokenizer->vocabulary_size());
+        check_input(is_int(id, 0, tokenizer->vocabulary_size() - 1), input_name(options.input), ":", number, ": ",
+                    brief(id), " is no id of this tokenizer, which has ", tokenizer->vocabulary_size());
         ids.push_back(id.get<int32_t>());
       }
       out.write(tokenizer->decode(ids, !options.special));
