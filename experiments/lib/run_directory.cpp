@@ -26,14 +26,15 @@ bool is_ours(const std::string& name) {
          name == "pretraining.json" || name.find("tfevents") != std::string::npos || is_temporary(name);
 }
 
-// The first field in which two configurations differ, as "field: old -> new".
+// The first field in which two configurations differ, as "field: old -> new"; of one inside another "dropout/residual".
 std::string difference(json old, json now) {
-  for (json* config : {&old, &now}) bring_up_to_date(*config);
+  for (json* config : {&old, &now}) bring_up_to_date(*config), *config = config->flatten();
   for (const auto& [name, value] : now.items())
     if (!old.contains(name) || old.at(name) != value)
-      return text(name, ": ", old.contains(name) ? brief(old.at(name)) : "absent", " then, ", brief(value), " now");
+      return text(name.substr(1), ": ", old.contains(name) ? brief(old.at(name)) : "absent", " then, ", brief(value),
+                  " now");
   for (const auto& [name, value] : old.items())
-    if (!now.contains(name)) return text(name, ": ", brief(value), " then, absent now");
+    if (!now.contains(name)) return text(name.substr(1), ": ", brief(value), " then, absent now");
   return "";
 }
 

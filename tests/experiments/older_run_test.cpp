@@ -83,7 +83,7 @@ TEST_F(OlderRun, GoesOn) {
   bad(arguments({"--resume", "--momentum", "0.5"}), {"momentum"});
   then["dropout"][0] = 0.25;
   replace_run_config(path, then.dump());
-  bad(arguments({"--resume"}), {"another configuration", "dropout", "0.25"});
+  bad(arguments({"--resume"}), {"another configuration", "dropout/embedding: 0.25 then, 0.1"});
 }
 
 }  // namespace
