@@ -25,7 +25,7 @@ struct Stream {
   void* handle = nullptr;  // cudaStream_t
 };
 
-// A frozen matrix in the layout that the CPU's matmul library prefers (core/cpu/matmul.cpp).
+// A frozen matrix in a layout of its own, where products have one (core/matmul.cpp).
 struct PackedMatrix;
 
 struct ConstView {
