@@ -253,7 +253,9 @@ TEST(Claims, WhatIsNotThereYetIsNot) {
   for (const Document& d : documents())
     for (const std::string& name : found_in(missing_paragraph(d), "`(\\w+)=?`", 1)) {
       ++names;
-      EXPECT_FALSE(is_known_word(name)) << d.path << " says that " << name << " is not there yet";
+      for (const Source& source : known().sources)  // tests may use such names for what is refused
+        EXPECT_TRUE(source.path.starts_with("tests/") || found_in(source.code, "\\b" + name + "\\b").empty())
+            << d.path << " says that " << name << " is not there yet: " << source.path;
     }
   EXPECT_GT(names, 0);
 }

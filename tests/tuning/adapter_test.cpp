@@ -28,7 +28,7 @@ TEST(Adapter, StartsAsTheBase) {
     }
 }
 
-// By itself; where it stands in models: golden_adapter_test.cpp.
+// By itself; where it stands in models: golden_tuner_test.cpp.
 TEST(Adapter, IsItsDefinition) {
   const auto model = golden_model("t5", DType::f64);
   const int64_t width = model->config().width, bottleneck = 5, rows = 7;
