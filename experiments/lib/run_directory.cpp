@@ -9,6 +9,9 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "core/machine.h"
+#include "core/places.h"
+#include "core/processors.h"
+#include "core/threads.h"
 
 namespace cambium {
 namespace {
@@ -137,6 +140,10 @@ void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& train
       if (line.contains("loss") && line["loss"].is_number())
         evaluations_.push_back({line["step"].get<int64_t>(), line["loss"].get<double>()});
   events_ = std::make_unique<TensorBoardWriter>(options_.directory, trainer.step());
+  if (!session.model->device().is_gpu())
+    Progress::say(text("training with ", threads(), threads() == 1 ? " thread" : " threads", " of ",
+                       usable_processors(allowed_processors(), processor_quota()).why, ", kernels for ",
+                       instruction_set()));
   progress_ = std::make_unique<Progress>(text("training ", tuner.method()), trainer.total_steps());
   progress_->update(trainer.step());
 }

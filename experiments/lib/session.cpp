@@ -1,7 +1,5 @@
 #include "experiments/lib/session.h"
 
-#include <sched.h>
-
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +7,8 @@
 #include "core/hdf5.h"
 #include "core/json.h"
 #include "core/kernels/matmul.h"
+#include "core/path_kind.h"
+#include "core/processors.h"
 #include "core/progress.h"
 #include "core/threads.h"
 #include "cuda/attention_library.h"
@@ -22,9 +22,14 @@
 namespace cambium {
 namespace {
 
-int usable_processors() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+// Sets the number of threads of CPU kernels; a warning where they are more than the processors that there are for them.
+void choose_threads(int asked) {
+  const DefaultThreads usable = usable_processors(allowed_processors(), processor_quota());
+  const DefaultThreads chosen = asked ? DefaultThreads{asked, ""} : default_threads();
+  set_threads(chosen.count);
+  if (asked > usable.count)
+    Progress::say(text("warning: --threads ", asked, ", but this process has ", usable.why, ": more than ",
+                       usable.count, usable.count == 1 ? " thread" : " threads", " will wait for each other"));
 }
 
 std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
@@ -38,9 +43,9 @@ void apply(const CommonOptions& common) {
   check_input(common.threads >= 0, "--threads ", common.threads, " is negative");
   check_input(common.attention == "own" || common.attention == "cudnn", "--attention ", common.attention,
               ": there are own and cudnn");
-  set_threads(common.threads ? common.threads : usable_processors());
   gpu::use_graphs(common.graphs);
   Progress::set_quiet(common.quiet);
+  choose_threads(common.threads);
   list_all_names(common.verbose);
 }
 

@@ -3,6 +3,7 @@
 #include <ctime>
 #include <thread>
 
+#include "core/processors.h"
 #include "core/random.h"
 #include "experiments/lib/train_run.h"
 #include "tests/support/command.h"
@@ -197,6 +198,18 @@ TEST_F(TrainCommand, LogsPyTorchsLosses) {
     EXPECT_NEAR(log("peft")[i].at("loss").get<double>(), peft.at("loss")[i].get<double>(), 3e-5);
     EXPECT_NEAR(log("peft")[i].at("lr").get<double>(), peft.at("lr")[i].get<double>(), 1e-12);
   }
+}
+
+TEST_F(TrainCommand, SaysHowManyThreadsAndWarnsOfTooMany) {
+  const auto said = [&](const std::string& threads) {
+    return good({"train", "--model", gpt2, "--tuner", "lora", "--batches", folder / "batch.json", "--output",
+                 folder / "run", "--overwrite", "--dtype", "f32", "--steps", "1", "--threads", threads})
+        .err;
+  };
+  const std::string one = said("1"), many = said(std::to_string(allowed_processors() + 1));
+  EXPECT_NE(one.find("training with 1 thread of "), one.npos) << one;
+  EXPECT_EQ(one.find("warning"), one.npos) << one;
+  EXPECT_NE(many.find("but this process has "), many.npos) << many;
 }
 
 // What trained in bfloat16 goes on from its float32 values, not from the base's: a step of no size changes nothing.

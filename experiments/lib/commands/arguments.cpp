@@ -43,7 +43,9 @@ void add_common(CLI::App& command, CommonOptions& common, bool json) {
                 "record each decoding and training step on a GPU and launch it as one: the same bits; slower on an "
                 "H100, where it was measured")
       ->group("Common");
-  command.add_option("--threads", common.threads, "threads (default: all that the process may use)")
+  command
+      .add_option("--threads", common.threads,
+                  "threads (default: OMP_NUM_THREADS, or the processors that affinity and quota allow)")
       ->check(CLI::Range(1, 4096))
       ->type_name("INT")
       ->group("Common");
