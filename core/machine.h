@@ -6,11 +6,7 @@
 namespace cambium {
 
 std::string software_version();
-// The instruction set of CPU kernels.
+// The level of CPU kernels (core/cpu/level.h): "avx2".
 std::string instruction_set();
-
-namespace cpu {
-const char* kernel_level();  // "x86-64", "x86-64-v3" or "x86-64-v4": which of the three libraries was loaded
-}
 
 }  // namespace cambium

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/ops/linear.h"
+#include "core/cpu/parallel.h"
 #include "core/kernels/matmul.h"
 #include "core/random.h"
 #include "models/cache.h"
@@ -168,14 +169,15 @@ void Model::randomize_parts(const std::vector<std::string>& prefixes, uint64_t s
     const RandomKey key = random_key(seed, p.name);
     Tensor numbers = Tensor::empty(value.shape(), DType::f32);
     float* x = numbers.data<float>();
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < numbers.size(); i += 2) {  // Box-Muller: two normal numbers from two uniform ones
+    cpu::parallel_rows((numbers.size() + 1) / 2, [&](int64_t pair) {
+      // Box-Muller: two normal numbers from two uniform ones.
+      const int64_t i = 2 * pair;
       const RandomWords w = philox(key, uint32_t(i / 2), uint32_t(i >> 33), 0, 0);
       const float radius = scale * std::sqrt(-2 * std::log(unit_float(w.word[0]))),
                   angle = 6.2831853f * unit_float(w.word[1]);
       x[i] = offset + radius * std::cos(angle);
       if (i + 1 < numbers.size()) x[i + 1] = offset + radius * std::sin(angle);
-    }
+    });
     value.copy_from(numbers.to(value.dtype()).to(device_));
   }
 }

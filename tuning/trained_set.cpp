@@ -1,8 +1,11 @@
 #include "tuning/trained_set.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
+#include "core/cpu/parallel.h"
+#include "core/progress.h"
 #include "core/random.h"
 
 namespace cambium {
@@ -105,13 +108,17 @@ uint64_t parameter_checksum(Model& model, const std::function<bool(const NamedPa
     const Tensor value = p.value().to(Device::cpu());
     const char* bytes = static_cast<const char*>(value.raw());
     const int64_t words = value.bytes() / 8;
-    uint64_t part = mix_bits(uint64_t(value.bytes()));
-#pragma omp parallel for reduction(+ : part)
-    for (int64_t i = 0; i < words; ++i) {
-      uint64_t word;
-      std::memcpy(&word, bytes + i * 8, 8);
-      part += mix_bits(word + uint64_t(i) * 0x9e3779b97f4a7c15u);
-    }
+    std::atomic<uint64_t> part{mix_bits(uint64_t(value.bytes()))};  // sums of whole numbers: in any order
+    constexpr int64_t kBlock = 1 << 14;
+    cpu::parallel_tasks((words + kBlock - 1) / kBlock, [&](int64_t block) {
+      uint64_t some = 0;
+      for (int64_t i = block * kBlock; i < std::min(words, (block + 1) * kBlock); ++i) {
+        uint64_t word;
+        std::memcpy(&word, bytes + i * 8, 8);
+        some += mix_bits(word + uint64_t(i) * 0x9e3779b97f4a7c15u);
+      }
+      part += some;
+    });
     uint64_t rest = 0;
     std::memcpy(&rest, bytes + words * 8, size_t(value.bytes() - words * 8));
     sum = mix_bits(sum + part + mix_bits(rest));

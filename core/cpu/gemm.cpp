@@ -1,256 +1,180 @@
 // The classical blocked product (Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication"):
-// a is copied into panels of a few rows, b into panels of two vectors of columns, so that the innermost loop
-// reads both in order and keeps its sums in registers. Compiled with -ffp-contract=fast, see small_matmul.cpp.
+// a is copied into panels of a few rows, b into panels of some columns, so that the innermost loop, the microkernel,
+// reads both in order and keeps its sums in registers.
 #include "core/cpu/gemm.h"
 
-#include <omp.h>
-
 #include <algorithm>
-#include <bit>
 #include <cstring>
+#include <vector>
 
+#include "core/cpu/parallel.h"
+#include "core/cpu/peak.h"
 #include "core/cpu/tiles.h"
 #include "core/memory.h"
+#include "core/threads.h"
 
 namespace cambium::cpu {
 namespace {
 
-using Floats = Vector<float>;
-constexpr int64_t kWidth = kVector<float>;
-constexpr int64_t kPanel = 2 * kWidth;  // columns of a panel of b
-constexpr int64_t kDepth = 256;         // longest piece of k: a panel of b stays in the first-level cache
-constexpr int64_t kBlockRows = 96;      // rows of a that stay in the second-level cache
-constexpr int64_t kBlockPanels = 12;    // panels of b that do, too
+constexpr int64_t kPackedBytes = 8 << 20;  // of a at once: more rows are done one part after the other
+constexpr int64_t kFewestRows = 128;       // of such a part, however long k is
+constexpr int64_t kTasksPerThread = 4, kFewestPanels = 3;
 
-Parts pieces_of(int64_t K) { return {K, divide_up(K, kDepth)}; }
-
-template <bool kRound, class T>
-float read(T value) {
-  if constexpr (kRound && std::is_same_v<T, float>) return float(bfloat16(value));
-  else return float(value);
+GemmOperand at(const GemmOperand& x, int64_t i, int64_t j) {
+  GemmOperand part = x;
+  part.data = static_cast<const char*>(x.data) + (i * x.row + j * x.col) * size_of(x.type);
+  return part;
 }
 
-// Calls f(Type<T>, round) with the element type and whether its values are rounded to bfloat16.
-template <class F>
-void visit_operand(DType type, bool round, const F& f) {
-  if (type == DType::bf16) f(Type<bfloat16>(), std::false_type());
-  else if (round) f(Type<float>(), std::true_type());
-  else f(Type<float>(), std::false_type());
-}
-
-// R rows of a as [k][R].
-template <bool kRound, class T>
-void pack_rows(const T* a, int64_t row, int64_t col, int64_t R, int64_t K, float* panel) {
-  if (row == 1) {
-    for (int64_t k = 0; k < K; ++k)
-      for (int64_t r = 0; r < R; ++r) panel[k * R + r] = read<kRound>(a[k * col + r]);
-  } else {
-    for (int64_t r = 0; r < R; ++r)
-      for (int64_t k = 0; k < K; ++k) panel[k * R + r] = read<kRound>(a[r * row + k * col]);
-  }
-}
-
-using Eight [[gnu::vector_size(32)]] = float;
-
-// to[k][j] = from[j][k], 8 x 8.
-template <class Store>
-void transpose_eight(const Eight (&in)[8], const Store& store) {
-  Eight a[8], b[8];
-  for (int i = 0; i < 8; i += 2) {
-    a[i] = __builtin_shufflevector(in[i], in[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-    a[i + 1] = __builtin_shufflevector(in[i], in[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
-  }
-  for (int i = 0; i < 8; i += 4)
-    for (int j = 0; j < 2; ++j) {
-      b[i + j] = __builtin_shufflevector(a[i + j], a[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-      b[i + j + 2] = __builtin_shufflevector(a[i + j], a[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-  for (int k = 0; k < 4; ++k) {
-    store(k, __builtin_shufflevector(b[k], b[k + 4], 0, 1, 2, 3, 8, 9, 10, 11));
-    store(k + 4, __builtin_shufflevector(b[k], b[k + 4], 4, 5, 6, 7, 12, 13, 14, 15));
-  }
-}
-
-using EightHalves [[gnu::vector_size(16)]] = uint16_t;
-using EightWords [[gnu::vector_size(32)]] = uint32_t;
-
-// Eight neighbours, widened.
-inline Eight load_eight(const float* from) {
-  Eight v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-inline Eight load_eight(const bfloat16* from) {
-  EightHalves v;
-  std::memcpy(&v, from, sizeof v);
-  return std::bit_cast<Eight>(__builtin_convertvector(v, EightWords) << 16);
-}
-inline void store_eight(Eight v, float* to) { std::memcpy(to, &v, sizeof v); }
-inline Eight rounded(Eight v) {
-  float values[8];
-  std::memcpy(values, &v, sizeof v);
-  for (float& x : values) x = bfloat16(x);
-  return load_eight(values);
-}
-
-// `count` columns of b in panels [k][kPanel], one after the other, columns that are missing in the last one zero. From
-// rows that lie in memory as they are: whole rows at a time, which memory is fastest at.
-template <bool kRound, class T>
-void pack_plain(const T* b, int64_t row, int64_t count, int64_t K, float* panels) {
-  constexpr int64_t kAhead = 8;  // rows are far apart: the processor does not see which comes next
-  for (int64_t k = 0; k < K; ++k)
-    for (int64_t begin = 0; begin < count; begin += kPanel) {
-      const T* source = b + k * row + begin;
-      float* target = panels + begin * K + k * kPanel;
-      const int64_t n = std::min(kPanel, count - begin);
-      __builtin_prefetch(source + kAhead * row);
-      if (n == kPanel)
-        for (int64_t j = 0; j < kPanel; ++j) target[j] = read<kRound>(source[j]);
-      else
-        for (int64_t j = 0; j < kPanel; ++j) target[j] = j < n ? read<kRound>(source[j]) : 0.f;
-    }
-}
-
-// The same where a column's elements are neighbours.
-template <bool kRound, class T>
-void pack_transposed(const T* b, int64_t col, int64_t count, int64_t K, float* panel) {
-  if (count < kPanel) std::fill_n(panel, K * kPanel, 0.f);
-  int64_t j = 0;
-  for (; kPanel >= 8 && j + 8 <= count; j += 8) {
-    int64_t k = 0;
-    for (; k + 8 <= K; k += 8) {
-      Eight in[8];
-      for (int i = 0; i < 8; ++i) {
-        const T* source = b + (j + i) * col + k;
-        in[i] = load_eight(source);
-        if constexpr (kRound && std::is_same_v<T, float>) in[i] = rounded(in[i]);
-        __builtin_prefetch(source + kPanel * col);
-      }
-      transpose_eight(in, [&](int64_t l, Eight out) { store_eight(out, panel + (k + l) * kPanel + j); });
-    }
-    for (; k < K; ++k)
-      for (int64_t i = 0; i < 8; ++i) panel[k * kPanel + j + i] = read<kRound>(b[(j + i) * col + k]);
-  }
-  for (; j < count; ++j)
-    for (int64_t k = 0; k < K; ++k) panel[k * kPanel + j] = read<kRound>(b[j * col + k]);
-}
-
-// Where a tile of c lies and what is added to its sums.
-struct Target {
-  float* c;
-  int64_t c_row, columns;
-  const float* bias;  // of the tile's columns; null: none
-  bool add;           // to what is in c
+// k cut into pieces of equal numbers of the kernel's steps, which depend on K alone.
+struct Pieces {
+  int64_t K, step;
+  Parts steps;
+  Pieces(int64_t k, const Microkernel& kernel)
+      : K(k), step(kernel.step), steps{divide_up(k, kernel.step),
+                                       divide_up(divide_up(k, kernel.step), kernel.depth / kernel.step)} {}
+  int64_t count() const { return steps.parts; }
+  int64_t begin(int64_t i) const { return steps.begin(i) * step; }
+  int64_t length(int64_t i) const { return std::min(K, steps.begin(i + 1) * step) - begin(i); }
+  int64_t padded(int64_t i) const { return steps.size(i) * step; }
+  int64_t padded() const { return steps.count * step; }
 };
 
-// One tile: R rows of a times one panel of b.
-template <int R>
-void tile(int64_t K, const float* __restrict a, const float* __restrict b, const Target& t) {
-  Floats sum[R][2];
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = Floats{};
-#pragma GCC unroll 2
-  for (int64_t k = 0; k < K; ++k) {
-    Floats b0, b1;
-    std::memcpy(&b0, b + k * kPanel, sizeof b0);
-    std::memcpy(&b1, b + k * kPanel + kWidth, sizeof b1);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      const float factor = a[k * R + r];
-      sum[r][0] += b0 * factor;
-      sum[r][1] += b1 * factor;
+// Rows [first, first + M) of the product in panels, and where those lie when they are packed.
+struct RowPanels {
+  int64_t first, M;
+  const Microkernel& kernel;
+  Parts parts{M, divide_up(M, kernel.rows)};
+  int64_t begin(int64_t i) const { return kernel.whole ? std::min(M, i * kernel.rows) : parts.begin(i); }
+  int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }
+  int64_t packed_rows() const { return kernel.whole ? parts.parts * kernel.rows : M; }
+  int64_t packed_begin(int64_t i) const { return kernel.whole ? i * kernel.rows : begin(i); }
+};
+
+// A product of `rows.M` rows whose panels of a are packed: [piece][row panel][k][row].
+struct Part {
+  const GemmProblem& p;
+  const Microkernel& kernel;
+  RowPanels rows;
+  Pieces pieces;
+  char* a;
+
+  char* panel(int64_t piece, int64_t i) const {
+    return a +
+           (pieces.begin(piece) * rows.packed_rows() + pieces.padded(piece) * rows.packed_begin(i)) * kernel.element();
+  }
+  void pack(int64_t piece, int64_t i) const {
+    kernel.pack_a(at(p.a, rows.first + rows.begin(i), pieces.begin(piece)), p.round, rows.size(i), pieces.length(piece),
+                  panel(piece, i));
+  }
+};
+
+// One tile, by way of a whole one where the last columns, or a kernel that writes whole tiles, would write too far.
+void multiply(const Microkernel& kernel, int64_t rows, int64_t columns, int64_t length, const void* a, const void* b,
+              float* c, int64_t c_row, bool add) {
+  if (columns == kernel.columns && (!kernel.whole || rows == kernel.rows))
+    return kernel.multiply(rows, length, a, b, c, c_row, add);
+  float whole[32 * 32] = {};
+  for (int64_t r = 0; add && r < rows; ++r) std::copy_n(c + r * c_row, columns, whole + r * kernel.columns);
+  kernel.multiply(rows, length, a, b, whole, kernel.columns, add);
+  for (int64_t r = 0; r < rows; ++r) std::copy_n(whole + r * kernel.columns, columns, c + r * c_row);
+}
+
+// Row panels [row, row_end) times panels [first, first + count) of b, all of k.
+void block(Stream& stream, const Part& part, int64_t row, int64_t row_end, int64_t first, int64_t count) {
+  const GemmProblem& p = part.p;
+  const Microkernel& kernel = part.kernel;
+  const int64_t begin = first * kernel.columns, columns = std::min(count * kernel.columns, p.N - begin);
+  const int64_t top = part.rows.begin(row), height = part.rows.begin(row_end) - top;
+  const Scratch<char> packed(stream,
+                             count * kernel.columns * std::min(kernel.depth, part.pieces.padded()) * kernel.element());
+  // Sums of a float32 result are kept in it.
+  const bool in_place = p.c_type == DType::f32;
+  const Scratch<float> own(stream, in_place ? 1 : height * columns);
+  float* sums = in_place ? static_cast<float*>(p.c) + (part.rows.first + top) * p.c_row + begin : own.data();
+  const int64_t sums_row = in_place ? p.c_row : columns;
+  if (!in_place && p.accumulate)
+    for (int64_t m = 0; m < height; ++m) {
+      const bfloat16* c = static_cast<const bfloat16*>(p.c) + (part.rows.first + top + m) * p.c_row + begin;
+      for (int64_t n = 0; n < columns; ++n) sums[m * sums_row + n] = float(c[n]);
+    }
+  if (kernel.begin) kernel.begin();
+  const int64_t step = kernel.block_rows / kernel.rows;
+  for (int64_t piece = 0; piece < part.pieces.count(); ++piece) {
+    const int64_t k = part.pieces.begin(piece), length = part.pieces.padded(piece);
+    kernel.pack_b(at(p.b, k, begin), p.round, columns, part.pieces.length(piece), packed.data());
+    for (int64_t some = row; some < row_end; some += step) {
+      const int64_t end = std::min(row_end, some + step), m0 = part.rows.begin(some) - top;
+      for (int64_t j = 0; j < count; ++j)
+        for (int64_t i = some; i < end; ++i) {
+          const int64_t m = part.rows.begin(i) - top, n = j * kernel.columns;
+          multiply(kernel, part.rows.size(i), std::min(kernel.columns, columns - n), length, part.panel(piece, i),
+                   packed.data() + n * length * kernel.element(), sums + m * sums_row + n, sums_row,
+                   p.accumulate || piece > 0);
+        }
+      if (piece == part.pieces.count() - 1)
+        finish_block(p, sums + m0 * sums_row, sums_row, part.rows.first + top + m0, part.rows.begin(end) - top - m0,
+                     begin, columns);
     }
   }
-  const auto finish = [&](float* c, int64_t c_row, const float* bias) {
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-      for (int half = 0; half < 2; ++half) {
-        Floats v = sum[r][half], other;
-        float* place = c + r * c_row + half * kWidth;
-        if (bias) std::memcpy(&other, bias + half * kWidth, sizeof other), v += other;
-        if (t.add) std::memcpy(&other, place, sizeof other), v += other;
-        std::memcpy(place, &v, sizeof v);
-      }
-  };
-  if (t.columns == kPanel) return finish(t.c, t.c_row, t.bias);
-  float part[R * kPanel] = {}, bias[kPanel] = {};  // the last columns, in a tile as wide as the others
-  for (int r = 0; t.add && r < R; ++r) std::copy_n(t.c + r * t.c_row, t.columns, part + r * kPanel);
-  if (t.bias) std::copy_n(t.bias, t.columns, bias);
-  finish(part, kPanel, t.bias ? bias : nullptr);
-  for (int r = 0; r < R; ++r) std::copy_n(part + r * kPanel, t.columns, t.c + r * t.c_row);
+  if (kernel.end) kernel.end();
 }
 
-template <int R = kTileRows>
-void tile_of(int64_t rows, int64_t K, const float* a, const float* b, const Target& t) {
-  if constexpr (R > 1)
-    if (rows < R) return tile_of<R - 1>(rows, K, a, b, t);
-  tile<R>(K, a, b, t);
-}
-
-// Panels [first, first + count) of b for piece [k, k + length), in float32.
-void pack_panels(const GemmProblem& p, int64_t first, int64_t count, int64_t k, int64_t length, float* panels) {
-  visit_operand(p.b.type, p.round, [&]<class T>(Type<T>, auto round) {
-    const T* b = static_cast<const T*>(p.b.data) + k * p.b.row + first * kPanel * p.b.col;
-    const int64_t columns = std::min(count * kPanel, p.N - first * kPanel);
-    if (p.b.row != 1) return pack_plain<round.value>(b, p.b.row, columns, length, panels);
-    for (int64_t j = 0; j < columns; j += kPanel)
-      pack_transposed<round.value>(b + j * p.b.col, p.b.col, std::min(kPanel, columns - j), length,
-                                   panels + j * length);
-  });
-}
-
-// Row panels [row, row_end) times panels [first, first + count) of b, all of k. `a` holds the packed pieces.
-void block(Stream& stream, const GemmProblem& p, const float* a, const Parts& rows, int64_t row, int64_t row_end,
-           int64_t first, int64_t count) {
-  const Scratch<float> packed(stream, kBlockPanels * kDepth * kPanel);
-  float* b = packed.data();
-  const Parts pieces = pieces_of(p.K);
-  constexpr int64_t kStep = kBlockRows / kTileRows;
-  for (int64_t piece = 0; piece < pieces.parts; ++piece) {
-    const int64_t k = pieces.begin(piece), length = pieces.size(piece);
-    pack_panels(p, first, count, k, length, b);
-    for (int64_t some = row; some < row_end; some += kStep)
-      for (int64_t j = 0; j < count; ++j)
-        for (int64_t i = some; i < std::min(row_end, some + kStep); ++i) {
-          const int64_t m = rows.begin(i), n = (first + j) * kPanel;
-          tile_of(rows.size(i), length, a + k * p.M + m * length, b + j * length * kPanel,
-                  {p.c + m * p.c_row + n, p.c_row, std::min(kPanel, p.N - n),
-                   p.bias && piece == 0 ? p.bias + n : nullptr, p.accumulate || piece > 0});
-        }
+// Sums of nothing.
+void multiply_nothing(const GemmProblem& p) {
+  std::vector<float> sums(static_cast<size_t>(p.N));
+  for (int64_t m = 0; m < p.M; ++m) {
+    std::fill(sums.begin(), sums.end(), 0.f);
+    if (p.accumulate)
+      visit(p.c_type, [&]<class T>(Type<T>) {
+        const T* c = static_cast<const T*>(p.c) + m * p.c_row;
+        for (int64_t n = 0; n < p.N; ++n) sums[size_t(n)] = float(c[n]);
+      });
+    finish_block(p, sums.data(), p.N, m, 1, 0, p.N);
   }
 }
 
 }  // namespace
 
-void gemm(Stream& stream, const GemmProblem& p) {
-  const Parts rows = tile_rows(p.M), pieces = pieces_of(p.K);
-  Scratch<float> packed(stream, p.M * p.K);  // [piece][row panel][k][row]
-  float* a = packed.data();
-  // Tasks are blocks of columns; where those are too few for the threads, also of rows.
-  const int64_t panels = divide_up(p.N, kPanel), threads = omp_get_max_threads();
-  const int64_t wanted = std::max(divide_up(panels, kBlockPanels), threads);
-  const Parts columns{panels, std::min(panels, divide_up(wanted, threads) * threads)};
-  const int64_t most = std::max<int64_t>(1, p.M / kBlockRows);
-  const Parts row_blocks{
-      rows.parts, std::clamp<int64_t>(divide_up(2 * threads, columns.parts), 1, columns.parts < threads ? most : 1)};
-#pragma omp parallel if (p.M * p.N * p.K > 32768)
-  {
-#pragma omp for schedule(static) collapse(2)
-    for (int64_t piece = 0; piece < pieces.parts; ++piece)
-      for (int64_t i = 0; i < rows.parts; ++i) {
-        const int64_t m = rows.begin(i), k = pieces.begin(piece), length = pieces.size(piece);
-        visit_operand(p.a.type, p.round, [&]<class T>(Type<T>, auto round) {
-          pack_rows<round.value>(static_cast<const T*>(p.a.data) + m * p.a.row + k * p.a.col, p.a.row, p.a.col,
-                                 rows.size(i), length, a + k * p.M + m * length);
-        });
-      }
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t task = 0; task < columns.parts * row_blocks.parts; ++task) {
-      const int64_t j = task / row_blocks.parts, i = task % row_blocks.parts;
-      block(stream, p, a, rows, row_blocks.begin(i), row_blocks.begin(i + 1), columns.begin(j), columns.size(j));
-    }
+void gemm(Stream& stream, const GemmProblem& p, const Microkernel& kernel) {
+  if (p.K == 0) return multiply_nothing(p);
+  count_flops(2 * double(p.M) * double(p.N) * double(p.K));
+  const Pieces pieces(p.K, kernel);
+  // a is packed once for all columns, as many rows at a time as fit.
+  const int64_t row_bytes = pieces.padded() * kernel.element(), panels = divide_up(p.M, kernel.rows);
+  const int64_t most = std::max(kFewestRows, kPackedBytes / row_bytes) / kernel.rows;
+  const Parts row_parts{panels, divide_up(panels, most)};
+  const int64_t largest = std::min(panels, divide_up(panels, row_parts.parts)) * kernel.rows;
+  const Scratch<char> packed(stream, largest * row_bytes);
+  const bool small = double(p.M) * double(p.N) * double(p.K) <= 32768;
+  for (int64_t r = 0; r < row_parts.parts; ++r) {
+    const int64_t first = row_parts.begin(r) * kernel.rows;
+    const Part part{
+        p, kernel, {first, std::min(p.M, row_parts.begin(r + 1) * kernel.rows) - first, kernel}, pieces, packed.data()};
+    const int64_t row_panels = part.rows.parts.parts;
+    const auto pack = [&](int64_t n) { part.pack(n / row_panels, n % row_panels); };
+    if (small)
+      for (int64_t n = 0; n < pieces.count() * row_panels; ++n) pack(n);
+    else parallel_rows(pieces.count() * row_panels, pack);
+    // Tasks are blocks of columns; where those are too few for the threads, also of rows.
+    const int64_t columns = divide_up(p.N, kernel.columns), wanted = kTasksPerThread * threads();
+    const Parts blocks{
+        columns, std::clamp(wanted, divide_up(columns, kernel.block_panels),
+                            std::max(divide_up(columns, kernel.block_panels), divide_up(columns, kFewestPanels)))};
+    const int64_t tallest = std::max<int64_t>(1, part.rows.M / kernel.block_rows);
+    const Parts row_blocks{row_panels, std::clamp<int64_t>(divide_up(wanted, blocks.parts), 1, tallest)};
+    parallel_tasks(
+        blocks.parts * row_blocks.parts,
+        [&](int64_t task) {
+          const int64_t j = task / row_blocks.parts, i = task % row_blocks.parts;
+          block(stream, part, row_blocks.begin(i), row_blocks.begin(i + 1), blocks.begin(j), blocks.size(j));
+        },
+        !small);
   }
+}
+
+void gemm(Stream& stream, const GemmProblem& p) {
+  gemm(stream, p, kernel_for(p.round || p.a.type == DType::bf16 || p.b.type == DType::bf16));
 }
 
 }  // namespace cambium::cpu

@@ -2,28 +2,41 @@
 // threads and of the width of the vector unit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+
+#include "core/cpu/tiles.h"
+
+namespace cambium {
+
+// Calls call(context, n) for n in [0, count), each once, on any of threads() threads (core/threads.cpp); returns when
+// all calls have. From within such a call, and while another thread's calls run: one after the other in this thread.
+void run_parallel(int64_t count, void (*call)(const void* context, int64_t n), const void* context);
+
+}  // namespace cambium
 
 namespace cambium::cpu {
 
-// Calls body(n) for n in [0, count), each once, on any thread. An exception must not leave body.
+// Calls body(n) for n in [0, count), each once, on any thread; threads take the next n when they are done with one. An
+// exception must not leave body.
+template <class Body>
+void parallel_tasks(int64_t count, const Body& body, bool parallel = true) {
+  if (count > 1 && parallel)
+    return run_parallel(
+        count, [](const void* b, int64_t n) { (*static_cast<const Body*>(b))(n); }, &body);
+  for (int64_t n = 0; n < count; ++n) body(n);
+}
+
+// The same for calls that take little time: threads take several n at once.
 template <class Body>
 void parallel_rows(int64_t count, const Body& body) {
-  if (count <= 1) {
-    for (int64_t n = 0; n < count; ++n) body(n);
-    return;
-  }
-#pragma omp parallel for schedule(static)
-  for (int64_t n = 0; n < count; ++n) body(n);
+  constexpr int64_t kPieces = 64;
+  const Parts pieces{count, std::min(count, kPieces)};
+  parallel_tasks(pieces.parts, [&](int64_t piece) {
+    const int64_t end = pieces.begin(piece + 1);
+    for (int64_t n = pieces.begin(piece); n < end; ++n) body(n);
+  });
 }
-
-// The same where calls differ in cost: threads take the next n when they are done.
-template <class Body>
-void parallel_tasks(int64_t count, const Body& body) {
-#pragma omp parallel for schedule(dynamic, 1) if (count > 1)
-  for (int64_t n = 0; n < count; ++n) body(n);
-}
-
 // f(0) + ... + f(count - 1): element n goes to lane n % 16, lanes are then added pairwise.
 template <class F>
 auto lane_sum(int64_t count, const F& f) {

@@ -1,9 +1,10 @@
-// Register-blocked products. This file and gemm.cpp are compiled with -ffp-contract=fast: every multiply-add below
-// becomes one instruction on machines that have it, in full tiles and in remainders alike.
+// Register-blocked products. This file and gemm_float.cpp are compiled with -ffp-contract=fast: every multiply-add
+// below becomes one instruction on machines that have it, in full tiles and in remainders alike.
 #include "core/cpu/small_matmul.h"
 
 #include <cstring>
 
+#include "core/cpu/peak.h"
 #include "core/cpu/tiles.h"
 
 namespace cambium::cpu {
@@ -66,6 +67,7 @@ void blocked(int64_t M, int64_t N, int64_t K, const F* a, int64_t a_row, int64_t
 
 void small_matmul(int64_t M, int64_t N, int64_t K, const float* a, int64_t a_row, int64_t a_col, const float* b,
                   int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  count_flops(2 * double(M) * double(N) * double(K));
   blocked(M, N, K, a, a_row, a_col, b, b_row, c, c_row, accumulate);
 }
 

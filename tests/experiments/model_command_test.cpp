@@ -237,20 +237,37 @@ TEST_F(ModelCommand, ConvertsToBfloat16) {
 TEST_F(ModelCommand, BenchPrintsItsFigures) {
   const json step = json_of(good({"bench", "step", "--shape", "t5-small", "--tuner", "prompt", "--batch", "1",
                                   "--length", "4", "--steps", "1", "--json", "--dtype", "bf16"}));
-  for (const char* field : {"step_s", "min_s", "tok_s", "rss_mib"}) EXPECT_GT(step.at(field).get<double>(), 0) << field;
+  for (const char* field : {"step_s", "min_s", "tok_s", "rss_mib", "flops", "peak_flops", "share"})
+    EXPECT_GT(step.at(field).get<double>(), 0) << field;
   EXPECT_EQ(step.at("trainable"), 10 * 512);
-  EXPECT_EQ(step.size(), 5u);
+  EXPECT_EQ(step.size(), 8u);
   const json decoding = json_of(good({"bench", "generate", "--shape", "t5-small", "--tuner", "lora", "--batch", "1",
                                       "--length", "4", "--new-tokens", "2", "--steps", "1", "--json"}));
   EXPECT_GT(decoding.at("tok_s").get<double>(), 0);
   const json longer = json_of(good({"bench", "step", "--shape", "t5-small", "--tuner", "prompt", "--option", "length=3",
                                     "--batch", "1", "--length", "4", "--steps", "1", "--json"}));
   EXPECT_EQ(longer.at("trainable"), 3 * 512);
+  const json peak = json_of(good({"bench", "peak", "--json"}));
+  EXPECT_GT(peak.at("f32_flops").get<double>(), 1e8);
+  EXPECT_GT(peak.at("read_bytes_s").get<double>(), 1e7);
   bad({"bench", "step", "--tuner", "prompt", "--option", "long=3"}, {"long"});
-  bad({"bench", "jump"}, {"jump", "step and generate"});
+  bad({"bench", "jump"}, {"jump", "step, generate and peak"});
   bad({"bench", "step", "--shape", "gpt5"}, {"gpt5", "gpt2, gpt2-medium"});
   bad({"bench", "step", "--batch", "0"}, {"--batch"});
   bad({"bench", "step", "--shape", "gpt2", "--length", "1025"}, {"--length 1025", "gpt2 has 1024 positions"});
+}
+
+// A level below the processor's is another build of the kernels, which glibc's loader is told to take.
+TEST_F(ModelCommand, TheEnvironmentChoosesALevelOfKernels) {
+  const std::vector<std::string> peak{"bench", "peak", "--json"};
+  const auto level = [](const std::string& name) {
+    return ProcessOptions{.environment = {{"CAMBIUM_CPU_LEVEL", name}}};
+  };
+  EXPECT_EQ(json_of(good(peak, level("x86-64"))).at("level"), "x86-64");
+  bad(peak, {"CAMBIUM_CPU_LEVEL=fast", "x86-64, avx2, avx512, avx512_bf16 and amx"}, 2, level("fast"));
+  // The highest is either this processor's or too high for it.
+  if (run(peak, level("amx")).code != 0) bad(peak, {"CAMBIUM_CPU_LEVEL=amx", "no more than"}, 2, level("amx"));
+  else EXPECT_EQ(json_of(good(peak, level("amx"))).at("level"), "amx");
 }
 
 TEST_F(ModelCommand, FetchWithoutNetworkSaysWhatToDo) {

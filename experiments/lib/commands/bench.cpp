@@ -2,17 +2,24 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "core/cpu/level.h"
+#include "core/cpu/peak.h"
+#include "core/threads.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/shapes.h"
 #include "experiments/lib/statistics.h"
+#include "experiments/lib/table/machine.h"
 #include "experiments/lib/timing.h"
 
 namespace cambium {
 namespace {
+
+constexpr double kPeakSeconds = 0.3;
 
 // Every token is a target; roberta-base scores one position a sequence.
 Batch random_batch(const ModelConfig& config, const BenchOptions& options, uint64_t seed) {
@@ -56,11 +63,44 @@ nlohmann::ordered_json result(const std::vector<double>& seconds, double tokens,
   return j;
 }
 
+// Operations of matrix products in each of `runs` runs since `before`, the machine's peak for the base's type, measured
+// now, and what share of it they reached. On the CPU: of a GPU, --kernels tells more.
+void add_share(nlohmann::ordered_json& j, const Model& model, double before, int64_t runs) {
+  if (model.device().is_gpu()) return;
+  const double flops = (cpu::counted_flops() - before) / double(runs);
+  const double pairs = model.weight_type() == DType::bf16 ? cpu::measure_pairs_flops(kPeakSeconds) : 0;
+  const double peak = pairs > 0 ? pairs : cpu::measure_float_flops(kPeakSeconds);
+  j["flops"] = flops, j["peak_flops"] = peak, j["share"] = flops / j["step_s"].get<double>() / peak;
+}
+
+int bench_peak(bool as_json) {
+  nlohmann::ordered_json j{{"machine", machine_description()},
+                           {"level", std::string(name_of(cpu::level()))},
+                           {"threads", threads()},
+                           {"f32_flops", cpu::measure_float_flops(kPeakSeconds)},
+                           {"bf16_flops", cpu::measure_pairs_flops(kPeakSeconds)},
+                           {"read_bytes_s", cpu::measure_read_bandwidth(kPeakSeconds)}};
+  if (as_json) {
+    std::cout << j.dump() << "\n";
+    return 0;
+  }
+  const double pairs = j["bf16_flops"].get<double>();
+  std::printf("%s, level %s\nfloat32 multiply-adds: %.1f GFLOP/s\nbfloat16 products: %s\nreading memory: %.1f GB/s\n",
+              j["machine"].get<std::string>().c_str(), j["level"].get<std::string>().c_str(),
+              j["f32_flops"].get<double>() / 1e9,
+              pairs > 0 ? text(std::lround(pairs / 1e9), " GFLOP/s").c_str() : "widened to float32 at this level",
+              j["read_bytes_s"].get<double>() / 1e9);
+  return 0;
+}
+
 nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
   constexpr int64_t kWarmUp = 2;
+  const double before = cpu::counted_flops();
   const std::vector<double> seconds = time_training_steps(model, tuner, random_batch(model.config(), options, seed),
                                                           GivenLabels(), kWarmUp, options.steps, seed);
-  return result(seconds, double(options.batch * options.length), TrainedSet(model, tuner).scalars(), model.device());
+  auto j = result(seconds, double(options.batch * options.length), TrainedSet(model, tuner).scalars(), model.device());
+  add_share(j, model, before, options.steps + kWarmUp);
+  return j;
 }
 
 nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
@@ -70,18 +110,23 @@ nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOpt
   for (int64_t s = 0; s < options.batch; ++s)
     prompts.push_back(random_tokens(options.length, model.config().vocabulary, seed, s));
   constexpr int64_t kWarmUp = 1;
+  const double before = cpu::counted_flops();
   const std::vector<double> seconds = time_decoding(model, tuner, prompts, options.new_tokens, kWarmUp, options.steps);
-  return result(seconds, double(options.batch * options.new_tokens), trained, model.device());
+  auto j = result(seconds, double(options.batch * options.new_tokens), trained, model.device());
+  add_share(j, model, before, options.steps + kWarmUp);
+  return j;
 }
 
 }  // namespace
 
 int run_bench(const CommonOptions& common, const BenchOptions& options) {
-  check_input(options.kernels ? options.what.empty() : options.what == "step" || options.what == "generate", "bench ",
-              options.what, ": there are step and generate, or --kernels alone");
+  check_input(options.kernels ? options.what.empty()
+                              : options.what == "step" || options.what == "generate" || options.what == "peak",
+              "bench ", options.what, ": there are step, generate and peak, or --kernels alone");
   check_input(options.batch >= 1 && options.length >= 1 && options.steps >= 1 && options.new_tokens >= 1,
               "--batch, --length, --steps and --new-tokens must be at least 1");
   if (options.kernels) return run_kernel_bench(common, options);
+  if (options.what == "peak") return bench_peak(common.json);
   const ModelConfig config = published_shape(options.shape);
   check_input(!config.max_positions || options.length <= config.max_positions, "--length ", options.length, ": ",
               options.shape, " has ", config.max_positions, " positions");
@@ -96,11 +141,12 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
   if (common.json) {
     std::cout << j.dump() << "\n";
   } else {
-    std::printf(
-        "%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB%s\n", options.shape.c_str(),
-        options.what.c_str(), options.tuner.c_str(), j["step_s"].get<double>(), j["min_s"].get<double>(),
-        j["tok_s"].get<double>(), j["rss_mib"].get<double>(),
-        j.contains("gpu_mib") ? text(", ", std::lround(j["gpu_mib"].get<double>()), " of the GPU's").c_str() : "");
+    std::printf("%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB%s\n", options.shape.c_str(),
+                options.what.c_str(), options.tuner.c_str(), j["step_s"].get<double>(), j["min_s"].get<double>(),
+                j["tok_s"].get<double>(), j["rss_mib"].get<double>(),
+                j.contains("share")     ? text(", ", std::lround(100 * j["share"].get<double>()), " % of peak").c_str()
+                : j.contains("gpu_mib") ? text(", ", std::lround(j["gpu_mib"].get<double>()), " of the GPU's").c_str()
+                                        : "");
   }
   return 0;
 }

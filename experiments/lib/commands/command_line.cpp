@@ -279,7 +279,7 @@ void add_rest(Commands& commands) {
   }
   auto [c, o] = commands.add<BenchOptions>("bench", "Time a training step or decoding on random weights", run_bench);
   c->footer("  cambium bench step --shape gpt2 --tuner lora --batch 8 --length 64 --json");
-  c->add_option("what", o->what, "step or generate");
+  c->add_option("what", o->what, "step, generate, or peak: what this machine's processors and memory can do at most");
   c->add_flag("--kernels", o->kernels,
               "each kernel by itself: bytes and operations a second, and their share of the GPU's peaks");
   c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
