@@ -119,15 +119,6 @@ void ModelConfig::check() const {
     within("relative_buckets", relative_buckets, 4, 4096);
     within("relative_distance", relative_distance, relative_buckets / 2 + 1, 65536);
   }
-  check_input(!is_seq2seq() || decoder_start, "model configuration: no decoder_start token");
-  const auto id = [&](const char* name, int32_t value) { within(name, value, 0, vocabulary - 1); };
-  if (bos) id("bos", *bos);
-  if (pad) id("pad", *pad);
-  if (mask) id("mask", *mask);
-  if (decoder_start) id("decoder_start", *decoder_start);
-  if (forced_bos) id("forced_bos", *forced_bos);
-  if (forced_eos) id("forced_eos", *forced_eos);
-  for (const int32_t e : eos) id("eos", e);
   for (const float p : {dropout.embedding, dropout.attention, dropout.residual, dropout.activation})
     check_input(p >= 0 && p < 1, "model configuration: a dropout probability of ", p);
 }

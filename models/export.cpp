@@ -10,26 +10,17 @@
 #include "core/json.h"
 #include "core/machine.h"
 #include "core/progress.h"
-#include "models/files/gguf.h"
+#include "models/companions.h"
 #include "models/files/safetensors.h"
-#include "models/tokenizers/tokenizer.h"
+#include "models/import/class_defaults.h"
 #include "models/tokenizers/utf8.h"
 
 namespace cambium {
 namespace {
 
+using nlohmann::json;
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
-
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "added_tokens.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "vocab.txt",
-                                           "spiece.model",
-                                           "tokenizer.model"};
 
 // What transformers calls an activation.
 const char* activation_name(Activation a) {
@@ -52,16 +43,19 @@ void set_gpt2(ordered_json& j, const ModelConfig& c) {
   j["embd_pdrop"] = c.dropout.embedding, j["attn_pdrop"] = c.dropout.attention, j["resid_pdrop"] = c.dropout.residual;
 }
 
+// Llama, and Qwen 2 where biases are on queries, keys and values alone.
 void set_llama(ordered_json& j, const ModelConfig& c) {
-  j["architectures"] = {"LlamaForCausalLM"};
-  check_input(c.attention_bias == c.output_bias,
-              "a Llama model with biases on queries, keys and values alone has no Hugging Face form here");
+  const bool qwen2 = c.attention_bias && !c.output_bias && !c.feed_forward_bias;
+  check_input(qwen2 || c.attention_bias == c.output_bias,
+              "a Llama model with biases on some products of attention alone has no Hugging Face form; .h5 holds it");
+  if (qwen2) j["model_type"] = "qwen2";
+  j["architectures"] = {qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM"};
   j["hidden_size"] = c.width, j["num_hidden_layers"] = c.decoder.layers, j["num_attention_heads"] = c.decoder.heads;
   j["num_key_value_heads"] = c.decoder.kv_heads, j["head_dim"] = c.decoder.head_size,
   j["intermediate_size"] = c.decoder.inner;
-  j["max_position_embeddings"] = c.max_positions, j["rms_norm_eps"] = c.epsilon,
-  j["hidden_act"] = activation_name(c.activation);
-  j["attention_bias"] = c.attention_bias, j["mlp_bias"] = c.feed_forward_bias,
+  if (c.max_positions) j["max_position_embeddings"] = c.max_positions;
+  j["rms_norm_eps"] = c.epsilon, j["hidden_act"] = activation_name(c.activation);
+  if (!qwen2) j["attention_bias"] = c.attention_bias, j["mlp_bias"] = c.feed_forward_bias;
   j["attention_dropout"] = c.dropout.attention;
   j["rope_theta"] = c.rotary_base;
   if (const RotaryScaling& s = c.rotary_scaling; s.factor != 1)
@@ -84,6 +78,7 @@ void set_bert(ordered_json& j, const ModelConfig& c) {
   j["layer_norm_eps"] = c.epsilon, j["type_vocab_size"] = c.token_types,
   j["hidden_act"] = activation_name(c.activation);
   j["hidden_dropout_prob"] = c.dropout.residual, j["attention_probs_dropout_prob"] = c.dropout.attention;
+  if (c.family == "roberta") j["pad_token_id"] = c.position_offset - 1;  // the row before the first position
 }
 
 void set_t5(ordered_json& j, const ModelConfig& c) {
@@ -95,6 +90,9 @@ void set_t5(ordered_json& j, const ModelConfig& c) {
   j["feed_forward_proj"] =
       c.gated ? (c.activation == Activation::gelu_tanh ? "gated-gelu" : text("gated-", activation_name(c.activation)))
               : activation_name(c.activation);
+  // "gated-gelu" alone means the tanh form; tie_word_embeddings alone, that the head's rows are scaled.
+  j["dense_act_fn"] = activation_name(c.activation), j["is_gated_act"] = c.gated;
+  j["tie_word_embeddings"] = c.head_scale != 1;
   j["dropout_rate"] = c.dropout.residual;
 }
 
@@ -111,38 +109,66 @@ void set_bart(ordered_json& j, const ModelConfig& c) {
   j["activation_dropout"] = c.dropout.activation;
 }
 
-std::string gguf_in(const std::string& path) {
-  if (!is_directory(path)) return is_gguf(path) ? path : "";
-  for (const std::string& name : list_directory(path))
-    if (name.ends_with(".gguf")) return path + "/" + name;
-  return "";
+// Fields that ours stand for, or that are about the original's files.
+bool is_replaced(const std::string& type, const std::string& name) {
+  constexpr std::string_view kNames[] = {"auto_map",
+                                         "quantization_config",
+                                         "_name_or_path",
+                                         "_commit_hash",
+                                         "torch_dtype",
+                                         "dtype",
+                                         "transformers_version",
+                                         "rope_scaling",
+                                         "rope_theta",
+                                         "rope_parameters",
+                                         "num_labels",
+                                         "original_max_position_embeddings",
+                                         "partial_rotary_factor",
+                                         "scale_decoder_outputs"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) || is_shared_name(type, name);
 }
 
-// The tokenizer's files by name.
-std::map<std::string, std::string> tokenizer_files(const std::string& path) {
-  std::map<std::string, std::string> files;
-  if (path.ends_with(".h5")) {
-    const Hdf5File file(path);
-    if (file.is_group("/tokenizer"))
-      for (const std::string& name : file.list("/tokenizer"))
-        for (const std::string& part : file.read_strings("/tokenizer/" + name)) files[name] += part;
-    return files;
+// `ours` with what the original's config.json says beside: names of classes, a window of attention, values for
+// training.
+void add_original(ordered_json& ours, const ModelConfig& c, const std::string& original) {
+  const json file = parse_json(original, "config.json");
+  const std::string type = file.is_object() ? find_string(file, "model_type").value_or("") : "";
+  const bool llama = type == "llama" || type == "mistral" || type == "qwen2";
+  if ((llama ? "llama" : type) != c.family) return;  // of another model
+  if (type == "mistral") {
+    ours["model_type"] = type, ours["architectures"] = {"MistralForCausalLM"};
+    ours.erase("attention_bias"), ours.erase("mlp_bias");
   }
-  if (is_directory(path))
-    for (const char* name : kTokenizerFiles)
-      if (file_exists(path + "/" + name)) files[name] = read_text_file(path + "/" + name);
-  if (files.empty())
-    if (const std::string gguf = gguf_in(path); !gguf.empty())
-      if (const auto vocabulary = read_gguf_vocabulary(GgufFile(gguf).values());
-          vocabulary && !vocabulary->merges.empty())
-        files["tokenizer.json"] = reading(gguf, [&] { return gguf_tokenizer_json(*vocabulary); });
-  return files;
+  if (file.contains("sliding_window") || type == "mistral") {
+    // Ours end at the window.
+    if (const json* positions = find_field(file, "max_position_embeddings"))
+      ours["max_position_embeddings"] = *positions;
+    else ours.erase("max_position_embeddings");
+  }
+  const json* const labels = find_field(file, "id2label");
+  if (c.classes && labels && int64_t(labels->size()) == c.classes && find_field(file, "label2id"))
+    ours["id2label"] = *labels, ours["label2id"] = file["label2id"];
+  for (const auto& [name, value] : file.items())
+    if ((!ours.contains(name) || (ours[name].is_null() && !value.is_null())) && !is_replaced(type, name))
+      ours[name] = value;
+}
+
+// Of a model without one: the tokens that generation knows.
+std::string generation_config(const ModelConfig& c) {
+  ordered_json j;
+  const auto set = [&](const char* name, const std::optional<int32_t>& id) {
+    if (id) j[name] = *id;
+  };
+  set("bos_token_id", c.bos);
+  if (!c.eos.empty()) j["eos_token_id"] = c.eos.size() == 1 ? ordered_json(c.eos.front()) : ordered_json(c.eos);
+  set("pad_token_id", c.pad), set("decoder_start_token_id", c.decoder_start);
+  set("forced_bos_token_id", c.forced_bos), set("forced_eos_token_id", c.forced_eos);
+  return c.is_encoder() || j.is_null() ? "" : j.dump(2) + "\n";
 }
 
 using Values = std::function<Tensor(const std::string&)>;
 
-void save_hdf5(const ModelConfig& config, const Values& values, const std::map<std::string, std::string>& tokenizer,
-               const std::string& path) {
+void save_hdf5(const ModelConfig& config, const Values& values, const Companions& companions, const std::string& path) {
   Model model(config, DType::f32, Device::cpu(), Model::Storage::none);
   Hdf5Writer file(path);
   Progress progress("writing", model.parameter_count());
@@ -153,23 +179,40 @@ void save_hdf5(const ModelConfig& config, const Values& values, const std::map<s
     file.write("/parameters/" + place, value);
     progress.add(value.size());
   }
-  file.group("/tokenizer");
-  for (const auto& [name, contents] : tokenizer) {
-    if (valid_utf8(contents) != contents || contents.find('\0') != contents.npos) {
-      Progress::say(text("note: ", name, " is not text and is left out of ", path));
-      continue;
+  file.group("/tokenizer"), file.group("/settings");
+  for (const auto* group : {&companions.tokenizer, &companions.settings})
+    for (const auto& [name, contents] : *group) {
+      if (valid_utf8(contents) != contents || contents.find('\0') != contents.npos) {
+        Progress::say(text("note: ", name, " is not text and is left out of ", path));
+        continue;
+      }
+      // Names with a folder are none of what the tokenizer is read from.
+      const bool setting = group == &companions.settings || name.find('/') != name.npos;
+      file.write((setting ? "/settings/" : "/tokenizer/") + name, std::vector<std::string>{contents});
     }
-    file.write("/tokenizer/" + name, std::vector<std::string>{contents});
-  }
   file.attribute("/", "model_config", to_json(config));
   file.attribute("/", "software_version", software_version());
   file.commit();
 }
 
-void save_directory(const ModelConfig& config, const Values& values,
-                    const std::map<std::string, std::string>& tokenizer, const std::string& path, DType type) {
-  check_input(!file_exists(path) || (is_directory(path) && list_directory(path).empty()), path,
-              " is there and not empty; give a new directory");
+std::map<std::string, Tensor> foreign_tensors(const ModelConfig& config, const Values& values, DType type) {
+  std::map<std::string, Tensor> tensors;
+  for (const NameRule& rule : huggingface_names(config)) {
+    Tensor value = values(rule.ours);
+    if (rule.relayout == Relayout::transpose && value.shape().rank() == 2) value = transposed(value);
+    if (rule.foreign == "final_logits_bias") value = value.reshape({1, value.size()});
+    tensors[rule.foreign] = value.to(type);
+    // An MLM head that is not tied reads its bias under another name.
+    if (!config.tied_head && config.is_encoder() && rule.ours == "head.bias")
+      tensors[config.family == "roberta" ? "lm_head.decoder.bias" : "cls.predictions.decoder.bias"] = value.to(type);
+  }
+  return tensors;
+}
+
+void save_directory(const ModelConfig& config, const Values& values, const Companions& companions,
+                    const std::string& path, DType type) {
+  check_model_place(path);
+  const std::string description = huggingface_config(config, type, companions.setting("config.json"));
   // Everything goes beside the place first: a directory that is there is whole.
   const std::string name = fs::path(path).lexically_normal().string(),
                     parent =
@@ -178,18 +221,15 @@ void save_directory(const ModelConfig& config, const Values& values,
   TemporaryDirectory work(parent.empty() ? "." : parent);
   const std::string inside = work / "model";
   make_directories(inside);
-  std::map<std::string, Tensor> tensors;
-  for (const NameRule& rule : huggingface_names(config)) {
-    Tensor value = values(rule.ours);
-    if (rule.relayout == Relayout::transpose && value.shape().rank() == 2) value = transposed(value);
-    if (rule.foreign == "final_logits_bias") value = value.reshape({1, value.size()});
-    tensors[rule.foreign] = value.to(type);
+  write_safetensors(inside + "/model.safetensors", foreign_tensors(config, values, type), {{"format", "pt"}});
+  write_file(inside + "/config.json", description);
+  std::string generation = companions.setting("generation_config.json");
+  if (generation.empty()) generation = generation_config(config);
+  if (!generation.empty()) write_file(inside + "/generation_config.json", generation);
+  for (const auto& [file, contents] : companions.tokenizer) {
+    make_directories(fs::path(inside + "/" + file).parent_path().string());
+    write_file(inside + "/" + file, contents);
   }
-  write_safetensors(inside + "/model.safetensors", tensors, {{"format", "pt"}});
-  write_file(inside + "/config.json", huggingface_config(config, type));
-  if (!config.eos.empty())
-    write_file(inside + "/generation_config.json", ordered_json{{"eos_token_id", config.eos}}.dump(2) + "\n");
-  for (const auto& [file, contents] : tokenizer) write_file(inside + "/" + file, contents);
   sync_directory(inside);
   if (file_exists(path)) fs::remove(path);
   fs::rename(inside, path);
@@ -197,34 +237,40 @@ void save_directory(const ModelConfig& config, const Values& values,
 
 }  // namespace
 
-std::string huggingface_config(const ModelConfig& c, DType type) {
+std::string huggingface_config(const ModelConfig& c, DType type, const std::string& original) {
+  const auto token = [](const std::optional<int32_t>& id) { return id ? ordered_json(*id) : ordered_json(); };
   ordered_json j;
   j["model_type"] = c.family;
   j["vocab_size"] = c.vocabulary;
   j["tie_word_embeddings"] = c.tied_head;
   j["torch_dtype"] = type == DType::bf16 ? "bfloat16" : "float32";
-  if (c.bos) j["bos_token_id"] = *c.bos;
-  if (c.pad) j["pad_token_id"] = *c.pad;
+  // A token that is null is none; one that is absent, transformers would take from the class.
+  j["bos_token_id"] = token(c.bos);
+  j["eos_token_id"] = c.eos.size() > 1 ? ordered_json(c.eos) : c.eos.empty() ? ordered_json() : token(c.eos.front());
+  j["pad_token_id"] = token(c.pad);
   if (c.decoder_start) j["decoder_start_token_id"] = *c.decoder_start;
-  if (c.eos.size() == 1) j["eos_token_id"] = c.eos.front();
-  else if (!c.eos.empty()) j["eos_token_id"] = c.eos;
   if (c.forced_bos) j["forced_bos_token_id"] = *c.forced_bos;
-  if (c.is_seq2seq())
-    j["is_encoder_decoder"] = true,
-    j["forced_eos_token_id"] = c.forced_eos ? ordered_json(*c.forced_eos) : ordered_json();
+  if (c.is_seq2seq()) j["is_encoder_decoder"] = true, j["forced_eos_token_id"] = token(c.forced_eos);
   if (c.family == "gpt2") set_gpt2(j, c);
   else if (c.family == "llama") set_llama(j, c);
   else if (c.family == "t5") set_t5(j, c);
   else if (c.family == "bart") set_bart(j, c);
   else set_bert(j, c);
+  if (!original.empty()) add_original(j, c, original);
   return j.dump(2) + "\n";
 }
 
-void save_model(const ModelConfig& config, const Values& values, const std::string& tokenizer_path,
-                const std::string& path, DType type) {
-  const auto tokenizer = tokenizer_files(tokenizer_path);
-  if (path.ends_with(".h5")) save_hdf5(config, values, tokenizer, path);
-  else save_directory(config, values, tokenizer, path, type);
+void check_model_place(const std::string& path) {
+  check_input(path.ends_with(".h5") || !file_exists(path) || (is_directory(path) && list_directory(path).empty()), path,
+              " is there and not empty; give a new directory");
+}
+
+void save_model(const ModelConfig& config, const Values& values, const std::string& from, const std::string& path,
+                DType type, bool settings) {
+  Companions companions = companions_of(from);
+  if (!settings) companions.settings.clear();
+  if (path.ends_with(".h5")) save_hdf5(config, values, companions, path);
+  else save_directory(config, values, companions, path, type);
 }
 
 }  // namespace cambium

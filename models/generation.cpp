@@ -4,22 +4,37 @@
 #include <cmath>
 #include <limits>
 
+#include "core/json.h"
 #include "core/kernels/generation.h"
 #include "core/kernels/rows.h"
 #include "core/random.h"
 #include "models/decoding.h"
 
 namespace cambium {
+namespace {
+
+// What an encoder-decoder's texts start from; as in transformers the begin token where no other is named.
+int32_t first_token(const ModelConfig& config) {
+  const auto id = config.decoder_start ? config.decoder_start : config.bos;
+  check_input(id && *id >= 0 && *id < config.vocabulary, "decoder_start_token_id ",
+              id ? text(*id, " is outside the vocabulary of ", config.vocabulary) : std::string("is missing"),
+              ": generation needs it");
+  return *id;
+}
+
+}  // namespace
 
 Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options,
                    std::span<const std::vector<int32_t>> inputs, std::span<const int> tuner)
     : model_(model), options_(options), tuner_(tuner.begin(), tuner.end()),
       eos_(options.eos.value_or(model.config().eos)), pass_(hooks), graphs_(model.device()) {
   const ModelConfig& config = model.config();
+  // An end outside the vocabulary is never reached.
+  std::erase_if(eos_, [&](int32_t id) { return id < 0 || id >= config.vocabulary; });
   if (config.is_seq2seq()) {
     const std::vector<int64_t> index(inputs.size(), 0);
     memory_ = model.remember(pass_, Layout(inputs, index, tuner_));
-    given_.assign(inputs.size(), {*config.decoder_start});
+    given_.assign(inputs.size(), {first_token(config)});
   } else {
     given_.assign(inputs.begin(), inputs.end());
   }
@@ -110,7 +125,7 @@ void Decoding::mask(const std::vector<const Hypothesis*>& hypotheses, const Tens
     DISPATCH(mask_logits, stream)
     (stream, Tensor::of(row, logits.device()), Tensor::of(column, logits.device()), logits);
   }
-  if (model_.config().is_seq2seq()) force(hypotheses, logits);
+  force(hypotheses, logits);
 }
 
 // Rows in which one token alone is possible: it has the logarithm 0, all others minus infinity.
@@ -119,11 +134,13 @@ void Decoding::force(const std::vector<const Hypothesis*>& hypotheses, const Ten
   std::vector<int32_t> row;
   std::vector<float> values;
   for (size_t r = 0; r < hypotheses.size(); ++r) {
-    const int64_t written = hypotheses[r]->written();
-    const auto forced = written + 1 == options_.max_new_tokens ? config.forced_eos
-                        : written == 0                         ? config.forced_bos
-                                                               : std::nullopt;
+    const Hypothesis& h = *hypotheses[r];
+    const auto forced = h.written() + 1 == options_.max_new_tokens ? config.forced_eos
+                        : h.tokens.size() == 1                     ? config.forced_bos
+                                                                   : std::nullopt;
     if (!forced) continue;
+    check_input(*forced >= 0 && *forced < logits.cols(), "the token that the configuration forces, ", *forced,
+                ", is outside the vocabulary of ", logits.cols());
     row.push_back(int32_t(r));
     values.resize(values.size() + size_t(logits.cols()), -std::numeric_limits<float>::infinity());
     values[values.size() - size_t(logits.cols()) + size_t(*forced)] = 0;
@@ -251,16 +268,22 @@ void check_options(const Model& model, const Hooks& hooks, const std::vector<std
     for (const int32_t id : inputs[i])
       check_input(id >= 0 && id < config.vocabulary, "input ", i, ": id ", id, " is outside the vocabulary of ",
                   config.vocabulary);
-    const int64_t longest = (config.is_seq2seq() ? 1 : int64_t(inputs[i].size())) + o.max_new_tokens - 1 +
-                            hooks.position_shift(StackKind::decoder);
-    const int64_t read = config.is_seq2seq() ? int64_t(inputs[i].size()) + hooks.position_shift(StackKind::encoder) : 0;
-    check_input(!config.max_positions || std::max(longest, read) <= config.max_positions, "input ", i, " has ",
-                inputs[i].size(), " tokens; with ", o.max_new_tokens, " new ones that is more than the model's ",
-                config.max_positions, " positions");
+    reading(text("input ", i), [&] { check_input_length(model, hooks, inputs[i], o); });
   }
 }
 
 }  // namespace
+
+void check_input_length(const Model& model, const Hooks& hooks, std::span<const int32_t> input,
+                        const GenerationOptions& o) {
+  const ModelConfig& config = model.config();
+  const int64_t size = int64_t(input.size());
+  const int64_t longest =
+      (config.is_seq2seq() ? 1 : size) + o.max_new_tokens - 1 + hooks.position_shift(StackKind::decoder);
+  const int64_t read = config.is_seq2seq() ? size + hooks.position_shift(StackKind::encoder) : 0;
+  check_input(!config.max_positions || std::max(longest, read) <= config.max_positions, size, " tokens, with ",
+              o.max_new_tokens, " new ones, are more than the model's ", config.max_positions, " positions");
+}
 
 std::vector<std::vector<Generated>> generate(Model& model, Hooks& hooks,
                                              const std::vector<std::vector<int32_t>>& inputs,

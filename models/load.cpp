@@ -6,11 +6,16 @@
 #include <cstdlib>
 #include <map>
 
+#include "core/environment.h"
 #include "core/files.h"
 #include "core/hdf5.h"
+#include "core/path_kind.h"
+#include "core/places.h"
+#include "core/printable.h"
 #include "core/progress.h"
 #include "core/sha256.h"
 #include "models/import/config.h"
+#include "models/import/notes.h"
 
 namespace cambium {
 namespace {
@@ -53,12 +58,12 @@ Tensor unpermuted(const Tensor& x, int64_t heads) {
 class ForeignSource : public ModelSource {
  public:
   ForeignSource(std::string path, ModelConfig config, std::unique_ptr<WeightFile> weights,
-                const std::vector<NameRule>& rules)
+                const std::vector<NameRule>& rules, bool is_gguf)
       : ModelSource(std::move(path), std::move(config)), weights_(std::move(weights)) {
     std::vector<std::string> extra, missing, misshaped;
     std::map<std::string, bool> used;
     for (const NameRule& rule : rules) {
-      const std::vector<std::string> names = spellings(config_.family, rule.foreign);
+      const std::vector<std::string> names = names_of(rule);
       const auto found =
           std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights_->has(n); });
       if (found == names.end() && rule.optional) continue;
@@ -67,6 +72,10 @@ class ForeignSource : public ModelSource {
     }
     for (const std::string& name : weights_->names())
       if (!used.count(name) && !is_ignored(config_, name)) extra.push_back(name);
+    if (!is_gguf)
+      if (const auto beside = take_beside(config_, extra); !beside.empty())
+        note_once(
+            text("note: ", path_, ": ", beside.size(), " tensors beside the model are not used", first_of(beside)));
     if (missing.empty())
       for (const ShapeOf& s : shapes_of(config_)) {
         if (!places_.count(s.name)) continue;  // optional
@@ -105,6 +114,21 @@ class ForeignSource : public ModelSource {
     std::string name;  // in the file
     Shape shape;       // of ours
   };
+  // The names of a parameter, the one that counts first.
+  std::vector<std::string> names_of(const NameRule& rule) const {
+    std::vector<std::string> names = spellings(config_.family, rule.foreign);
+    // transformers computes with the bias of its decoder, which is tied to the other where they are equal.
+    std::stable_partition(names.begin(), names.end(),
+                          [](const std::string& n) { return n.ends_with(".decoder.bias"); });
+    // A tied table may be there as the head alone.
+    if (rule.ours == "embedding.weight" && config_.tied_head) {
+      ModelConfig untied = config_;
+      untied.tied_head = false;
+      for (const NameRule& other : huggingface_names(untied))
+        if (other.ours == "head.weight") names.push_back(other.foreign);
+    }
+    return names;
+  }
   // What files may leave out is zero.
   Tensor zeros(const std::string& name) const {
     for (const ShapeOf& s : shapes_of(config_))
@@ -125,6 +149,7 @@ std::string dataset_of(std::string name) {
 class Hdf5Source : public ModelSource {
  public:
   explicit Hdf5Source(const std::string& path) : ModelSource(path, {}), file_(path) {
+    check_path(file_, Wanted::model);
     check_input(file_.has_attribute("/", "model_config"), path, " is an HDF5 file, but no model");
     config_ = config_from_json(file_.attribute<std::string>("/", "model_config"), path);
     huggingface_ = huggingface_names(config_);
@@ -163,7 +188,7 @@ void list_all_names(bool all) { list_all = all; }
 std::string first_of(const std::vector<std::string>& names) {
   const size_t shown = list_all ? names.size() : std::min<size_t>(3, names.size());
   std::string list;
-  for (size_t i = 0; i < shown; ++i) list += (i ? ", " : ": ") + names[i];
+  for (size_t i = 0; i < shown; ++i) list += (i ? ", " : ": ") + in_one_line(names[i]);
   if (shown < names.size()) list += text(" and ", names.size() - shown, " more");
   return list;
 }
@@ -173,11 +198,11 @@ std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
   auto weights = open_weights(path);
   if (const auto* gguf = dynamic_cast<const GgufFile*>(weights.get())) {
     const ModelConfig config = read_gguf_config(*gguf);
-    return std::make_unique<ForeignSource>(path, config, std::move(weights), gguf_names(config));
+    return std::make_unique<ForeignSource>(path, config, std::move(weights), gguf_names(config), true);
   }
   check_input(is_directory(path), path, ": weights alone are no model; give the directory with its config.json");
   const ModelConfig config = read_huggingface_config(path, *weights);
-  return std::make_unique<ForeignSource>(path, config, std::move(weights), huggingface_names(config));
+  return std::make_unique<ForeignSource>(path, config, std::move(weights), huggingface_names(config), false);
 }
 
 std::string ModelSource::hash() const {
@@ -193,10 +218,10 @@ std::string ModelSource::hash() const {
       identity.update(
           text("|", info.st_size, "|", info.st_mtim.tv_sec, "|", info.st_mtim.tv_nsec, "|", info.st_ino, "|"));
   }
-  const char *home = std::getenv("CAMBIUM_HOME"), *user = std::getenv("HOME");
-  const std::string folder = text(home ? home : user ? text(user, "/.cache/cambium") : text("/tmp"), "/hashes");
-  const std::string memory = folder + "/" + hex(identity.finish());
-  if (file_exists(memory))
+  // Only what nobody else can have written is believed; without a directory of the user's own nothing is kept.
+  const auto home = find_cambium_home();
+  const std::string folder = home ? *home + "/hashes" : "", memory = folder + "/" + hex(identity.finish());
+  if (home && is_private(folder) && is_private(memory))
     if (const std::string known = read_text_file(memory, 4096); known.size() == 64) return known;
 
   Sha256 sum;
@@ -207,8 +232,7 @@ std::string ModelSource::hash() const {
   }
   const std::string hash = hex(sum.finish());
   try {  // a cache that cannot be written costs time, no more
-    make_directories(folder);
-    write_file(memory, hash);
+    if (home) make_directories(folder), write_file(memory, hash);
   } catch (const Error&) {
   }
   return hash;

@@ -97,7 +97,70 @@ bool is_gguf(const std::string& path) {
   return std::string_view(start, 4) == kMagic;
 }
 
-GgufFile::GgufFile(const std::string& path) : WeightFile(path), file_(path) {
+namespace {
+
+// NAME-00002-of-00003.gguf: where the number stands, and how many there are.
+struct PartName {
+  size_t number = 0;  // 0: not a part
+  int64_t count = 0;
+};
+
+PartName part_name(const std::string& path) {
+  constexpr std::string_view kForm = "-00000-of-00000.gguf";
+  if (path.size() <= kForm.size()) return {};
+  const size_t start = path.size() - kForm.size();
+  for (size_t i = 0; i < kForm.size(); ++i)
+    if (kForm[i] == '0' ? path[start + i] < '0' || path[start + i] > '9' : path[start + i] != kForm[i]) return {};
+  return {start + 1, std::stoll(path.substr(start + 10, 5))};
+}
+
+std::string part_path(const std::string& path, int64_t number) {
+  std::string digits = std::to_string(number);
+  digits.insert(0, 5 - std::min<size_t>(5, digits.size()), '0');
+  return std::string(path).replace(part_name(path).number, 5, digits);
+}
+
+}  // namespace
+
+std::string first_gguf_part(const std::string& path) {
+  if (!part_name(path).number) return path;
+  const std::string first = part_path(path, 1);
+  return file_exists(first) ? first : path;
+}
+
+GgufFile::GgufFile(const std::string& path) : GgufFile(first_gguf_part(path), Part()) { add_parts(); }
+
+// llama.cpp's split: every part is a file of its own with split.no (from 0) and split.count; the first has all
+// metadata.
+void GgufFile::add_parts() {
+  const int64_t count = values_.find_int("split.count", 0, 65535).value_or(0);
+  if (count < 2) return;
+  const auto number = [](const GgufFile& part) { return part.values_.get_int("split.no", 0, 65535); };
+  check_input(number(*this) == 0 && part_name(path_).count == count, path_, ": is part ", number(*this) + 1, " of ",
+              count, " of a split GGUF file; all parts must lie beside it, called NAME-00001-of-0000N.gguf");
+  for (int64_t i = 2; i <= count; ++i) {
+    const std::string path = part_path(path_, i);
+    check_input(file_exists(path), path_, ": part ", i, " of ", count, " of this split GGUF file is missing: ", path);
+    auto part = std::unique_ptr<GgufFile>(new GgufFile(path, Part()));
+    check_input(part->values_.find_int("split.count", 0, 65535) == std::optional(count) && number(*part) == i - 1, path,
+                ": is not part ", i, " of ", count, " of a split GGUF file");
+    for (const auto& [name, entry] : part->entries_)
+      check_input(entries_.emplace(name, entry).second, path, ": tensor \"", name.substr(0, 200),
+                  "\" is in another part, too");
+    parts_.push_back(std::move(part));
+  }
+  if (const auto tensors = values_.find_int("split.tensors.count"))
+    check_input(*tensors == int64_t(entries_.size()), path_, ": the parts have ", entries_.size(), " tensors, not ",
+                *tensors);
+}
+
+std::vector<std::string> GgufFile::files() const {
+  std::vector<std::string> all{path_};
+  for (const auto& part : parts_) all.push_back(part->path_);
+  return all;
+}
+
+GgufFile::GgufFile(const std::string& path, Part) : WeightFile(path), file_(path) {
   GgufCursor cursor(file_, 0);
   check_input(file_.size() >= 24 && std::memcmp(file_.data(), kMagic.data(), 4) == 0, path, ": is not a GGUF file");
   cursor.skip(4, 1, "the magic");
@@ -168,7 +231,11 @@ void GgufFile::place_tensors(const GgufCursor& data) {
 
 Tensor GgufFile::read(std::string_view name) const {
   const Entry& e = entry(name);
-  const Place& place = places_.find(name)->second;
+  const auto here = places_.find(name);
+  if (here == places_.end())
+    for (const auto& part : parts_)
+      if (part->has(name)) return part->read(name);
+  const Place& place = here->second;
   if (!place.type->unpack)
     return file_.tensor(int64_t(place.offset), e.shape, e.type == "F32" ? DType::f32 : DType::bf16);
   const Tensor out = Tensor::empty(e.shape, DType::f32);

@@ -14,10 +14,12 @@ bool is_gguf(const std::string& path);
 // computes:
 //   blocks of 32 values along the last dimension, d and m half precision, q the integers of the
 //   block Q8_0: q d    Q4_0: (q - 8) d    Q4_1: q d + m
+// A file in parts (split.count; NAME-00001-of-00003.gguf) is read whole, whichever part is named.
 class GgufFile : public WeightFile {
  public:
   explicit GgufFile(const std::string& path);
   Tensor read(std::string_view name) const override;
+  std::vector<std::string> files() const override;
 
   // Configuration and tokenizer; `metadata()` of the base class has it printed.
   const GgufValues& values() const { return values_; }
@@ -27,6 +29,9 @@ class GgufFile : public WeightFile {
   static const TensorType* tensor_type(uint32_t id);
   void read_tensor(GgufCursor&);
   void place_tensors(const GgufCursor& data);
+  void add_parts();
+  struct Part {};
+  GgufFile(const std::string& path, Part);  // one part by itself
 
   MappedFile file_;
   GgufValues values_;
@@ -35,6 +40,10 @@ class GgufFile : public WeightFile {
     size_t offset, bytes;
   };
   std::map<std::string, Place, std::less<>> places_;
+  std::vector<std::unique_ptr<GgufFile>> parts_;  // the others of a file in parts
 };
+
+// The first part of the file in parts that `path` is one of, by its name; else the path itself.
+std::string first_gguf_part(const std::string& path);
 
 }  // namespace cambium

@@ -8,6 +8,7 @@
 
 #include "core/half.h"
 #include "core/json.h"
+#include "core/path_kind.h"
 
 namespace cambium {
 namespace {
@@ -98,6 +99,7 @@ void SafetensorsFile::add_shard(const std::string& path) {
   const MappedFile& file = shards_.emplace_back(path);
   const int64_t size = int64_t(file.size());
   uint64_t length = 0;
+  check_contents(path);
   check_input(size >= 8, path, ": is not a safetensors file: it has ", size, " bytes");
   std::memcpy(&length, file.data(), 8);
   check_input(length <= uint64_t(std::min(size - 8, kHeaderBytes)), path,

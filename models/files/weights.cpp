@@ -4,23 +4,12 @@
 #include <algorithm>
 
 #include "core/files.h"
+#include "core/path_kind.h"
 #include "models/files/gguf.h"
 #include "models/files/safetensors.h"
 
 namespace cambium {
 namespace {
-
-[[noreturn]] void refuse_pickle(const std::string& path) {
-  throw InputError(text(path, ": is a pickle of PyTorch's, which is not read: reading one runs code\n",
-                        "convert it to safetensors (transformers: model.save_pretrained(DIR, "
-                        "safe_serialization=True))"));
-}
-
-bool ends_like_pickle(const std::string& name) {
-  for (const std::string_view end : {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".bin.index.json"})
-    if (name.ends_with(end)) return true;
-  return false;
-}
 
 std::string weights_in(const std::string& directory) {
   const auto names = list_directory(directory);
@@ -29,11 +18,14 @@ std::string weights_in(const std::string& directory) {
   std::vector<std::string> gguf;
   std::copy_if(names.begin(), names.end(), std::back_inserter(gguf),
                [](const auto& n) { return n.ends_with(".gguf"); });
+  if (!gguf.empty() && std::ranges::all_of(gguf, [&](const std::string& n) {  // parts of one file
+        return first_gguf_part(directory + "/" + n) == directory + "/" + gguf[0];
+      }))
+    return directory + "/" + gguf[0];
   check_input(gguf.size() <= 1, directory, ": has several GGUF files; name one of them, like ",
               gguf.empty() ? "" : gguf[0]);
   if (gguf.size() == 1) return directory + "/" + gguf[0];
-  const auto pickle = std::find_if(names.begin(), names.end(), ends_like_pickle);
-  if (pickle != names.end()) refuse_pickle(directory + "/" + *pickle);
+  check_path(directory, Wanted::model);
   throw InputError(directory +
                    ": has no weights: expected model.safetensors, model.safetensors.index.json or a .gguf file");
 }
@@ -54,7 +46,7 @@ const WeightFile::Entry& WeightFile::entry(std::string_view name) const {
 
 std::unique_ptr<WeightFile> open_weights(const std::string& path) {
   if (is_directory(path)) return open_weights(weights_in(path));
-  if (ends_like_pickle(path)) refuse_pickle(path);
+  check_contents(path);
   if (is_gguf(path)) return std::make_unique<GgufFile>(path);
   return std::make_unique<SafetensorsFile>(path);
 }

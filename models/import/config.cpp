@@ -1,12 +1,26 @@
+// Hugging Face's config.json, with generation_config.json's tokens.
 #include "models/import/config.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/files.h"
 #include "core/json.h"
+#include "models/import/class_defaults.h"
+#include "models/import/names.h"
+#include "models/import/notes.h"
 
 namespace cambium {
+
+int64_t quotient(int64_t width, const char* width_name, int64_t heads, const char* heads_name) {
+  check_input(heads > 0 && width % heads == 0, "a width (", width_name, ") of ", width, " cannot be shared by ", heads,
+              " heads (", heads_name, ")");
+  return width / heads;
+}
+
 namespace {
 
 using nlohmann::json;
@@ -21,12 +35,6 @@ float number_or(const json& j, const char* name, double fallback) {
   return float(find_number(j, name).value_or(fallback));
 }
 bool flag_or(const json& j, const char* name, bool fallback) { return find_bool(j, name).value_or(fallback); }
-// The size of a head.
-int64_t quotient(int64_t width, const char* width_name, int64_t heads, const char* heads_name) {
-  check_input(heads > 0 && width % heads == 0, "a width (", width_name, ") of ", width, " cannot be shared by ", heads,
-              " heads (", heads_name, ")");
-  return width / heads;
-}
 float epsilon_or(const json& j, const char* name, double fallback) {
   const double value = find_number(j, name).value_or(fallback);
   check_input(value > 0 && value < 1, name, " is ", value, "; it must lie between 0 and 1");
@@ -35,24 +43,32 @@ float epsilon_or(const json& j, const char* name, double fallback) {
 
 Activation activation_named(const std::string& name) {
   if (name == "relu") return Activation::relu;
-  if (name == "gelu") return Activation::gelu;
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return Activation::gelu_tanh;
+  if (name == "gelu" || name == "gelu_python") return Activation::gelu;
+  for (const char* tanh : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh", "gelu_accurate"})
+    if (name == tanh) return Activation::gelu_tanh;
   if (name == "silu" || name == "swish") return Activation::silu;
   throw InputError(text("the activation \"", name, "\" is not supported; relu, gelu, gelu_new and silu are"));
 }
 
+// Tokens of a model; some files name ones outside its vocabulary.
 std::vector<int32_t> ids(const json& j, const char* name) {
+  constexpr int64_t kLeast = std::numeric_limits<int32_t>::min(), kLargest = std::numeric_limits<int32_t>::max();
   const json* field = find_field(j, name);
   if (!field) return {};
   std::vector<int32_t> all;
-  if (!field->is_array()) return {int32_t(get_int(j, name, 0, kMost))};
-  for (const int64_t id : get_ints(j, name, 0, kMost)) all.push_back(int32_t(id));
+  if (!field->is_array()) return {int32_t(get_int(j, name, kLeast, kLargest))};
+  for (const int64_t id : get_ints(j, name, kLeast, kLargest)) all.push_back(int32_t(id));
   return all;
 }
 
 std::optional<int32_t> id(const json& j, const char* name) {
   const std::vector<int32_t> all = ids(j, name);
+  if (all.size() > 1) throw InputError(text(name, " = ", brief(*find_field(j, name)), ": one token is supported"));
   return all.empty() ? std::nullopt : std::optional(all.front());
+}
+
+void not_used(const json& j, const char* name, const char* instead) {
+  note_once(text("note: config.json: ", name, " = ", brief(*find_field(j, name)), " is not used: ", instead));
 }
 
 void refuse(const json& j, const char* name, bool wrong) {
@@ -74,20 +90,47 @@ void read_gpt2(const json& j, ModelConfig& c) {
   c.dropout = {number_or(j, "embd_pdrop", 0.1), number_or(j, "attn_pdrop", 0.1), number_or(j, "resid_pdrop", 0.1), 0};
 }
 
+// rope_parameters since transformers 5, rope_theta and rope_scaling before. Where both are there rope_scaling counts,
+// and what either lacks stands beside it.
 void read_rotary(const json& j, ModelConfig& c) {
-  // rope_parameters since transformers 5, rope_theta and rope_scaling before.
-  const json* nested = find_field(j, "rope_parameters");
-  const json* scaling = nested ? nested : find_field(j, "rope_scaling");
-  c.rotary_base = find_number(nested ? *nested : j, "rope_theta").value_or(10000);
+  const json* rope = nullptr;
+  for (const char* name : {"rope_parameters", "rope_scaling"})
+    if (const json* found = find_field(j, name); found && !found->empty()) rope = &get_object(j, name);
+  const auto number = [&](const char* name) {
+    const auto inside = rope ? find_number(*rope, name) : std::nullopt;
+    return inside ? inside : find_number(j, name);
+  };
+  c.rotary_base = number("rope_theta").value_or(10000);
   c.rotary_size = c.decoder.head_size;
-  if (!scaling) return;
-  const std::string type =
-      find_string(*scaling, "rope_type").value_or(find_string(*scaling, "type").value_or("default"));
+  const double share = number("partial_rotary_factor").value_or(1);
+  check_input(share == 1, "partial_rotary_factor = ", share, " is not supported");
+  if (!rope) return;
+  for (const auto& [name, value] : rope->items())
+    check_input(!value.is_object(), "rotations of each kind of layer (\"", name, "\") are not supported");
+  const std::string type = find_string(*rope, "rope_type").value_or(find_string(*rope, "type").value_or("default"));
   if (type == "default") return;
   check_input(type == "llama3", "rotary scaling of type \"", type, "\" is not supported; llama3 is");
-  c.rotary_scaling = {get_number(*scaling, "factor", 1, 1e6), get_number(*scaling, "low_freq_factor", 1e-3, 1e6),
-                      get_number(*scaling, "high_freq_factor", 1e-3, 1e6),
-                      get_number(*scaling, "original_max_position_embeddings", 1, 1e9)};
+  const char* original = "original_max_position_embeddings";
+  const json& place = find_field(j, original) || !find_field(*rope, original) ? j : *rope;
+  c.rotary_scaling = {get_number(*rope, "factor", 1, 1e6), get_number(*rope, "low_freq_factor", 1e-3, 1e6),
+                      get_number(*rope, "high_freq_factor", 1e-3, 1e6),
+                      get_number(place, find_field(place, original) ? original : "max_position_embeddings", 1, 1e9)};
+}
+
+// The window of attention; 0: every token sees all before it.
+int64_t window_of(const json& j, const std::string& type, int64_t layers) {
+  if (type == "mistral") return find_int(j, "sliding_window", 1, kMost).value_or(0);
+  if (type != "qwen2") return 0;
+  const bool used = flag_or(j, "use_sliding_window", false);
+  bool some = size_or(j, "max_window_layers", 28) < layers;
+  if (find_field(j, "layer_types")) {
+    const std::vector<std::string> kinds = get_strings(j, "layer_types");
+    for (const std::string& kind : kinds)
+      check_input(kind == "full_attention" || (used && kind == "sliding_attention"), "layers of the type \"", kind,
+                  "\" are not supported here");
+    some = std::count(kinds.begin(), kinds.end(), "sliding_attention") > 0;
+  }
+  return used && some ? find_int(j, "sliding_window", 1, kMost).value_or(0) : 0;
 }
 
 void read_llama(const json& j, ModelConfig& c, const std::string& type) {
@@ -102,18 +145,14 @@ void read_llama(const json& j, ModelConfig& c, const std::string& type) {
   read_rotary(j, c);
   c.activation = activation_named(find_string(j, "hidden_act").value_or("silu"));
   c.gated = true;
-  c.attention_bias = type == "qwen2" || flag_or(j, "attention_bias", false);
-  c.output_bias = type != "qwen2" && c.attention_bias;
-  c.feed_forward_bias = flag_or(j, "mlp_bias", false);
+  c.attention_bias = type == "qwen2" || (type == "llama" && flag_or(j, "attention_bias", false));
+  c.output_bias = type == "llama" && c.attention_bias;
+  c.feed_forward_bias = type == "llama" && flag_or(j, "mlp_bias", false);
   c.tied_head = flag_or(j, "tie_word_embeddings", false);
-  refuse(j, "use_sliding_window", flag_or(j, "use_sliding_window", false));
-  // Within Mistral's window of attention there is no window; transformers' default is 4096.
-  const int64_t window = type != "mistral"               ? 0
-                         : !j.contains("sliding_window") ? 4096
-                                                         : find_int(j, "sliding_window", 1, kMost).value_or(0);
+  // Sequences no longer than the window know nothing of it.
+  const int64_t window = window_of(j, type, c.decoder.layers);
   if (window && (c.max_positions == 0 || window < c.max_positions)) c.max_positions = window;
-  const float attention = number_or(j, "attention_dropout", 0);
-  c.dropout = {0, attention, 0, 0};
+  c.dropout = {0, number_or(j, "attention_dropout", 0), 0, 0};
 }
 
 void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
@@ -129,7 +168,6 @@ void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
   c.activation = activation_named(find_string(j, "hidden_act").value_or("gelu"));
   const std::string kind = find_string(j, "position_embedding_type").value_or("absolute");
   check_input(kind == "absolute", "position_embedding_type \"", kind, "\" is not supported");
-  refuse(j, "is_decoder", flag_or(j, "is_decoder", false));
   const auto any = [&](const char* part) {
     return std::any_of(weights.entries().begin(), weights.entries().end(),
                        [&](const auto& e) { return e.first.find(part) != std::string::npos; });
@@ -137,13 +175,20 @@ void read_bert(const json& j, ModelConfig& c, const WeightFile& weights) {
   c.pooler = any("pooler.dense.");
   c.language_head = any("cls.predictions.transform.") || any("lm_head.dense.");
   c.head_transform = c.head_bias = c.language_head;
-  for (const char* name : {"classifier.weight", "classifier.out_proj.weight"})
-    if (weights.has(name)) c.classes = weights.shape(name)[0];
+  // Of a whole sequence; a head that reads every token has no layer before it.
+  const char* head = c.family == "roberta" ? "classifier.out_proj.weight" : "classifier.weight";
+  if (weights.has(head) && weights.shape(head).rank() > 0 && (c.family == "roberta" || c.pooler))
+    c.classes = weights.shape(head)[0];
   const float hidden = number_or(j, "hidden_dropout_prob", 0.1);
+  if (const auto own = find_number(j, "classifier_dropout"); own && float(*own) != hidden && c.classes)
+    not_used(j, "classifier_dropout", "training with dropout takes hidden_dropout_prob for the head, too");
+  if (const std::string problem = find_string(j, "problem_type").value_or("single_label_classification");
+      c.classes && problem != "single_label_classification")
+    not_used(j, "problem_type", "training takes the cross entropy of classes");
   c.dropout = {hidden, number_or(j, "attention_probs_dropout_prob", 0.1), hidden, 0};
 }
 
-void read_t5(const json& j, ModelConfig& c, const WeightFile& weights) {
+void read_t5(const json& j, ModelConfig& c) {
   c.vocabulary = size(j, "vocab_size"), c.width = size(j, "d_model");
   const int64_t heads = size(j, "num_heads"), head_size = size(j, "d_kv"), inner = size(j, "d_ff"),
                 layers = size(j, "num_layers");
@@ -155,14 +200,17 @@ void read_t5(const json& j, ModelConfig& c, const WeightFile& weights) {
   c.relative_distance = size_or(j, "relative_attention_max_distance", 128);
   c.attention_bias = c.output_bias = c.feed_forward_bias = false;
   const std::string kind = find_string(j, "feed_forward_proj").value_or("relu");
-  c.gated = kind.starts_with("gated-");
-  const std::string act = c.gated ? kind.substr(6) : kind;
-  c.activation =
-      activation_named(c.gated && act == "gelu" ? "gelu_new" : act);  // T5 1.1's "gated-gelu" means the tanh form
-  // transformers 5 writes tie_word_embeddings true for all T5 and tells the two kinds apart by scale_decoder_outputs.
-  const bool scaled = flag_or(j, "scale_decoder_outputs", c.tied_head);
-  c.tied_head = scaled || !weights.has("lm_head.weight");
-  if (scaled) c.head_scale = 1 / std::sqrt(float(c.width));
+  const size_t dash = kind.find('-');
+  check_input(dash == kind.npos || (kind.starts_with("gated-") && kind.rfind('-') == dash), "feed_forward_proj \"",
+              kind, "\" is not supported");
+  c.gated = flag_or(j, "is_gated_act", dash != kind.npos);
+  // T5 1.1's "gated-gelu" means the tanh form.
+  const std::string act = kind == "gated-gelu" ? "gelu_new" : dash == kind.npos ? kind : kind.substr(dash + 1);
+  c.activation = activation_named(find_string(j, "dense_act_fn").value_or(act));
+  // transformers 5 ties the head of every T5 whose file has none, and tells the two kinds apart by
+  // scale_decoder_outputs.
+  if (flag_or(j, "scale_decoder_outputs", c.tied_head)) c.head_scale = 1 / std::sqrt(float(c.width));
+  c.tied_head = true;
   const float p = number_or(j, "dropout_rate", 0.1);
   c.dropout = {p, p, p, p};
 }
@@ -180,104 +228,111 @@ void read_bart(const json& j, ModelConfig& c) {
   c.activation = activation_named(find_string(j, "activation_function").value_or("gelu"));
   if (flag_or(j, "scale_embedding", false)) c.embedding_scale = std::sqrt(float(c.width));
   c.head_bias = true;
+  for (const char* name : {"encoder_layerdrop", "decoder_layerdrop"})
+    if (number_or(j, name, 0) != 0) not_used(j, name, "training with dropout leaves out no layers");
   const float p = number_or(j, "dropout", 0.1);
   c.dropout = {p, number_or(j, "attention_dropout", 0), p, number_or(j, "activation_dropout", 0)};
 }
 
+// What changes results and has no place in a configuration here.
+void refuse_unknown_kinds(const json& j, const std::string& type) {
+  if (find_field(j, "quantization_config"))
+    throw InputError(text("quantised weights (quantization_config: ",
+                          find_string(get_object(j, "quantization_config"), "quant_method").value_or("without a name"),
+                          ") are not supported in Hugging Face directories"));
+  refuse(j, "per_layer_config", find_field(j, "per_layer_config") != nullptr);
+  if (type == "bert" || type == "roberta" || type == "t5" || type == "bart")
+    refuse(j, "is_decoder", flag_or(j, "is_decoder", false));
+}
+
+bool same_values(const WeightFile& weights, const std::string& a, const std::string& b) {
+  if (!(weights.shape(a) == weights.shape(b))) return false;
+  const Tensor x = weights.read(a).to(DType::f32), y = weights.read(b).to(DType::f32);
+  return std::memcmp(x.raw(), y.raw(), size_t(x.bytes())) == 0;
+}
+
+// The names under which a file has one of our parameters.
+std::vector<std::string> names_in(const WeightFile& weights, const ModelConfig& config, const std::string& ours) {
+  std::vector<std::string> all;
+  for (const NameRule& rule : huggingface_names(config))
+    if (rule.ours == ours)
+      for (const std::string& name : spellings(config.family, rule.foreign))
+        if (weights.has(name)) all.push_back(name);
+  return all;
+}
+
+// A head that the file has beside a tied one is used, as in transformers 5, where its numbers are others. Encoder and
+// decoder read one table here: a file with two is refused.
+void compare_tied(const WeightFile& weights, ModelConfig& config) {
+  const std::vector<std::string> tables = names_in(weights, config, "embedding.weight");
+  for (size_t i = 1; i < tables.size(); ++i)
+    check_input(same_values(weights, tables[0], tables[i]), weights.path(), ": ", tables[0], " and ", tables[i],
+                " differ: an encoder and a decoder with tables of their own are not supported");
+  if (!config.tied_head || !config.language_head || tables.empty()) return;
+  ModelConfig untied = config;
+  untied.tied_head = false;
+  const std::vector<std::string> heads = names_in(weights, untied, "head.weight");
+  if (heads.empty() || same_values(weights, tables[0], heads[0])) return;
+  config.tied_head = false;
+  if (config.family != "t5" || config.head_scale != 1)
+    note_once(text("note: ", weights.path(), ": the configuration ties the head to ", tables[0], ", but ", heads[0],
+                   " is there and differs: the file's is used"));
+}
+
+// Generation's own tokens: of generation_config.json, or of config.json where that is not there.
+void read_generation_ids(const json& g, ModelConfig& c) {
+  if (const auto eos = ids(g, "eos_token_id"); !eos.empty()) c.eos = eos;
+  if (const auto start = id(g, "decoder_start_token_id")) c.decoder_start = start;
+  c.forced_bos = id(g, "forced_bos_token_id"), c.forced_eos = id(g, "forced_eos_token_id");
+  if (!c.forced_bos && flag_or(g, "force_bos_token_to_be_generated", false)) c.forced_bos = c.bos;
+}
+
 }  // namespace
 
+void note_ids_outside(const ModelConfig& c, const std::string& path) {
+  std::vector<std::string> outside;
+  const auto look = [&](const char* name, const std::optional<int32_t>& id) {
+    if (id && (*id < 0 || *id >= c.vocabulary)) outside.push_back(text(name, " = ", *id));
+  };
+  look("bos_token_id", c.bos), look("pad_token_id", c.pad), look("decoder_start_token_id", c.decoder_start);
+  look("forced_bos_token_id", c.forced_bos), look("forced_eos_token_id", c.forced_eos);
+  for (const int32_t id : c.eos) look("eos_token_id", id);
+  if (!outside.empty())
+    note_once(text("warning: ", path, ": no row of the vocabulary's ", c.vocabulary, " is that of ", listed(outside),
+                   "; what needs such a token will fail"));
+}
+
 ModelConfig read_huggingface_config(const std::string& directory, const WeightFile& weights) {
-  const std::string path = directory + "/config.json";
-  const json j = parse_json_file(path);
+  const std::string path = directory + "/config.json", generation = directory + "/generation_config.json";
+  const json file = parse_json_file(path);
   ModelConfig c = reading(path, [&] {
-    const std::string type = get_string(j, "model_type");
+    const std::string type = get_string(file, "model_type");
+    const json j = with_class_defaults(file, type);
     ModelConfig config;
     config.family = type == "mistral" || type == "qwen2" ? "llama" : type;
     config.tied_head = flag_or(j, "tie_word_embeddings", true);
     config.bos = id(j, "bos_token_id"), config.pad = id(j, "pad_token_id"), config.eos = ids(j, "eos_token_id");
     config.decoder_start = id(j, "decoder_start_token_id");
-    config.forced_bos = id(j, "forced_bos_token_id"), config.forced_eos = id(j, "forced_eos_token_id");
+    refuse_unknown_kinds(j, type);
     if (config.family == "gpt2") read_gpt2(j, config);
     else if (config.family == "llama") read_llama(j, config, type);
     else if (type == "bert" || type == "roberta") read_bert(j, config, weights);
-    else if (type == "t5") read_t5(j, config, weights);
+    else if (type == "t5") read_t5(j, config);
     else if (type == "bart") read_bart(j, config);
     else
       throw InputError(text("model_type \"", type,
                             "\" is not supported; gpt2, llama, mistral, qwen2, bert, roberta, t5 and bart are"));
+    if (!file_exists(generation)) read_generation_ids(j, config);
     config.check();
     return config;
   });
-  // Generation stops at the end tokens of generation_config.json, where it has some.
-  const std::string generation = directory + "/generation_config.json";
+  compare_tied(weights, c);
   if (file_exists(generation)) {
     const json g = parse_json_file(generation);
-    reading(generation, [&] {
-      if (const auto eos = ids(g, "eos_token_id"); !eos.empty()) c.eos = eos;
-      if (const auto start = id(g, "decoder_start_token_id")) c.decoder_start = start;
-      if (const auto first = id(g, "forced_bos_token_id")) c.forced_bos = first;
-      if (const auto last = id(g, "forced_eos_token_id")) c.forced_eos = last;
-      c.check();
-    });
+    reading(generation, [&] { read_generation_ids(g, c); });
   }
+  note_ids_outside(c, directory);
   return c;
-}
-
-ModelConfig read_gguf_config(const GgufFile& file) {
-  return reading(file.path(), [&] {
-    const GgufValues& v = file.values();
-    const std::string architecture = v.get_string("general.architecture");
-    check_input(architecture == "llama" || architecture == "gpt2", "the architecture \"", architecture,
-                "\" is not supported; llama and gpt2 are");
-    const auto key = [&](const char* name) { return architecture + "." + name; };
-    ModelConfig c;
-    c.family = architecture;
-    check_input(file.has("token_embd.weight") && file.shape("token_embd.weight").rank() == 2,
-                "there is no matrix token_embd.weight");
-    c.vocabulary = file.shape("token_embd.weight")[0];
-    c.width = v.get_int(key("embedding_length"), 1, kMost);
-    const int64_t heads = v.get_int(key("attention.head_count"), 1, kMost);
-    c.decoder = {v.get_int(key("block_count"), 1, kMost), heads,
-                 v.find_int(key("attention.head_count_kv"), 1, kMost).value_or(heads), 0,
-                 v.get_int(key("feed_forward_length"), 1, kMost)};
-    c.decoder.head_size = v.find_int(key("attention.key_length"), 1, kMost).value_or(0);
-    if (!c.decoder.head_size)
-      c.decoder.head_size = quotient(c.width, "embedding_length", heads, "attention.head_count");
-    c.max_positions = v.get_int(key("context_length"), 1, kMost);
-    c.tied_head = !file.has("output.weight");
-    if (architecture == "gpt2") {
-      c.fused_attention = true, c.activation = Activation::gelu_tanh;
-      c.epsilon = float(v.get_number(key("attention.layer_norm_epsilon"), 0, 1));
-    } else {
-      c.norm = NormKind::rms, c.epsilon = float(v.get_number(key("attention.layer_norm_rms_epsilon"), 0, 1));
-      c.positions = PositionKind::rotary;
-      c.rotary_base = v.find_number(key("rope.freq_base")).value_or(10000);
-      c.rotary_size = v.find_int(key("rope.dimension_count"), 2, kMost).value_or(c.decoder.head_size);
-      check_input(c.rotary_size == c.decoder.head_size && c.rotary_size % 2 == 0, key("rope.dimension_count"), " is ",
-                  c.rotary_size, ", a head has ", c.decoder.head_size,
-                  " numbers: rotating a part of them, or an odd "
-                  "number, is not supported in GGUF files");
-      c.activation = Activation::silu, c.gated = true;
-      c.attention_bias = file.has("blk.0.attn_q.bias");
-      c.output_bias = file.has("blk.0.attn_output.bias"), c.feed_forward_bias = false;
-      check_input(!v.has(key("rope.scaling.type")) || v.get_string(key("rope.scaling.type")) == "none",
-                  "rotary scaling in GGUF files is not supported");
-      if (file.has("rope_freqs.weight")) {  // Llama 3.1's scaling: what each frequency is divided by
-        const Tensor divisors = file.read("rope_freqs.weight").to(DType::f32);
-        check_input(std::ranges::all_of(divisors.span<float>(), [](float x) { return x == 1; }),
-                    "rope_freqs.weight scales rotations, which is not supported in GGUF files; convert the model from "
-                    "its Hugging Face directory");
-      }
-    }
-    const auto special = [&](const char* name) -> std::optional<int32_t> {
-      const auto found = v.find_int(std::string("tokenizer.ggml.") + name, 0, c.vocabulary - 1);
-      return found ? std::optional(int32_t(*found)) : std::nullopt;
-    };
-    c.bos = special("bos_token_id"), c.pad = special("padding_token_id");
-    if (const auto eos = special("eos_token_id")) c.eos = {*eos};
-    c.check();
-    return c;
-  });
 }
 
 }  // namespace cambium

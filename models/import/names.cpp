@@ -1,6 +1,7 @@
 #include "models/import/names.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/error.h"
 
@@ -144,8 +145,17 @@ void bart(Table& t) {
   t.add("embedding.weight", "model.shared.weight");
   bart_stack(t, "encoder", t.config.encoder, false);
   bart_stack(t, "decoder", t.config.decoder, true);
+  if (!t.config.tied_head) t.add("head.weight", "lm_head.weight");
   t.add("head.bias", "final_logits_bias");
   t.rules.back().optional = true;
+}
+
+// What transformers puts before the names of the model below a head.
+std::string prefix_of(const std::string& family) {
+  return family == "gpt2"                          ? "transformer."
+         : family == "bert" || family == "roberta" ? family + "."
+         : family == "t5"                          ? ""
+                                                   : "model.";
 }
 
 }  // namespace
@@ -202,13 +212,9 @@ std::vector<std::string> spellings(const std::string& family, const std::string&
       all.push_back(foreign.substr(0, foreign.find("shared")) + stack);
       all.push_back(stack);
     }
-  const char* prefix = family == "gpt2"      ? "transformer."
-                       : family == "bert"    ? "bert."
-                       : family == "roberta" ? "roberta."
-                       : family == "t5"      ? ""
-                                             : "model.";
+  const std::string prefix = prefix_of(family);
   for (size_t i = 0, n = all.size(); i < n; ++i)
-    if (*prefix && all[i].starts_with(prefix)) all.push_back(all[i].substr(std::string(prefix).size()));
+    if (!prefix.empty() && all[i].starts_with(prefix)) all.push_back(all[i].substr(prefix.size()));
   for (size_t i = 0, n = all.size(); i < n; ++i) {
     const size_t norm = all[i].rfind("LayerNorm.");
     if (norm == std::string::npos) continue;
@@ -227,7 +233,10 @@ bool is_ignored(const ModelConfig& config, const std::string& foreign) {
   if (config.tied_head && (foreign == "lm_head.weight" || foreign == "output.weight" ||
                            ends("predictions.decoder.weight") || ends("lm_head.decoder.weight")))
     return true;
-  if (ends("predictions.decoder.bias") || ends("lm_head.decoder.bias")) return true;
+  // An MLM head's bias has two names.
+  if (ends("predictions.decoder.bias") || ends("lm_head.decoder.bias") || ends("predictions.bias") ||
+      (config.family == "roberta" && foreign == "lm_head.bias"))
+    return true;
   // A table that T5's first release saved and no version used.
   if (ends("EncDecAttention.relative_attention_bias.weight")) return true;
   // Heads for tasks that no language model has.
@@ -236,6 +245,24 @@ bool is_ignored(const ModelConfig& config, const std::string& foreign) {
   return (config.family == "bert" || config.family == "roberta") &&
          ((!config.pooler && foreign.find("pooler.") != std::string::npos) ||
           (!config.language_head && (foreign.starts_with("cls.") || foreign.starts_with("lm_head."))));
+}
+
+std::vector<std::string> take_beside(const ModelConfig& config, std::vector<std::string>& names) {
+  const std::string prefix = prefix_of(config.family);
+  const auto has_prefix = [&](std::string_view name) { return !prefix.empty() && name.starts_with(prefix); };
+  const auto root = [&](std::string_view name) {
+    if (has_prefix(name)) name.remove_prefix(prefix.size());
+    return std::string(name.substr(0, name.find('.')));
+  };
+  std::set<std::string> inside{"lm_head"};
+  for (const NameRule& rule : huggingface_names(config))
+    if (!rule.ours.starts_with("classifier.")) inside.insert(root(rule.foreign));
+  const auto first = std::stable_partition(names.begin(), names.end(), [&](const std::string& name) {
+    return has_prefix(name) || inside.count(root(name));
+  });
+  std::vector<std::string> beside(first, names.end());
+  names.erase(first, names.end());
+  return beside;
 }
 
 Tensor transposed(const Tensor& x) {

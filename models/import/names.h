@@ -36,5 +36,9 @@ std::vector<NameRule> gguf_names(const ModelConfig&);
 std::vector<std::string> spellings(const std::string& family, const std::string& foreign);
 // Tensors in files that are no parameters (masks, position ids, inverse frequencies) or repeat a tied one.
 bool is_ignored(const ModelConfig&, const std::string& foreign);
+// Takes out of `names`, tensors of a Hugging Face file that are no parameters, those that lie beside the model (a head
+// for another task, a value head): they change nothing that it computes. One inside (an adapter, a bias, a layer too
+// many) would.
+std::vector<std::string> take_beside(const ModelConfig&, std::vector<std::string>& names);
 
 }  // namespace cambium

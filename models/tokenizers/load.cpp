@@ -158,7 +158,10 @@ std::unique_ptr<const Tokenizer> load_tokenizer(const std::string& directory) {
     const json j = parse_json_file(directory + "/tokenizer.json");
     return finished("tokenizer.json", [&] {
       Pipeline p = read_tokenizer_json(j);
-      apply_settings(p, settings);
+      // What stands around a text is the file's own: transformers drops the settings' wishes beside it.
+      TokenizerSettings rest = settings;
+      rest.add_bos.reset(), rest.add_eos.reset();
+      apply_settings(p, rest);
       return p;
     });
   }

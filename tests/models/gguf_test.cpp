@@ -2,8 +2,12 @@
 #include "models/files/gguf.h"
 
 #include <cmath>
+#include <functional>
+
+#include <nlohmann/json.hpp>
 
 #include "core/half.h"
+#include "models/companions.h"
 #include "models/import/config.h"
 #include "tests/support/array.h"
 #include "tests/support/files.h"
@@ -218,6 +222,98 @@ TEST_F(Gguf, ScaledAndPartialRotationsAreRefused) {
   expect_error<InputError>([&] { configuration(8, 4, {}); }, {path_, "rope.dimension_count is 4, a head has 8"});
   expect_error<InputError>([&] { configuration(5, 4, {}); }, {path_, "rope.dimension_count is 4, a head has 5"});
   expect_error<InputError>([&] { configuration(5, 5, {}); }, {path_, "rope.dimension_count is 5"});
+}
+
+// As llama.cpp's gguf-split writes it.
+TEST_F(Gguf, PartsAreReadAsOneFile) {
+  const auto part = [&](uint16_t number, uint16_t count, std::string_view tensor, float value, int32_t tensors = 2) {
+    Writer w;
+    w.start(1, 3).value("split.no", kU16, number).value("split.count", kU16, count);
+    w.value("split.tensors.count", kI32, tensors).tensor(tensor, {1}, 0, 0).align(32).add(value);
+    return w.bytes;
+  };
+  const std::string first = folder_ / "m-00001-of-00002.gguf", second = folder_ / "m-00002-of-00002.gguf";
+  put_file(first, part(0, 2, "a", 1));
+  expect_error<InputError>([&] { open_weights(first); }, {first, "part 2 of 2", "missing"});
+  put_file(second, part(1, 2, "b", 2));
+  for (const std::string& path : {first, second, folder_.path()}) {
+    const auto file = open_weights(path);
+    EXPECT_EQ(file->names(), (std::vector<std::string>{"a", "b"})) << path;
+    EXPECT_EQ(to_array(file->read("a")).values, std::vector<double>{1});
+    EXPECT_EQ(to_array(file->read("b")).values, std::vector<double>{2});
+    EXPECT_EQ(file->files(), (std::vector<std::string>{first, second}));
+  }
+  put_file(second, part(0, 2, "b", 2));
+  expect_error<InputError>([&] { open_weights(first); }, {second, "is not part 2 of 2"});
+  put_file(second, part(1, 2, "a", 2));
+  expect_error<InputError>([&] { open_weights(first); }, {second, "\"a\" is in another part"});
+  put_file(second, part(1, 2, "b", 2)), put_file(first, part(0, 2, "a", 1, 3));
+  expect_error<InputError>([&] { open_weights(first); }, {"have 2 tensors, not 3"});
+  put_file(path_, part(1, 2, "b", 2));
+  expect_error<InputError>([&] { open_weights(path_); }, {path_, "is part 2 of 2", "NAME-00001-of-"});
+  put_file(folder_ / "other.gguf", part(0, 1, "a", 1, 1));
+  expect_error<InputError>([&] { open_weights(folder_.path()); }, {"several GGUF files"});
+}
+
+// What nothing reads is named; a window bounds sequences; tokens may lie anywhere.
+TEST_F(Gguf, SettingsAreUsedOrNamed) {
+  const auto configuration = [&](const std::function<void(Writer&)>& more, uint64_t count) {
+    Writer w;
+    w.start(1, 8 + count).text_value("general.architecture", "llama");
+    w.value("llama.embedding_length", kU32, uint32_t(16)).value("llama.attention.head_count", kU32, uint32_t(2));
+    w.value("llama.block_count", kU32, uint32_t(1)).value("llama.feed_forward_length", kU32, uint32_t(8));
+    w.value("llama.context_length", kU32, uint32_t(64));
+    w.value("llama.attention.layer_norm_rms_epsilon", kF32, 1e-5f).value("llama.rope.freq_base", kF32, 500.f);
+    more(w);
+    w.tensor("token_embd.weight", {16, 4}, 0, 0).align(32).bytes += std::string(256, '\0');
+    put_file(path_, w.bytes);
+    return read_gguf_config(GgufFile(path_));
+  };
+  EXPECT_EQ(configuration([](Writer&) {}, 0).rotary_base, 500);
+  EXPECT_EQ(
+      configuration([](Writer& w) { w.value("llama.attention.sliding_window", kU32, uint32_t(8)); }, 1).max_positions,
+      8);
+  expect_error<InputError>([&] { configuration([](Writer& w) { w.value("llama.rope.scale_linear", kF32, 4.f); }, 1); },
+                           {"rope.scale_linear"});
+  ::testing::internal::CaptureStderr();
+  const ModelConfig c = configuration(
+      [](Writer& w) {
+        w.value("llama.logit_scale", kF32, 0.5f).value("tokenizer.ggml.eos_token_id", kU32, uint32_t(9));
+        w.value("tokenizer.ggml.padding_token_id", kU32, ~uint32_t(0));
+      },
+      3);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(c.eos, std::vector<int32_t>{9});
+  EXPECT_EQ(c.pad, -1);
+  for (const char* part : {"llama.logit_scale = 0.5", "eos_token_id = 9", "pad_token_id = -1"})
+    EXPECT_NE(said.find(part), std::string::npos) << said;
+}
+
+// A converted model has its tokenizer with the chat template, or is said to have none.
+TEST_F(Gguf, VocabulariesGoAlongOrAreSaidToStay) {
+  const auto companions = [&](std::string_view kind) {
+    Writer w;
+    w.start(0, 6).text_value("tokenizer.ggml.model", kind).text_value("tokenizer.ggml.pre", "gpt-2");
+    w.string("tokenizer.ggml.tokens").add(kArray).add(kString).add(uint64_t(3));
+    w.string("a").string("b").string("<end>");
+    w.string("tokenizer.ggml.token_type").add(kArray).add(kI32).add(uint64_t(3));
+    w.add(int32_t(1)).add(int32_t(1)).add(int32_t(3));
+    w.value("tokenizer.ggml.eos_token_id", kU32, uint32_t(2));
+    w.text_value("tokenizer.chat_template", "{{ messages }}");
+    put_file(path_, w.bytes);
+    ::testing::internal::CaptureStderr();
+    const Companions all = companions_of(path_);
+    return std::pair(all, ::testing::internal::GetCapturedStderr());
+  };
+  const auto [known, silence] = companions("gpt2");
+  EXPECT_EQ(silence, "");
+  const auto settings = nlohmann::json::parse(known.tokenizer.at("tokenizer_config.json"));
+  EXPECT_EQ(settings.at("chat_template"), "{{ messages }}");
+  EXPECT_EQ(settings.at("eos_token"), "<end>");
+  EXPECT_EQ(nlohmann::json::parse(known.tokenizer.at("tokenizer.json")).at("model").at("vocab").size(), 3u);
+  const auto [unknown, said] = companions("llama");
+  EXPECT_TRUE(unknown.tokenizer.empty());
+  EXPECT_NE(said.find("tokenizer stays behind"), std::string::npos) << said;
 }
 
 TEST_F(Gguf, HostileSizes) {

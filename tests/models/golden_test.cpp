@@ -85,12 +85,15 @@ TEST_P(GoldenModel, LogitsLossAndGradients) {
 
 INSTANTIATE_TEST_SUITE_P(Decoders, GoldenModel,
                          ::testing::Values("llama_gqa", "llama_bias", "llama_sharded", "llama_bf16", "gpt2",
-                                           "gpt2_inner", "gpt2_inverse", "gpt2_old"),
+                                           "gpt2_inner", "gpt2_inverse", "gpt2_old", "llama_own_head", "mistral",
+                                           "qwen2", "gpt2_common"),
                          [](const auto& info) { return std::string(info.param); });
 INSTANTIATE_TEST_SUITE_P(Encoders, GoldenModel,
                          ::testing::Values("bert", "bert_old", "bert_base", "roberta", "roberta_old"),
                          [](const auto& info) { return std::string(info.param); });
-INSTANTIATE_TEST_SUITE_P(Seq2seq, GoldenModel, ::testing::Values("t5", "t5_1_1", "t5_old", "flan", "bart", "bart_old"),
+INSTANTIATE_TEST_SUITE_P(Seq2seq, GoldenModel,
+                         ::testing::Values("t5", "t5_1_1", "t5_old", "flan", "t5_own_head", "bart", "bart_old",
+                                           "bart_bare"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

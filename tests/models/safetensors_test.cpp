@@ -89,7 +89,8 @@ TEST(Safetensors, WrongHeaders) {
     expect_error<InputError>([&] { SafetensorsFile file(path); }, parts);
   };
   const auto entry = [](const std::string& fields) { return with_length("{\"x\":{" + fields + "}}"); };
-  fails("", {path, "is not a safetensors file"});
+  fails("", {path, "is an empty file"});
+  fails("short", {path, "is not a safetensors file"});
   fails("1234567", {"it has 7 bytes"});
   fails(std::string(8, '\xff'), {"does not fit into 0"});
   fails(with_length("{}").substr(0, 9), {"does not fit into 1"});
@@ -157,12 +158,12 @@ TEST(Safetensors, Shards) {
 TEST(Weights, WhatAPathMeans) {
   const TemporaryDirectory folder;
   expect_error<InputError>([&] { open_weights(folder.path()); },
-                           {folder.path(), "has no weights", "model.safetensors"});
+                           {folder.path(), "is an empty directory", "safetensors"});
   expect_error<InputError>([&] { open_weights(folder / "none"); }, {"none", "No such file"});
   put_file(folder / "pytorch_model.bin", "PK");
   for (const std::string& path : {folder.path(), folder / "pytorch_model.bin"})
     expect_error<InputError>([&] { open_weights(path); },
-                             {"pytorch_model.bin", "runs code", "convert it to safetensors"});
+                             {path, "runs code", "convert it to safetensors"});
   write_safetensors(folder / "model.safetensors", {{"a", Tensor::of(std::vector<float>{1})}});
   EXPECT_EQ(open_weights(folder.path())->names(), std::vector<std::string>{"a"});
 }

@@ -253,6 +253,31 @@ TEST(TokenizerGguf, NamesWhatItCannotUse) {
                            {"bos_token_id", "99999"});
 }
 
+// tokenizer.json decides what stands around a text; transformers drops these settings beside it.
+TEST(TokenizerSettings, FlagsChangeNothingBesideTokenizerJson) {
+  for (const bool around : {false, true})
+    for (const auto& [bos, eos] : {std::pair(true, false), {false, true}, {false, false}, {true, true}}) {
+      json j = parse_json_file(kGolden + "smollm/tokenizer.json");
+      const std::string sign = j["added_tokens"][1]["content"];
+      j["post_processor"] = nullptr;
+      if (around)
+        j["post_processor"] = {
+            {"type", "TemplateProcessing"},
+            {"single",
+             {{{"SpecialToken", {{"id", sign}, {"type_id", 0}}}}, {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
+            {"pair", {{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "B"}, {"type_id", 1}}}}}},
+            {"special_tokens", {{sign, {{"id", sign}, {"ids", {1}}, {"tokens", {sign}}}}}}};
+      const TemporaryDirectory folder;
+      put_file(folder / "tokenizer.json", j.dump());
+      put_file(folder / "tokenizer_config.json",
+               json{{"bos_token", sign}, {"eos_token", sign}, {"add_bos_token", bos}, {"add_eos_token", eos}}.dump());
+      const auto tokenizer = load_tokenizer(folder.path());
+      std::vector<int32_t> expected = tokenizer->encode("hi", false);
+      if (around) expected.insert(expected.begin(), 1);
+      EXPECT_EQ(tokenizer->encode("hi", true), expected) << around << bos << eos;
+    }
+}
+
 // A tokenizer.json of smollm with one change.
 template <class F>
 auto changed(const F& change) {

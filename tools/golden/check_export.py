@@ -4,7 +4,8 @@
 
 CAMBIUM is the program; the models are those of tests/golden by default. Each goes to our form and back, because
 that way nothing can be copied. All tensors must have equal bits, and logits agree to 1e-5 (where a file lies in memory
-decides how products are added up). Exit code 1 if one differs.
+decides how products are added up). What transformers generates must be the same, and so must its settings of generation,
+its tokens and its chat template where the model has a tokenizer. Exit code 1 if one differs.
 """
 
 import json
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from common import GOLDEN, ids, token_ids, torch, transformers
 
-CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "t5": "T5ForConditionalGeneration",
+CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM",
+           "qwen2": "Qwen2ForCausalLM", "t5": "T5ForConditionalGeneration",
            "bart": "BartForConditionalGeneration", "bert": "BertForMaskedLM", "roberta": "RobertaForMaskedLM"}
 
 
@@ -30,6 +32,32 @@ def outputs(model, sequence, labels):
     with torch.no_grad():
         result = model(input_ids=ids(sequence), **given)
     return result.logits if "logits" in result else result.last_hidden_state
+
+
+def beside_weights(before, after, original, exported):
+    """What differs in generation and texts."""
+    problems = []
+    if before.can_generate():
+        a, b = (vars(m.generation_config) for m in (before, after))
+        skip = ("transformers_version", "_from_model_config", "_original_object_hash")
+        problems += [f"generation's {k}: {a.get(k)} and {b.get(k)}" for k in sorted(a | b)
+                     if k not in skip and a.get(k) != b.get(k) and (original / "generation_config.json").exists()]
+        given = ids([5, 6, 7, 8])
+        texts = []
+        for model in (before, after):
+            try:
+                texts.append(model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=8,
+                                            do_sample=False)[0].tolist())
+            except ValueError as error:
+                texts.append(str(error))
+        if texts[0] != texts[1]:
+            problems.append(f"generates {texts[1]}, not {texts[0]}")
+    if any((original / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model")):
+        a, b = (transformers.AutoTokenizer.from_pretrained(d) for d in (original, exported))
+        text = "The cat <s> sat.\n 12345 caf\u00e9"
+        if a(text).input_ids != b(text).input_ids or a.chat_template != b.chat_template:
+            problems.append("the tokenizer differs")
+    return problems
 
 
 def check(cambium, original, folder):
@@ -50,7 +78,7 @@ def check(cambium, original, folder):
     problems = [f"{k}: {sorted(v)[:3]}" for k, v in report.items() if v and not all("pooler." in name for name in v)]
     stored = after.state_dict()
     problems += [f"{name} differs" for name, value in before.state_dict().items() if not torch.equal(value, stored[name])]
-    return kind.__name__, largest, problems
+    return kind.__name__, largest, problems + beside_weights(before, after, original, exported)
 
 
 def main(cambium, names):

@@ -1,8 +1,10 @@
-"""Makes tests/golden/classification: tiny BERT and RoBERTa with classification heads, their scores, loss and gradients."""
+"""Makes tests/golden/classification: tiny BERT and RoBERTa with classification heads, their scores, loss and gradients,
+and beside each (NAME_peft) a LoRA adapter of PEFT's with a head of its own, as PEFT saves it, with the scores of both."""
 
 import shutil
 
-from common import GOLDEN, fill, ids, in_double, token_ids, torch, transformers, write_json, write_tensors
+import peft
+from common import GOLDEN, fill, ids, in_double, normal, token_ids, torch, transformers, write_json, write_tensors
 
 FOLDER = GOLDEN / "classification"
 LENGTHS = (6, 1, 9, 4)
@@ -22,6 +24,21 @@ def scores(model, inputs):
     return torch.cat([model(input_ids=ids(sequence)).logits for sequence in inputs])  # [B, C]
 
 
+def adapter(name, kind, inputs):
+    folder = FOLDER / (name + "_peft")
+    shutil.rmtree(folder, ignore_errors=True)
+    model = kind.from_pretrained(FOLDER / name)
+    model = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4))
+    for parameter_name, p in model.named_parameters():
+        if p.requires_grad:
+            p.data.copy_(normal(p.shape, 0.3, name, parameter_name))
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    model = in_double(model.eval())
+    with torch.no_grad():
+        write_tensors(folder / "expected.safetensors", {"scores": scores(model, inputs).float()})
+
+
 def main():
     for name, kind, config in specs():
         folder = FOLDER / name
@@ -39,6 +56,7 @@ def main():
             values |= {"scores": scores(model, inputs).float(), "loss": loss.float()[None]}
         write_json(folder / "cases.json", {"inputs": inputs, "classes": classes})
         write_tensors(folder / "expected.safetensors", values)
+        adapter(name, kind, inputs)
         print(name, loss.item(), classes)
 
 

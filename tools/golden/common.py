@@ -14,8 +14,11 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
+from transformers.models.mistral.modeling_mistral import MistralRMSNorm, MistralRotaryEmbedding
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm, Qwen2RotaryEmbedding
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
+DECODERS = ("llama", "mistral", "qwen2", "gpt2")  # of model_type
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 IGNORED = -100  # a target that is not scored
 
@@ -91,7 +94,8 @@ def _rms_norm(self, x):
 
 
 def _rotary(self, x, position_ids):
-    half = torch.arange(0, self.config.head_dim, 2, dtype=torch.float64) / self.config.head_dim
+    size = getattr(self.config, "head_dim", None) or self.config.hidden_size // self.config.num_attention_heads
+    half = torch.arange(0, size, 2, dtype=torch.float64) / size
     angles = position_ids[..., None].double() * self.config.rope_parameters["rope_theta"] ** -half
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()
@@ -101,9 +105,9 @@ def in_double(model):
     """The model in float64 throughout; transformers itself has RMS norms and angles in float32."""
     model = model.double()
     for module in model.modules():
-        if isinstance(module, (LlamaRMSNorm, T5LayerNorm)):
+        if isinstance(module, (LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm, T5LayerNorm)):
             module.forward = types.MethodType(_rms_norm, module)
-        elif isinstance(module, LlamaRotaryEmbedding):
+        elif isinstance(module, (LlamaRotaryEmbedding, MistralRotaryEmbedding, Qwen2RotaryEmbedding)):
             module.forward = types.MethodType(_rotary, module)
     return model
 

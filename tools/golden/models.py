@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from common import (GOLDEN, IGNORED, fill, ids, in_double, normal, scored, token_ids,
+from common import (DECODERS, GOLDEN, IGNORED, fill, ids, in_double, normal, scored, token_ids,
                     torch, transformers, write_json, write_tensors)
 from safetensors.torch import load_file
 
@@ -27,6 +27,7 @@ class Form:
     rename: Callable[[str], str] = lambda name: name
     extra: Callable[[dict], dict] = lambda tensors: {}
     config: Callable[[dict], dict] = lambda config: config
+    generation: bool = True  # whether there is a generation_config.json
 
 
 @dataclass
@@ -89,7 +90,7 @@ def batch(spec):
     if config.is_encoder_decoder:
         far = spec.name == "flan"  # its relative positions reach the logarithmic buckets
         return seq2seq_batch(spec, (9, 70, 14), (5, 48, 2)) if far else seq2seq_batch(spec)
-    if config.model_type in ("llama", "gpt2"):
+    if config.model_type in DECODERS:
         return decoder_batch(spec)
     if spec.kind is transformers.BertModel:
         return {"inputs": sequences(spec, ENCODER_LENGTHS, "inputs")}
@@ -153,6 +154,19 @@ def own_head(tensors):
     return {"lm_head.weight": normal(shape, 1.5 / shape[1] ** 0.5, "own_head")}
 
 
+def head_beside(table):
+    """A head of its own, whatever the configuration says of tying."""
+    def extra(tensors):
+        shape = tensors[table].shape
+        return {"lm_head.weight": normal(shape, 1.5 / shape[1] ** 0.5, "head_beside", table)}
+
+    return extra
+
+
+def value_head(tensors):
+    return {"v_head.summary.weight": normal((1, tensors["transformer.wte.weight"].shape[1]), 1.0, "value_head")}
+
+
 def old_bart_tensors(tensors):
     names = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
     return {name: tensors["shared.weight"].clone() for name in names}
@@ -176,6 +190,15 @@ OLD_BART = updated(drop=("dtype", "tie_word_embeddings", "forced_eos_token_id"),
                    architectures=["BartModel"], gradient_checkpointing=False,
                    normalize_before=False, add_final_layer_norm=False, add_bias_logits=False,
                    normalize_embedding=True, num_hidden_layers=2, torch_dtype="float32")
+
+# Sizes under the names that all classes share, and tokens that no row has.
+COMMON_GPT2 = lambda config: updated(
+    drop=("n_embd", "n_layer", "n_head", "n_positions", "dtype"), hidden_size=config["n_embd"],
+    num_hidden_layers=config["n_layer"], num_attention_heads=config["n_head"],
+    max_position_embeddings=config["n_positions"], bos_token_id=50256, eos_token_id=50256)(config)
+# What BART's class knows by itself.
+BARE_BART = updated(drop=("decoder_start_token_id", "forced_eos_token_id", "is_encoder_decoder",
+                          "pad_token_id", "activation_function", "scale_embedding", "dtype"))
 
 
 # The models --------------------------------------------------------------------------------------
@@ -214,6 +237,23 @@ def specs():
             vocab_size=64, hidden_size=16, intermediate_size=40, num_hidden_layers=2,
             num_attention_heads=2, num_key_value_heads=1, theta=1e5, tie_word_embeddings=True),
             0.5, dtype=torch.bfloat16),
+        Spec("llama_own_head", t.LlamaForCausalLM, llama(
+            vocab_size=48, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True), 0.8,
+            Form(extra=head_beside("model.embed_tokens.weight"),
+                 config=updated(rope_parameters={"rope_type": "default"}, rope_theta=500.0))),
+        Spec("mistral", t.MistralForCausalLM, t.MistralConfig(
+            vocab_size=44, hidden_size=16, intermediate_size=24, num_hidden_layers=2, head_dim=6,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+            sliding_window=16), 1.0),
+        Spec("qwen2", t.Qwen2ForCausalLM, t.Qwen2Config(
+            vocab_size=46, hidden_size=16, intermediate_size=28, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+            tie_word_embeddings=True, bos_token_id=1, eos_token_id=2,
+            rope_parameters={"rope_type": "default", "rope_theta": 1e6}), 0.5),
+        Spec("gpt2_common", t.GPT2LMHeadModel, t.GPT2Config(
+            vocab_size=42, n_embd=12, n_layer=2, n_head=3, n_positions=16, **gpt2), 0.5,
+            Form(extra=value_head, config=COMMON_GPT2, generation=False)),
         Spec("gpt2", t.GPT2LMHeadModel, t.GPT2Config(
             vocab_size=80, n_embd=24, n_layer=2, n_head=3, n_positions=40, **gpt2), 0.4),
         Spec("gpt2_inner", t.GPT2LMHeadModel, t.GPT2Config(
@@ -260,6 +300,14 @@ def specs():
             relative_attention_num_buckets=40, relative_attention_max_distance=150,
             layer_norm_epsilon=1e-5, feed_forward_proj="gated-gelu",
             tie_word_embeddings=False), 1.0, Form(extra=own_head)),
+        Spec("t5_own_head", t.T5ForConditionalGeneration, t5(
+            vocab_size=50, d_model=12, d_kv=4, d_ff=20, num_layers=2, num_heads=3,
+            feed_forward_proj="gated-gelu", dense_act_fn="gelu"), 1.5,
+            Form(extra=head_beside("shared.weight"))),
+        Spec("bart_bare", t.BartForConditionalGeneration, bart(
+            vocab_size=40, d_model=12, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=20,
+            decoder_ffn_dim=20, encoder_attention_heads=3, decoder_attention_heads=2), 0.4,
+            Form(config=BARE_BART, generation=False)),
         Spec("bart", t.BartForConditionalGeneration, bart(
             vocab_size=84, d_model=24, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=40,
             decoder_ffn_dim=32, encoder_attention_heads=3, decoder_attention_heads=4), 0.4),
@@ -284,6 +332,8 @@ def write_model(spec):
     config_file = spec.directory / "config.json"
     config = spec.form.config(json.loads(config_file.read_text()))
     config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    if not spec.form.generation:
+        (spec.directory / "generation_config.json").unlink()
     weights_file = spec.directory / "model.safetensors"
     if weights_file.exists():
         tensors = load_file(weights_file)
@@ -332,7 +382,7 @@ def outputs(spec, model, cases):
 
 def batch_loss(model, cases):
     """Mean over the scored tokens of the whole batch."""
-    is_decoder = model.config.model_type in ("llama", "gpt2")
+    is_decoder = model.config.model_type in DECODERS
     pairs = list(zip(cases["inputs"], cases["targets"]))
     sums = [scored(logits_of(model, *pair), pair[1], is_decoder) for pair in pairs]
     return sum(total for total, _ in sums) / sum(count for _, count in sums)
@@ -361,7 +411,7 @@ def expected(spec, cases):
 
 # Checks ------------------------------------------------------------------------------------------
 
-UNREAD = ("position_ids", ".attn.bias", "pooler.", "seq_relationship.", "lm_head.decoder.",
+UNREAD = ("v_head.", "position_ids", ".attn.bias", "pooler.", "seq_relationship.", "lm_head.decoder.",
           "EncDecAttention.relative_attention_bias", "embed_tokens.weight")
 
 
@@ -392,7 +442,7 @@ def check(spec, cases, values):
     for name, parameter in model.named_parameters():
         slope = slopes[spec.form.rename(name)]
         torch.testing.assert_close(parameter.grad, slope, rtol=1e-4, atol=2e-6 * largest.item())
-        no_effect = name.endswith(("key.bias", "k_proj.bias")) and "llama" not in spec.name
+        no_effect = name.endswith(("key.bias", "k_proj.bias")) and spec.name not in ("llama_bias", "qwen2")
         assert no_effect or slope.abs().max() > 1e-4, (spec.name, name, slope.abs().max())
 
 
