@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/files.h"
+#include "core/lines.h"
 
 namespace cambium {
 namespace {
@@ -127,7 +128,7 @@ size_t Table::column(std::string_view name) const {
 }
 
 Table parse_table(std::string_view source, std::string_view where, const TableFormat& format) {
-  if (source.starts_with("\xef\xbb\xbf")) source.remove_prefix(3);
+  source = without_byte_order_mark(source);
   Table table;
   table.where = where;
   Parser parser(source, where, format);
@@ -161,7 +162,9 @@ std::string read_data_file(const std::string& path, int64_t limit) {
       "\xfd"
       "7zXZ\0",
       6);
-  return bytes.starts_with(xz_magic) ? unpack_xz(bytes, path, limit) : bytes;
+  if (bytes.starts_with(xz_magic)) bytes = unpack_xz(bytes, path, limit);
+  check_input(!is_utf16(bytes), path, ": is text in UTF-16\nsave it as UTF-8");
+  return bytes;
 }
 
 }  // namespace cambium

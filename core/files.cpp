@@ -3,9 +3,12 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +19,10 @@
 #include <filesystem>
 #include <system_error>
 #include <thread>
+
+#include "core/environment.h"
+#include "core/path_kind.h"
+#include "core/temporaries.h"
 
 namespace cambium {
 namespace fs = std::filesystem;
@@ -63,6 +70,20 @@ Descriptor open_lock_file(const std::string& directory) {
   return fd;
 }
 
+// Whether there is something to read, or an end, within that time (-1: however long it takes).
+bool wait_for_bytes(int fd, int milliseconds) {
+  pollfd ready{fd, POLLIN, 0};
+  return repeat_interrupted([&] { return ::poll(&ready, 1, milliseconds); }) != 0;
+}
+
+// Of the file system, not of a shell's `<(command)`: nobody may ever open its other end.
+bool is_named_pipe(int fd) {
+  struct stat status;
+  struct statfs system;
+  return ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) && ::fstatfs(fd, &system) == 0 &&
+         system.f_type != PIPEFS_MAGIC;
+}
+
 std::string directory_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
@@ -83,13 +104,22 @@ Descriptor::~Descriptor() {
 
 int Descriptor::release() noexcept { return std::exchange(fd_, -1); }
 
-Descriptor open_for_reading(const std::string& path) {
+Descriptor open_as_it_is(const std::string& path) {
   // Without O_NONBLOCK a pipe that nobody writes to would stop us here.
   Descriptor fd(repeat_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (!fd) fail_to_read(path, errno);
   struct stat status;
   if (::fstat(fd.get(), &status) != 0) fail_to_read(path, errno);
   check_input(S_ISREG(status.st_mode), path, S_ISDIR(status.st_mode) ? ": is a directory" : ": is not a file");
+  return fd;
+}
+
+Descriptor open_for_reading(const std::string& path) {
+  Descriptor fd = open_as_it_is(path);
+  char start[64];
+  if (const ssize_t count = repeat_interrupted([&] { return ::pread(fd.get(), start, sizeof start, 0); });
+      count > 0 && size_of_file(fd, path) < 1024 && is_lfs_pointer({start, size_t(count)}))
+    check_contents(path);
   return fd;
 }
 
@@ -137,11 +167,14 @@ void AtomicFile::lock() {
     CHECK(std::chrono::steady_clock::now() < deadline, path_, ": another process is writing it");
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+  register_temporary(temporary_);
   if (::ftruncate(fd_.get(), 0) != 0) fail(errno);
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_) ::unlink(temporary_.c_str());
+  if (!fd_) return;
+  ::unlink(temporary_.c_str());
+  forget_temporary(temporary_);
 }
 
 void AtomicFile::fail(int error) const { throw Error(text(path_, ": cannot be written: ", system_reason(error))); }
@@ -162,6 +195,7 @@ void AtomicFile::write_at(const void* bytes, size_t count, int64_t offset) {
 
 void AtomicFile::commit() {
   if (repeat_interrupted([&] { return ::fsync(fd_.get()); }) != 0) fail(errno);
+  forget_temporary(temporary_);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
   // From here on the name holds the new file: a temporary that is there now belongs to another
   // writer.
@@ -199,10 +233,12 @@ Tensor MappedFile::tensor(int64_t offset, const Shape& shape, DType dtype) const
 }
 
 std::string read_text_file(const std::string& path, int64_t limit) {
-  const Descriptor fd(repeat_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
+  // Without O_NONBLOCK a pipe that nobody writes to would stop us here.
+  const Descriptor fd(repeat_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (!fd) fail_to_read(path, errno);
   std::string bytes;
   size_t filled = 0;
+  bool opened = !is_named_pipe(fd.get()), waited = opened;  // by a writer
   struct stat status;
   if (::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode)) {
     check_input(status.st_size <= limit, path, ": has ", status.st_size, " bytes; at most ", limit, " are read");
@@ -212,25 +248,38 @@ std::string read_text_file(const std::string& path, int64_t limit) {
     if (filled == bytes.size()) bytes.resize(std::max<size_t>(2 * filled, 1 << 16));
     const ssize_t n =
         repeat_interrupted([&] { return ::read(fd.get(), bytes.data() + filled, bytes.size() - filled); });
+    if (n < 0 && errno == EAGAIN) {
+      opened = waited = wait_for_bytes(fd.get(), -1);
+      continue;
+    }
     if (n < 0) fail_to_read(path, errno);
+    if (n == 0 && !waited) {
+      opened = wait_for_bytes(fd.get(), 5000);
+      waited = true;
+      continue;
+    }
+    check_input(n > 0 || opened, path, ": is a pipe that nobody writes to");
     if (n == 0) break;
+    opened = waited = true;
     filled += size_t(n);
     check_input(int64_t(filled) <= limit, path, ": has more than ", limit, " bytes, the most that are read");
   }
   bytes.resize(filled);
+  if (is_lfs_pointer(bytes)) check_contents(path);
   return bytes;
 }
 
 TemporaryDirectory::TemporaryDirectory(const std::string& parent) {
-  const char* const system = std::getenv("TMPDIR");
-  std::string name = (!parent.empty() ? parent : system && *system ? system : "/tmp") + "/cambium-XXXXXX";
+  std::string name = (!parent.empty() ? parent : temporary_place()) + "/cambium-XXXXXX";
   if (!::mkdtemp(name.data())) fail_to_create(name, errno);
   path_ = name;
+  register_temporary(path_);
 }
 
 TemporaryDirectory::~TemporaryDirectory() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
+  forget_temporary(path_);
 }
 
 DirectoryLock::DirectoryLock(const std::string& directory, const std::function<void()>& waiting)

@@ -4,10 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <mutex>
 #include <set>
 
 #include "core/hdf5_library.h"
+#include "core/path_kind.h"
+#include "core/progress.h"
 #include "core/sha256.h"
 
 namespace cambium {
@@ -23,6 +27,31 @@ constexpr std::string_view kMagic = "cambium file: text to byte 512, then HDF5\n
 constexpr std::string_view kFormat = "format 1\n";
 constexpr std::string_view kHdf5Magic = "\x89HDF\r\n\x1a\n";
 
+// Whether another program made the file longer through the HDF5 library, to add a note, say: the superblock (version 2
+// or 3; bytes 28 to 36 are its "end of file address") then knows the new length.
+bool grown_by_library(const Descriptor& fd, int64_t size, const std::string& path) {
+  std::string block(48, '\0');
+  if (size < kBlock + int64_t(block.size())) return false;
+  read_exactly(fd, block.data(), block.size(), kBlock, path);
+  uint64_t end = 0;
+  std::memcpy(&end, block.data() + 28, sizeof end);
+  return block.starts_with(kHdf5Magic) && (block[8] == 2 || block[8] == 3) && block[9] == 8 && end == uint64_t(size);
+}
+
+// Whether the sum in the text at the start is that of the rest.
+bool has_sum(std::string_view start, const Descriptor& fd, const std::string& path) {
+  return start.find("sha256 " + hex(sha256_of_file(fd, path, kBlock))) != start.npos;
+}
+
+// Once a path, however often it is opened.
+void warn_of_change(const std::string& path) {
+  static std::mutex mutex;
+  static std::set<std::string> warned;
+  const std::lock_guard lock(mutex);
+  if (warned.insert(path).second)
+    Progress::say(text("warning: ", path, ": was changed after it was written; its SHA-256 cannot vouch for it"));
+}
+
 }  // namespace
 
 std::string user_block(int64_t length, const std::string& sum) {
@@ -36,12 +65,23 @@ std::string verify(const Descriptor& fd, const std::string& path) {
   std::string start(size_t(std::min(size, kBlock)), '\0');
   read_exactly(fd, start.data(), start.size(), 0, path);
   if (start.starts_with(kHdf5Magic)) return "";
+  if (!start.starts_with(kMagic)) check_contents(path);
   check_input(start.starts_with(kMagic), path, ": is not an HDF5 file");
   const std::string_view rest = std::string_view(start).substr(kMagic.size());
   check_input(rest.starts_with(kFormat), path, ": is damaged, or of a format newer than this program's");
-  const std::string length = text("length ", size - kBlock, "\n");
-  check_input(size > kBlock && rest.substr(kFormat.size()).starts_with(length), path, ": has ", size,
-              " bytes, not as many as were written: cut short or damaged");
+  constexpr std::string_view kLength = "length ";
+  int64_t written = -1;
+  if (const std::string_view line = rest.substr(kFormat.size()); line.starts_with(kLength))
+    std::from_chars(line.data() + kLength.size(), line.data() + line.size(), written);
+  check_input(written > 0 && written < int64_t(1) << 60, path, ": its first lines are damaged");
+  check_input(size - kBlock >= written, path, ": has ", size, " bytes of the ", written + kBlock,
+              " that were written: cut short");
+  if (size - kBlock > written) {
+    check_input(grown_by_library(fd, size, path) && !has_sum(start, fd, path), path, ": has ", size, " bytes, ",
+                size - kBlock - written, " more than were written: damaged, or changed afterwards");
+    warn_of_change(path);
+    return "";
+  }
   const std::string sum = hex(sha256_of_file(fd, path, kBlock));
   check_input(start == user_block(size - kBlock, sum), path,
               ": its SHA-256 is not the one written into it: damaged, or changed afterwards");

@@ -151,11 +151,14 @@ void rehearse_group(const Hdf5File& from, hid_t h5, const std::string& path, int
   }
 }
 
+constexpr int kDamaged = 1, kNoRoom = 2;  // how a child ends that did not do it
+
 // Does the work on the file and ends with 0, or writes to `report` why not.
 template <class Work>
 [[noreturn]] void run_child(int input, int report, const std::string& path, int64_t seconds, const Work& work) {
   Session::assume_one_thread();
   std::string message;
+  int code = kDamaged;
   try {
     Descriptor fd(input);
     set_limits(size_of_file(fd, path), seconds);
@@ -165,13 +168,14 @@ template <class Work>
     message = e.what();
   } catch (const Error& e) {  // names that come twice, a full disk
     message = path + ": cannot be checked: " + e.what();
+    if (message.find(": cannot be written: ") != message.npos) code = kNoRoom;
   } catch (...) {
     message = path + ": damaged: needs more memory than a file of its size should";
   }
   message.resize(std::min<size_t>(message.size(), 1000));
   for (char& c : message) c = std::iscntrl(static_cast<unsigned char>(c)) ? '?' : c;  // a damaged name
   const ssize_t written = ::write(report, message.data(), message.size());
-  ::_exit(written < 0 ? 2 : 1);
+  ::_exit(written < 0 ? kDamaged : code);
 }
 
 std::string read_all(int fd) {
@@ -183,7 +187,7 @@ std::string read_all(int fd) {
   return out;
 }
 
-// Runs the work in a child; InputError where it does not end well.
+// Runs the work in a child; InputError where it does not end well, Error where its copy has no room.
 template <class Work>
 void in_child(const Descriptor& fd, const std::string& path, int64_t seconds, const Work& work) {
   const Session session;
@@ -200,6 +204,8 @@ void in_child(const Descriptor& fd, const std::string& path, int64_t seconds, co
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+  // The file may be sound: whoever would replace a damaged one must not take it for that.
+  CHECK(!(WIFEXITED(status) && WEXITSTATUS(status) == kNoRoom), message);
   throw InputError(message.empty() ? path + ": damaged: the HDF5 library does not survive reading it" : message);
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "core/json_integer.h"
+#include "core/path_kind.h"
 
 namespace cambium {
 namespace {
@@ -168,7 +169,13 @@ json parse_json(std::string_view source, std::string_view where) {
 }
 
 json parse_json_file(const std::string& path, int64_t limit) {
-  return parse_json(read_text_file(path, std::min(limit, kJsonBytes)), path);
+  const std::string source = read_text_file(path, std::min(limit, kJsonBytes));
+  try {
+    return parse_json(source, path);
+  } catch (const InputError&) {
+    check_contents(path);
+    throw;
+  }
 }
 
 const json* find_field(const json& object, std::string_view name) {

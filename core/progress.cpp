@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "core/error.h"
+#include "core/printable.h"
 
 namespace cambium {
 namespace {
@@ -61,7 +62,7 @@ Progress::~Progress() {
 void Progress::set_quiet(bool on) { quiet = on; }
 
 void Progress::say(std::string_view line) {
-  if (!quiet) std::fprintf(stderr, "%.*s\n", int(line.size()), line.data());
+  if (!quiet) std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
 void Progress::update(int64_t done) {
@@ -95,7 +96,7 @@ std::string Progress::line(double seconds) const {
 }
 
 void Progress::show(Clock::time_point now) {
-  std::string out = line(std::chrono::duration<double>(now - start_).count());
+  std::string out = in_one_line(line(std::chrono::duration<double>(now - start_).count()));
   if (!terminal_) {
     std::fprintf(stderr, "%s\n", out.c_str());
     return;

@@ -1,4 +1,4 @@
-// Stopping on request: SIGINT, SIGTERM and SIGUSR1 set a flag that long work looks at between steps.
+// Stopping on request: SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag that long work looks at between steps.
 #pragma once
 
 #include "core/error.h"
@@ -7,7 +7,7 @@ namespace cambium {
 
 inline constexpr int kStoppedExitCode = 75;  // stopped by a signal after saving: the job may be queued again
 
-// From now on the signals only set the flag; a second SIGINT ends the process at once.
+// From now on they only set the flag (SIGHUP unless it is ignored: nohup); a second SIGINT ends the process at once.
 void catch_stop_signals();
 // The signal that asked to stop, or 0.
 int stop_signal();

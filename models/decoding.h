@@ -11,6 +11,9 @@
 
 namespace cambium {
 
+// Throws InputError unless an input and its new tokens fit the model's positions.
+void check_input_length(const Model&, const Hooks&, std::span<const int32_t> input, const GenerationOptions&);
+
 // One text being written, in one slot of the cache.
 struct Hypothesis {
   int64_t input = 0;            // number of its input

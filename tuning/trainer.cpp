@@ -11,7 +11,7 @@
 namespace cambium {
 namespace {
 
-constexpr int64_t kWatchedSteps = 10;
+constexpr int64_t kWatchedSteps = 10, kRoundedSteps = 50;
 constexpr int64_t kEvaluated = -1;  // the round of examples that are looked at without training
 
 }  // namespace
@@ -30,7 +30,12 @@ Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data
   // Behind a matrix of zeros (LoRA's B) gradients are zero until an update has changed it; a warm-up's first has rate
   // 0.
   const int64_t needed = warmup_ > 0 ? 3 : 2;
-  audit_.emplace(trained_, tuner_, total_steps_ < needed ? 0 : std::min(total_steps_, kWatchedSteps));
+  // Sums of bfloat16 numbers come out as exact zeros now and then: it takes more steps until all scalars had another.
+  const bool rounds = model_.weight_type() == DType::bf16;
+  const int64_t watched = !rounds                        ? kWatchedSteps
+                          : total_steps_ < kRoundedSteps ? kWatchedSteps - 1  // too few to be certain
+                                                         : kRoundedSteps;
+  audit_.emplace(trained_, tuner_, total_steps_ < needed ? 0 : std::min(total_steps_, watched));
   for (const Examples* set : {&data_.examples, &data_.dev})
     if (set->in_memory() && !set->empty()) {
       const Batch all = views(set->range(0, set->size()), kEvaluated);

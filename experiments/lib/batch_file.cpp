@@ -4,6 +4,7 @@
 
 #include "core/json.h"
 #include "core/json_integer.h"
+#include "core/path_kind.h"
 
 namespace cambium {
 namespace {
@@ -54,6 +55,7 @@ Batch batch_of(const json& object, const Model& model, int tuners, const std::st
 }  // namespace
 
 Batch read_batch_file(const std::string& path, const Model& model, int tuners) {
+  check_path(path, Wanted::json);
   return batch_of(parse_json_file(path), model, tuners, path);
 }
 

@@ -3,10 +3,10 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <vector>
 
+#include "core/environment.h"
 #include "core/error.h"
 
 namespace cambium {
@@ -26,7 +26,7 @@ fs::path own_file() {
 
 std::string data_path(std::string_view name) {
   std::vector<fs::path> places;
-  if (const char* set = std::getenv("CAMBIUM_DATA"); set && *set) places.emplace_back(set);
+  if (const auto set = environment("CAMBIUM_DATA")) places.emplace_back(*set);
   if (const fs::path self = own_file(); !self.empty())
     places.push_back(self.parent_path().parent_path() / "share" / "cambium");
   places.emplace_back(CAMBIUM_SOURCE_DATA);  // set by cmake

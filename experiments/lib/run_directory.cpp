@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "core/lines.h"
 #include "core/machine.h"
 #include "core/places.h"
 #include "core/processors.h"
@@ -41,12 +42,13 @@ std::string difference(json old, json now) {
   return "";
 }
 
-// A checkpoint that can be read, or none.
+// Whether it is a checkpoint. A sound one that cannot be read now (a full disk) is an Error: nothing may start anew over
+// it.
 bool usable(const std::string& path) {
   if (!file_exists(path)) return false;
   try {
     return read_checkpoint_info(path).has_optimizer;
-  } catch (const Error& error) {
+  } catch (const InputError& error) {
     Progress::say(text(error.what(), "; it is left out"));
     return false;
   }
@@ -74,9 +76,7 @@ bool holds_a_run(const std::string& directory) {
 
 RunDirectory::RunDirectory(const RunOptions& options)
     : options_(options), log_path_(options.directory + "/log.jsonl"), dev_path_(options.directory + "/dev.jsonl") {
-  check_input(!options.directory.empty(), "--output names no directory");
-  check_input(!file_exists(options.directory) || is_directory(options.directory), options.directory,
-              " is a file; --output needs a directory");
+  check_output_directory(options.directory, options.resume || options.overwrite);
   if (!is_directory(options.directory)) return;
   // Directories of others, which are refused, do not even get a lock.
   if (holds_a_run(options.directory) || std::ranges::any_of(kCheckpoints, [&](const std::string& name) {
@@ -110,8 +110,7 @@ void RunDirectory::look() {
     check_input(!checkpoint_.empty() || holds_a_run(options_.directory), options_.directory,
                 " holds files, but no run that --resume could continue; give a new directory");
   } else {
-    check_input(names.empty() || options_.overwrite, options_.directory,
-                " is not empty; --resume continues what is there, --overwrite starts anew");
+    check_output_directory(options_.directory, options_.overwrite);
     check_input(names.empty() || holds_a_run(options_.directory), options_.directory,
                 " holds files, but no run that --overwrite could replace; give a new directory");
   }
@@ -153,13 +152,12 @@ std::vector<json> RunDirectory::cut_log(const std::string& path, int64_t step) c
   std::string kept;
   std::vector<json> lines;
   if (file_exists(path)) {
-    std::ifstream in(path);
-    for (std::string line; std::getline(in, line);) {
+    for_each_line_of(read_text_file(path), [&](const std::string& line, int64_t) {
       const json entry = json::parse(line, nullptr, false);
       if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() &&
           entry["step"].get<int64_t>() <= step)
         kept += line + "\n", lines.push_back(entry);
-    }
+    });
   }
   write_file(path, kept);
   return lines;

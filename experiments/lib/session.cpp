@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
-#include "core/hdf5.h"
 #include "core/json.h"
 #include "core/kernels/matmul.h"
 #include "core/path_kind.h"
@@ -15,6 +14,7 @@
 #include "cuda/graph.h"
 #include "cuda/matmul.h"
 #include "cuda/runtime.h"
+#include "models/companions.h"
 #include "models/fetch.h"
 #include "models/files/gguf.h"
 #include "tuning/peft.h"
@@ -36,6 +36,23 @@ std::unique_ptr<const Tokenizer> gguf_tokenizer(const std::string& path) {
   const auto vocabulary = read_gguf_vocabulary(GgufFile(path).values());
   return vocabulary ? reading(path, [&] { return make_gguf_tokenizer(*vocabulary); }) : nullptr;
 }
+
+// Stands for one that cannot be read: says why where it is needed, and not before.
+class UnusableTokenizer : public Tokenizer {
+ public:
+  explicit UnusableTokenizer(std::string problem) : problem_(std::move(problem)) {}
+  std::vector<int32_t> encode(std::string_view, bool) const override { refuse(); }
+  Encoding encode_with_offsets(std::string_view, bool) const override { refuse(); }
+  std::string decode(std::span<const int32_t>, bool) const override { refuse(); }
+  int64_t vocabulary_size() const override { refuse(); }
+  std::optional<int32_t> find_token(std::string_view) const override { refuse(); }
+  const std::string& token(int32_t) const override { refuse(); }
+  bool is_special(int32_t) const override { refuse(); }
+
+ private:
+  [[noreturn]] void refuse() const { throw InputError(problem_); }
+  std::string problem_;
+};
 
 }  // namespace
 
@@ -126,22 +143,20 @@ TunerContext Session::context(uint64_t seed) {
   TunerContext context{.model = *model, .seed = seed};
   if (!tokenizer) return context;
   context.tokenize = [t = tokenizer.get()](const std::string& words) { return t->encode(words, false); };
-  context.is_text = [t = tokenizer.get()](int32_t id) { return t->is_text(id); };
+  if (!dynamic_cast<const UnusableTokenizer*>(tokenizer.get()))
+    context.is_text = [t = tokenizer.get()](int32_t id) { return t->is_text(id); };
   return context;
 }
 
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& path) {
   if (path.ends_with(".h5")) {
-    const Hdf5File file(path);
-    if (!file.is_group("/tokenizer") || file.list("/tokenizer").empty()) return nullptr;
-    const TemporaryDirectory folder;  // the tokenizer's files, as they were
-    for (const std::string& name : file.list("/tokenizer")) {
-      check_input(name.find('/') == name.npos && !name.starts_with("."), path, ": a tokenizer file called ", name);
-      const std::vector<std::string> lines = file.read_strings("/tokenizer/" + name);
-      std::string contents;
-      for (const std::string& line : lines) contents += line;
-      write_file(folder / name, contents);
-    }
+    const Companions companions = companions_of(path);
+    if (companions.tokenizer.empty()) return nullptr;
+    const TemporaryDirectory folder;  // the tokenizer's files, as they were, and what names its class
+    for (const auto& [name, contents] : companions.tokenizer)
+      if (name.find('/') == name.npos) write_file(folder / name, contents);
+    if (const std::string config = companions.setting("config.json"); !config.empty())
+      write_file(folder / "config.json", config);
     return load_tokenizer(folder.path());
   }
   if (!is_directory(path)) return is_gguf(path) ? gguf_tokenizer(path) : nullptr;
@@ -156,11 +171,11 @@ Session open_session(const std::string& model, const CommonOptions& common, bool
   Session session;
   const std::string path = find_model(model);
   session.source = ModelSource::open(path);
-  session.tokenizer = open_tokenizer(path);
-  if (session.tokenizer)
-    check_input(session.tokenizer->vocabulary_size() <= session.source->config().vocabulary, path,
-                ": the tokenizer has ", session.tokenizer->vocabulary_size(), " ids, the model's vocabulary ",
-                session.source->config().vocabulary);
+  try {
+    session.tokenizer = open_tokenizer(path);
+  } catch (const InputError& error) {  // token ids need none
+    session.tokenizer = std::make_unique<UnusableTokenizer>(error.what());
+  }
   const Device device = device_of(common);
   const DType dtype = weight_type_of(common, device);
   session.identity = {model, hash ? session.source->hash() : "", to_json(session.source->config()),
@@ -173,6 +188,7 @@ Session open_session(const std::string& model, const CommonOptions& common, bool
 }
 
 std::unique_ptr<Tuner> open_tuner(const std::string& path, Session& session, bool force_base) {
+  check_tuner(path);
   if (is_peft_adapter(path)) return load_peft_adapter(path, *session.model);
   return load_tuner(path, *session.model, session.identity, force_base);
 }

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "core/json.h"
 #include "core/progress.h"
+#include "experiments/lib/metrics/e2e.h"
+#include "models/decoding.h"
 
 namespace cambium {
 namespace {
@@ -45,6 +48,26 @@ TrainData train_data_of(Session& session, const Task& task, const DataSelection&
   const int64_t count = at_most(selection.dev, dev.size());
   data.dev = sequences_of(sample(std::move(dev), count, 0), session, task);
   return data;
+}
+
+void check_evaluation(Session& session, const Hooks& hooks, const Task& task, Decision decision, Split split,
+                      int64_t limit, const GenerationOptions& generation) {
+  if (task.metric() == "e2e") metrics::check_meteor_data();
+  if (task.is_classification()) {
+    check_input(!task.labelled(split).empty(), "the task has no inputs in this split");
+    return;
+  }
+  require_text_task(session, task, decision);
+  const std::vector<EvaluationItem> items = task.items(split);
+  check_input(!items.empty(), "the task has no inputs in this split");
+  const int64_t count = limit ? at_most(limit, items.size()) : int64_t(items.size());
+  for (int64_t i = 0; i < count; ++i)
+    reading(text("input ", i + 1, " of the task"), [&] {
+      const std::string& input = items[size_t(i)].input;
+      check_input_length(
+          *session.model, hooks,
+          to_prompt(input, session.require_tokenizer(), session.model->config(), task.max_input_tokens()), generation);
+    });
 }
 
 EvaluationResult evaluate_task(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split,

@@ -20,6 +20,10 @@ struct DataSelection {
 // A classification head that the model lacks is added to it.
 TrainData train_data_of(Session&, const Task&, const DataSelection&);
 
+// What would stop evaluate_task whatever a tuner learns is said before it is trained: inputs that are not there or too
+// long, and a metric without its data. `hooks`: a tuner like the one that will be trained.
+void check_evaluation(Session&, const Hooks&, const Task&, Decision, Split, int64_t limit, const GenerationOptions&);
+
 // limit: the first so many inputs of the split; 0: all. Of `generation` classification reads the batch size alone.
 // Demonstrations are for models that write: an encoder that chooses by a head or a mask has no place for them
 // (InputError).

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/files.h"
+#include "core/lines.h"
 #include "core/machine.h"
 #include "core/sha256.h"
 #include "tuning/peft.h"
@@ -39,6 +41,17 @@ std::string data_hash(const TrainData& data) {
   return hex(sum.finish());
 }
 
+// Of the last step, by this session or, where it had none left to do, an earlier one; NaN where no log says it.
+double last_logged_loss(const std::string& path) {
+  double loss = std::nan("");
+  if (!file_exists(path)) return loss;
+  for_each_line_of(read_text_file(path), [&](const std::string& line, int64_t) {
+    const json entry = json::parse(line, nullptr, false);
+    if (entry.is_object() && entry.contains("loss") && entry["loss"].is_number()) loss = entry["loss"].get<double>();
+  });
+  return loss;
+}
+
 }  // namespace
 
 std::string run_config(const Session& session, const TrainRun& run, const TrainData& data) {
@@ -68,11 +81,13 @@ std::function<Tensor(const std::string&)> master_of(const Session& session, cons
     for (const NamedParameter& p : shapes.parameters()) stored.insert(p.name);
   }
   std::function<Tensor(const std::string&)> trained;
-  if (!from.empty() && !is_peft_adapter(from)) trained = trained_base(from);
-  return [&session, stored, trained](const std::string& name) {
+  const bool peft = !from.empty() && is_peft_adapter(from);
+  if (!from.empty() && !peft) trained = trained_base(from);
+  return [&session, stored, trained, peft](const std::string& name) {
     if (trained)
       if (const Tensor value = trained(name)) return value;
-    if (stored.count(name)) return session.source->read(name);
+    // A head that a PEFT adapter brought is not the source's.
+    if (stored.count(name) && !(peft && name.starts_with("classifier."))) return session.source->read(name);
     for (const NamedParameter& p : session.model->parameters())
       if (p.name == name) return p.value().to(DType::f32);
     throw Error(text("there is no parameter ", name));
@@ -132,11 +147,7 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
   result.tokens = double(recorder.tokens());
   result.tokens_per_second = result.seconds > 0 ? result.tokens / result.seconds : 0;
   result.dev_losses = directory.evaluations();
-  const int64_t epochs = run.train.steps ? 1 : run.train.epochs;
-  const size_t last = std::max<size_t>(1, result.losses.size() / size_t(epochs));
-  if (result.losses.empty()) result.last_loss = std::nan("");  // the run was complete
-  for (size_t i = result.losses.size() - std::min(last, result.losses.size()); i < result.losses.size(); ++i)
-    result.last_loss += result.losses[i] / double(last);
+  result.last_loss = last_logged_loss(run.run.directory + "/log.jsonl");
   return result;
 }
 

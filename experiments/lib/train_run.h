@@ -25,7 +25,7 @@ struct TrainResult {
   TrainEnd end = TrainEnd::finished;
   int64_t steps = 0, trained_scalars = 0;
   double seconds = 0, tokens = 0, tokens_per_second = 0;  // of this session, as losses
-  double last_loss = 0;                                   // mean over the last epoch
+  double last_loss = 0;                                   // of the last step, whichever session it was in; or NaN
   std::vector<double> losses;                             // of each step
   std::vector<Evaluation> dev_losses;                     // of the whole run
   std::unique_ptr<Tuner> tuner;

@@ -121,7 +121,7 @@ TEST(Hdf5, WrongQuestionsAreInputErrors) {
   write_file(folder / "text", "not HDF5");
   expect_error<InputError>([&] { Hdf5File(folder / "text"); }, {"text: is not an HDF5 file"});
   write_file(folder / "empty", "");
-  expect_error<InputError>([&] { Hdf5File(folder / "empty"); }, {"empty: is not an HDF5 file"});
+  expect_error<InputError>([&] { Hdf5File(folder / "empty"); }, {"empty: is an empty file"});
 }
 
 TEST(Hdf5, WrongWritesAreErrors) {
@@ -262,6 +262,21 @@ void harm_in_files_like_ours(uint32_t begin, uint32_t end) {
 
 TEST(Hdf5, BodiesMadeToHarmInFilesLikeOurs) { harm_in_files_like_ours(0, 60); }
 TEST(Hdf5, BodiesMadeToHarmInFilesLikeOursLong) { harm_in_files_like_ours(60, 500); }
+
+// A note that h5py added to a file of ours: longer than it was, by the library's own account.
+TEST(Hdf5, OursWithANoteIsOneOfOthers) {
+  const std::string noted = source_path("tests/core/data/noted.h5");
+  const Hdf5File file(noted);
+  EXPECT_EQ(file.attribute<std::string>("/", "note"), "mine");
+  EXPECT_TRUE(file.is_dataset("/logits/0"));
+  const TemporaryDirectory folder;
+  const std::string whole = read_text_file(noted);
+  put_file(folder / "b.h5", whole + "x");
+  expect_error<InputError>([&] { Hdf5File(folder / "b.h5"); },
+                           {"b.h5", "more than were written", "changed afterwards"});
+  put_file(folder / "b.h5", whole.substr(0, 1000));
+  expect_error<InputError>([&] { Hdf5File(folder / "b.h5"); }, {"b.h5", "has 1000 bytes", "cut short"});
+}
 
 TEST(Hdf5, FilesOfOthers) {
   const Hdf5File file(kForeign);

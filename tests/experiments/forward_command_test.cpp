@@ -64,6 +64,23 @@ TEST_F(ForwardCommand, GivesTransformersNumbers) {
   }
 }
 
+// A row a text; with an adapter of PEFT's, which brings its head along.
+TEST_F(ForwardCommand, ScoresOfAClassifier) {
+  const std::string model = golden_path("classification/bert"), tuner = golden_path("classification/bert_peft");
+  const json inputs{{"inputs", parse_json_file(model + "/cases.json").at("inputs")}};
+  for (const std::string& of : {model, tuner}) {
+    std::vector<std::string> arguments{
+        "forward",  "--model",       model,     "--input", put("texts.json", inputs.dump()),
+        "--output", folder / "o.h5", "--dtype", "f32"};
+    if (of == tuner) arguments.insert(arguments.end(), {"--tuner", tuner});
+    good(arguments);
+    const Hdf5File out(folder / "o.h5");
+    const Tensor expected = SafetensorsFile(of + "/expected.safetensors").read("scores");
+    for (int64_t s = 0; s < expected.rows(); ++s)
+      expect_close(to_array(out.read(text("/logits/", s))), to_array(expected.rows(s, s + 1)), 1e-5, 1e-5, of);
+  }
+}
+
 TEST_F(ForwardCommand, WithoutTargets) {
   const std::string input = put("in.json", R"({"inputs": [[5,6,7],[8,9]]})");
   good({"forward", "--model", gpt2, "--input", input, "--output", folder / "out.h5"});

@@ -48,6 +48,17 @@ TEST(MetricE2e, HostileTextsScoreAsInTheOriginals) {
     }
 }
 
+// Short and empty outputs, no matches, empty references: what the challenge's Perl script gives.
+TEST(MetricE2e, BleuAndNistAreThoseOfTheScript) {
+  for (const auto& c : goldens()["mteval"]) {
+    const testing::Texts texts(c);
+    const Scores scores = score("e2e", texts.references, texts.outputs);
+    for (const char* key : {"bleu", "nist"})
+      EXPECT_NEAR(named(scores, key), c["scores"][key].get<double>(), 1e-9) << c["name"] << " " << key;
+  }
+  EXPECT_EQ(goldens()["mteval"].size(), 10u);
+}
+
 TEST(MetricE2e, TokensAreStanfords) {
   std::vector<std::string> lines;
   for (const auto& line : goldens()["ptb"]) lines.push_back(line[0]);

@@ -166,6 +166,19 @@ TEST_F(ModelCommand, MergedEqualsUnmerged) {
   put("taken/file", "");
   bad({"merge", "--model", gpt2, "--tuner", folder / "lora-gpt2/checkpoint.h5", "--output", folder / "taken"},
       {"taken", "not empty"});
+  // Before anything is read.
+  bad({"merge", "--model", folder / "no-model", "--tuner", folder / "no-tuner", "--output", folder / "taken"},
+      {"taken", "not empty"});
+  bad({"convert", folder / "no-model", folder / "taken"}, {"taken", "not empty"});
+}
+
+TEST_F(ModelCommand, TunersOfEveryClassAreMerged) {
+  for (const char* name : {"qwen2", "mistral", "llama_bias", "t5_own_head", "bart_bare", "gpt2_common"}) {
+    const std::string model = golden_path(std::string("models/") + name), file = trained(name, model, "lora");
+    const auto unmerged = logits(model, {"--tuner", file});
+    good({"merge", "--model", model, "--tuner", file, "--output", folder / std::string(name) + "-merged", "--quiet"});
+    expect_equal(logits(folder / std::string(name) + "-merged"), unmerged, 2e-5, name);
+  }
 }
 
 TEST_F(ModelCommand, MergeComparesWithWhatWasStored) {

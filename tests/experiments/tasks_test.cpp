@@ -89,7 +89,18 @@ TEST(Samsum, ReadsBothFormsOfItsFiles) {
   expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:1"});
   put_file(folder / "test.jsonl", "{\"context\": \"A\n");
   expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:1"});
+  // A byte order mark and empty lines before a list are no part of it.
+  const std::string list = R"([{"dialogue": "A", "summary": "B"}, {"dialogue": "C", "summary": "D"}])";
+  for (const std::string& bytes : {list, "\xef\xbb\xbf" + list, "\r\n \n" + list}) {
+    put_file(folder / "train.json", bytes);
+    EXPECT_EQ(task->examples(Split::train).size(), 2u);
+  }
+  put_file(folder / "train.json", "\xef\xbb\xbf{\"dialogue\": \"A\", \"summary\": \"B\"}\r\n");
+  EXPECT_EQ(task->examples(Split::train).size(), 1u);
+  put_file(folder / "train.json", R"([{"dialogue": "A", "summary": "B"}, {"dialogue": "C"}])");
+  expect_error<InputError>([&] { task->examples(Split::train); }, {"train.json, entry 2", "summary"});
   expect_error<InputError>([] { make_task("samsum", ""); }, {"do not ship", "--data"});
+  expect_error<InputError>([&] { make_task("samsum", folder / "train.json"); }, {"the directory of the files"});
 }
 
 TEST(Xsum, ReadsItsFiles) {

@@ -46,6 +46,54 @@ class TextCommand : public Command {
   const std::string model = folder / "bytes";
 };
 
+// What generation_config.json asks for is what options of the same meaning do; options go before it.
+TEST_F(TextCommand, GenerateDoesWhatTheModelsSettingsAsk) {
+  const std::vector<std::string> generate{"generate", "--model", model, "--dtype", "f32", "--max-new-tokens", "12"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), generate.begin(), generate.end());
+    return good(more, {.input = "the cat\nand the dog\n"});
+  };
+  const std::string greedy = with({}).out, beams = with({"--beam", "3", "--no-repeat-ngram", "2"}).out;
+  ASSERT_NE(greedy, beams);
+  put("bytes/generation_config.json", R"({"num_beams": 3, "no_repeat_ngram_size": 2, "repetition_penalty": 1.5})");
+  const ProcessResult own = with({});
+  EXPECT_EQ(own.out, beams);
+  for (const char* part :
+       {"note: ", "num_beams = 3", "no_repeat_ngram_size = 2", "warning: ", "repetition_penalty = 1.5"})
+    EXPECT_NE(own.err.find(part), std::string::npos) << own.err;
+  const ProcessResult ignored = with({"--ignore-settings"});
+  EXPECT_EQ(ignored.out, greedy);
+  EXPECT_EQ(ignored.err.find("num_beams"), std::string::npos) << ignored.err;
+  EXPECT_EQ(with({"--beam", "1", "--no-repeat-ngram", "0"}).out, greedy);
+  good({"convert", model, folder / "bytes.h5", "--quiet"});  // they go with the model
+  std::vector<std::string> ours = generate;
+  ours[2] = folder / "bytes.h5";
+  EXPECT_EQ(good(ours, {.input = "the cat\nand the dog\n"}).out, beams);
+  put("bytes/generation_config.json", R"({"do_sample": true, "temperature": 0.7, "top_k": 5})");
+  EXPECT_EQ(with({}).out, with({"--temperature", "0.7", "--top-k", "5", "--ignore-settings"}).out);
+  EXPECT_EQ(with({"--beam", "1"}).out, greedy);
+}
+
+// More tokens than rows: only a text that uses one of them is refused.
+TEST_F(TextCommand, ATokenizerMayHaveMoreTokensThanTheModelRows) {
+  const std::vector<std::string> generate{"generate", "--model", model, "--dtype", "f32", "--max-new-tokens", "3"};
+  const std::string before = good(generate, {.input = "hello\n"}).out;
+  put("bytes/added_tokens.json", R"({"<|user|>": 257})");
+  EXPECT_EQ(good(generate, {.input = "hello\n"}).out, before);
+  bad(generate, {"standard input:2", "<|user|>", "257"}, 2, {.input = "hello\n<|user|>hello\n"});
+}
+
+// Ids need no tokenizer: one that cannot be read is an error where a text is.
+TEST_F(TextCommand, ATokenizerThatCannotBeUsedStopsTextsAlone) {
+  put("bytes/tokenizer.json", R"({"model": {"type": "WordLevel", "vocab": {}}})");
+  batch();
+  good({"forward", "--model", model, "--input", folder / "batch.json", "--output", folder / "o.h5"});
+  good({"train", "--model", model, "--batches", folder / "batch.json", "--tuner", "lora", "--steps", "1", "--no-eval",
+        "--output", folder / "run", "--quiet"});
+  bad({"generate", "--model", model}, {"tokenizer.json", "WordLevel"}, 2, {.input = "a\n"});
+  bad({"tokenize", "--model", model}, {"tokenizer.json", "WordLevel"}, 2, {.input = "a\n"});
+}
+
 TEST_F(TextCommand, TokenizeThereAndBack) {
   const std::string text = "Hi\n\"a\\nb\"\n\n\xc3\xa9\xff!\nsaid \"so\"\n";
   const ProcessResult ids = good({"tokenize", "--model", model}, {.input = text});
@@ -58,6 +106,8 @@ TEST_F(TextCommand, TokenizeThereAndBack) {
   for (const char* line : {"[1, 257]", "[1, -1]", "[1.5]", "1", "[1", "[\"a\"]"})
     bad({"tokenize", "--model", model, "--decode"}, {"standard input", "1"}, 2, {.input = line});
   bad({"tokenize", "--model", gpt2}, {gpt2, "no tokenizer"}, 2, {.input = "x"});
+  EXPECT_EQ(good({"tokenize", "--model", model}, {.input = "\xef\xbb\xbf" + text}).out, ids.out);  // a mark is no text
+  bad({"tokenize", "--model", model}, {"standard input", "UTF-16"}, 2, {.input = "\xff\xfeh"});
   bad({"tokenize", "--model", model, "--input", folder / "none"}, {"none"});
   bad({"tokenize", "--model", model, "--input", folder.path()}, {folder.path(), "directory"});
 }
@@ -170,11 +220,20 @@ TEST_F(TextCommand, BadInput) {
     }
   put("refs", "a b c\n\nd e f\n"), put("outs", "a b c\n");
   bad({"score", "--metric", "bleu", "--references", folder / "refs", "--outputs", folder / "outs"}, {"2", "1"});
-  // A tokenizer that is larger than the model.
-  json vocabulary = parse_json_file(model + "/vocab.json");
-  vocabulary["more"] = 257;
-  put("bytes/vocab.json", vocabulary.dump());
-  generate({}, "a\n", {"258", "257"});
+  // A tokenizer that is larger than the model's table: only a text that has such a token is refused.
+  put("bytes/added_tokens.json", R"({"<more>": 257})");
+  generate({}, "a<more>\n", {"standard input:1", "<more>", "257"});
+  good({"generate", "--model", model, "--quiet", "--max-new-tokens", "2"}, {.input = "a\n"});
+}
+
+// Messages name the line as the file has it, empty lines counted, whatever is wrong with it.
+TEST_F(TextCommand, LinesAreCountedAlike) {
+  const std::string many(20000, 'x');
+  for (const std::string& second : {many, std::string()}) {
+    const std::string lines = put("lines", "hello\n" + second + "\n");
+    bad({"generate", "--model", model, "--max-new-tokens", "4", "--input", lines},
+        {"lines:2: ", second.empty() ? "an empty text" : "20000 tokens, with 4 new ones"});
+  }
 }
 
 }  // namespace

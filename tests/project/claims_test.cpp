@@ -171,7 +171,7 @@ bool is_path(const std::string& word) {
 
 // Names of other people's files, and one that stands for any.
 bool is_foreign(const std::string& word) {
-  return one_of(word, {"llama.cpp", "encoder.py", "src/llama-vocab.cpp", "measure_scores.py", "onnx/docs/Operators.md",
+  return one_of(word, {"llama.cpp", "encoder.py", "pip.py", "src/llama-vocab.cpp", "measure_scores.py", "onnx/docs/Operators.md",
                        "tensorflow/core/lib/io/record_writer.h"}) ||
          word.find("github.com/") != word.npos;
 }

@@ -197,7 +197,7 @@ TEST_F(SavedLora, FilesOfOthersAreRefused) {
     writer.write("/x", Tensor::of(std::vector<float>{1}));
     writer.commit();
   }
-  expect_error<InputError>([&] { read_checkpoint_info(folder / "other.h5"); }, {"other.h5", "no checkpoint"});
+  expect_error<InputError>([&] { read_checkpoint_info(folder / "other.h5"); }, {"other.h5", "neither a checkpoint"});
 }
 
 TEST_F(SavedLora, AListOfTunersHasSeveral) {

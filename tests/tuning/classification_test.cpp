@@ -7,6 +7,7 @@
 #include "models/load.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
+#include "tuning/peft.h"
 #include "tuning/trainer.h"
 
 namespace cambium::testing {
@@ -64,6 +65,18 @@ TEST_P(GoldenHead, EqualsTransformers) {
     }
     EXPECT_EQ(compared, expected.names().size() - 2);
   }
+}
+
+// An adapter that PEFT saved for a classifier brings its head along.
+TEST_P(GoldenHead, OfAPeftAdapterEqualsPefts) {
+  const std::string folder = golden_path(std::string("classification/") + GetParam()), adapter = folder + "_peft";
+  const SafetensorsFile expected(adapter + "/expected.safetensors");
+  const auto model = load_model(*ModelSource::open(folder), DType::f32);
+  const auto tuner = load_peft_adapter(adapter, *model);
+  const ClassificationHead head(*model, model->config().classes, 0);
+  const Batch batch = golden_batch(parse_json_file(folder + "/cases.json"));
+  Pass pass(*tuner);
+  expect_close(to_array(head.scores(*model, pass, batch)), to_array(expected.read("scores")), 1e-5, 1e-5, "scores");
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenHead, ::testing::Values("bert", "roberta"),

@@ -1,10 +1,15 @@
 #include "experiments/lib/commands/arguments.h"
 
+#include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <new>
 
+#include "core/environment.h"
+#include "core/files.h"
+#include "core/printable.h"
+#include "core/temporaries.h"
 #include "experiments/lib/commands/help.h"
 #include "models/tokenizers/utf8.h"
 
@@ -16,10 +21,21 @@ void check_utf8(int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
     check_input(is_utf8(argv[i]), "argument ", i, ", ", valid_utf8(argv[i]),
                 ", is not UTF-8\nGive texts in UTF-8; a file can be named by a link whose name is");
-  for (const char* name : {"CAMBIUM_HOME", "CAMBIUM_DATA", "HOME"})
-    if (const char* value = std::getenv(name))
-      check_input(is_utf8(value), "the environment's ", name, ", ", valid_utf8(value),
+  for (const char* name : {"CAMBIUM_HOME", "CAMBIUM_DATA", "XDG_CACHE_HOME", "HOME"})
+    if (const auto value = environment(name))
+      check_input(is_utf8(*value), "the environment's ", name, ", ", valid_utf8(*value),
                   ", is not UTF-8\nName the directory by a link whose name is");
+}
+
+// What was printed must have arrived: a full disk behind standard output is known only when it is flushed. The body's
+// exit code, or 1.
+int delivered(int code) {
+  errno = 0;
+  const bool flushed = bool(std::cout.flush()) && std::fflush(stdout) == 0 && !std::ferror(stdout);
+  if (flushed) return code;
+  const int reason = errno ? errno : EIO;
+  if (code == 0) print_error("standard output cannot be written: " + system_reason(reason));
+  return code == 0 ? 1 : code;
 }
 
 }  // namespace
@@ -60,9 +76,9 @@ void add_common(CLI::App& command, CommonOptions& common, bool json) {
 }
 
 int guarded(const std::function<int()>& body) {
-  const auto report = [](const char* what) { std::fprintf(stderr, "error: %s\n", what); };
+  const auto report = [](const char* what) { print_error(what); };
   try {
-    return body();
+    return delivered(body());
   } catch (const Error& error) {
     report(error.what());
     return error.exit_code();
@@ -78,13 +94,14 @@ int guarded(const std::function<int()>& body) {
 
 int parse_and_run(CLI::App& app, int argc, char** argv, const CommonOptions& common,
                   const std::function<int()>& action) {
+  tidy_up_on_signals();
   if (const int unusable = guarded([&] { return check_utf8(argc, argv), 0; })) return unusable;
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {
-    return app.exit(done);  // --help, --version
+    return delivered(app.exit(done));  // --help, --version
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "error: %s\n", explained(app, argc, argv, error).c_str());
+    print_error(explained(app, argc, argv, error));
     return 2;
   }
   return guarded([&] {

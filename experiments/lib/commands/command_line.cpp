@@ -38,16 +38,32 @@ struct Commands {
   }
 };
 
-void add_generation(CLI::App& c, GenerationOptions& g) {
-  c.add_option("--max-new-tokens", g.max_new_tokens, "longest output")->capture_default_str();
-  c.add_option("--min-new-tokens", g.min_new_tokens, "no end token before so many");
-  c.add_option("--beam", g.beams, "beams; 1: greedy")->capture_default_str();
+void add_generation(CLI::App& c, GenerateOptions& o) {
+  GenerationOptions& g = o.generation;
+  const auto says = [&o](const char* name) { return [&o, name](const std::string&) { o.given.insert(name); }; };
+  c.add_option("--max-new-tokens", g.max_new_tokens, "longest output")
+      ->capture_default_str()
+      ->each(says("max_new_tokens"));
+  c.add_option("--min-new-tokens", g.min_new_tokens, "no end token before so many")->each(says("min_new_tokens"));
+  c.add_option("--beam", g.beams, "beams; 1: greedy")->capture_default_str()->each(says("num_beams"));
   c.add_option("--num-results", g.results, "results an input: at most as many as beams, or any number with sampling")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->each(says("num_return_sequences"));
   c.add_option("--length-penalty", g.length_penalty, "a beam's score is log probability / length^penalty")
-      ->capture_default_str();
-  c.add_option("--no-repeat-ngram", g.no_repeat_ngram, "no n-gram comes twice");
+      ->capture_default_str()
+      ->each(says("length_penalty"));
+  c.add_option("--no-repeat-ngram", g.no_repeat_ngram, "no n-gram comes twice")->each(says("no_repeat_ngram_size"));
   c.add_option("--batch-size", g.batch_size, "inputs at a time")->capture_default_str();
+  const auto sampling = [&o](const char* name) { o.generation.sample = true, o.given.insert({"do_sample", name}); };
+  c.add_option_function<double>(
+      "--temperature", [&g, sampling](double t) { g.temperature = t, sampling("temperature"); },
+      "sample with this temperature");
+  c.add_option_function<int64_t>(
+      "--top-k", [&g, sampling](int64_t k) { g.top_k = k, sampling("top_k"); }, "sample from the k most probable");
+  c.add_option_function<double>(
+      "--top-p", [&g, sampling](double p) { g.top_p = p, sampling("top_p"); },
+      "sample from the most probable that reach p together");
+  c.add_flag("--ignore-settings", o.ignore_settings, "leave the model's generation_config.json unread");
 }
 
 void add_fetch(Commands& commands) {
@@ -76,7 +92,8 @@ void add_tokenize(Commands& commands) {
 void add_forward(Commands& commands) {
   auto [c, o] = commands.add<ForwardOptions>("forward", "Logits, loss and gradients of a batch, as HDF5", run_forward);
   c->footer(
-      "out.h5 holds /logits/0, /logits/1, ... (a row a token), /loss where there are targets, and /gradients/NAME. "
+      "out.h5 holds /logits/0, /logits/1, ... (a row a token; of a classifier one a text), /loss where there are "
+      "targets, and /gradients/NAME. "
       "Targets are aligned with the "
       "inputs of decoders (the shift happens inside) and of masked LMs, and are the decoder's labels for "
       "sequence-to-sequence models; -100 is not scored.\n"
@@ -139,7 +156,7 @@ void add_train(Commands& commands) {
   auto [c, o] = commands.add<TrainCommandOptions>("train", "Train a tuner on a task or on batches", run_train);
   c->footer(
       "The directory of the run gets checkpoint.h5 to continue from, tuner.h5 to use (a few KB more than its "
-      "parameters), log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, "
+      "parameters), log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, HUP, "
       "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
       "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, "
       "sites, words), adapter "
@@ -190,28 +207,19 @@ void add_train(Commands& commands) {
 void add_generate(Commands& commands) {
   auto [c, o] = commands.add<GenerateOptions>("generate", "Continue texts", run_generate);
   c->footer(
-      "Results are those of transformers' generate with the same options.\n"
+      "Results are those of transformers' generate with the same options. What the model's generation_config.json asks "
+      "for is done where no option says otherwise (--beam 1: greedy), or named where it cannot be.\n"
       "  echo 'name : Alimentum | area : city centre ||' | cambium generate --model smollm2-135m --tuner "
       "runs/lora/tuner.h5 --beam 5");
-  GenerationOptions& g = o->generation;
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
   c->add_option("--input", o->input,
                 "file of lines (default: standard input); a line that is a JSON string is decoded first");
   c->add_option("--output", o->output, "file (default: standard output)");
   c->add_option("--format", o->format, "jsonl or text")->capture_default_str();
-  add_generation(*c, g);
+  add_generation(*c, *o);
   c->add_option("--forbid", o->forbid, "ids that are never chosen: 198,628; 12+13 forbids the pair")
       ->allow_extra_args(false);
-  c->add_option_function<double>(
-      "--temperature", [o = o](double t) { o->generation.temperature = t, o->generation.sample = true; },
-      "sample with this temperature");
-  c->add_option_function<int64_t>(
-      "--top-k", [o = o](int64_t k) { o->generation.top_k = k, o->generation.sample = true; },
-      "sample from the k most probable");
-  c->add_option_function<double>(
-      "--top-p", [o = o](double p) { o->generation.top_p = p, o->generation.sample = true; },
-      "sample from the most probable that reach p together");
   c->add_flag("--force-base", o->force_base, "use a tuner of another base");
 }
 

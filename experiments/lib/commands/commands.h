@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,8 @@ struct GenerateOptions {
   std::vector<std::string> tuners;
   bool force_base = false;
   GenerationOptions generation;
+  std::set<std::string> given;      // generation_config.json's names of what the command line says
+  bool ignore_settings = false;     // do not look into that file
   std::vector<std::string> forbid;  // "198", or "12+13" for a sequence
 };
 int run_generate(const CommonOptions&, const GenerateOptions&);

@@ -3,6 +3,8 @@
 #include <cstdio>
 
 #include "core/files.h"
+#include "core/path_kind.h"
+#include "core/places.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "experiments/lib/commands/commands.h"
@@ -26,6 +28,12 @@ std::vector<Sequence> sample_sequences(const ModelConfig& config) {
     if (config.is_seq2seq()) all[s].labels = all[s].ids;
   }
   return all;
+}
+
+// Before anything is read, which takes long.
+void check_output(const std::string& path) {
+  if (path.ends_with(".h5")) check_writable(path);
+  else check_new_directory(path);
 }
 
 constexpr double kBound = 1e-4;  // between logits that should be equal, as a share of the largest stored number
@@ -64,6 +72,7 @@ int run_convert(const CommonOptions& common, const ConvertOptions& options) {
   const DType type = common.dtype.empty() ? DType::f32 : weight_type_of(common, Device::cpu());
   check_input(type == DType::f32 || !options.output.ends_with(".h5"),
               "--dtype bf16: .h5 files of ours keep float32; give a directory");
+  check_output(options.output);
   const std::string path = find_model(options.input);
   const auto source = ModelSource::open(path);
   save_model(
@@ -72,6 +81,8 @@ int run_convert(const CommonOptions& common, const ConvertOptions& options) {
 }
 
 int run_merge(const CommonOptions& common, const MergeOptions& options) {
+  check_output(options.output);
+  check_tuner(options.tuner);
   CommonOptions exact = common;
   exact.device = "cpu", exact.dtype = "f32";  // the sum is made in float32, whatever the base trains in
   Session session = open_session(options.model, exact);

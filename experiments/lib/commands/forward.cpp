@@ -2,8 +2,11 @@
 #include <algorithm>
 #include <map>
 
+#include "core/files.h"
 #include "core/hdf5.h"
 #include "core/json.h"
+#include "core/path_kind.h"
+#include "core/places.h"
 #include "experiments/lib/batch_file.h"
 #include "experiments/lib/commands/commands.h"
 
@@ -57,7 +60,16 @@ class Forward {
         file_.write(group + std::to_string(g.places[s]),
                     (model.head ? model.logits(pass, rows) : rows).to(Device::cpu()).to(DType::f32));
       }
+      if (!model.head && model.classifier) write_scores(g);
     }
+  }
+
+  // Of a classifier: a row of each text.
+  void write_scores(Group& g) {
+    Pass pass(hooks(g.tuner));
+    const Tensor scores = session_.model->classify(pass, g.batch).to(Device::cpu()).to(DType::f32);
+    for (size_t s = 0; s < g.places.size(); ++s)
+      file_.write("/logits/" + std::to_string(g.places[s]), scores.rows(int64_t(s), int64_t(s) + 1));
   }
 
   void write_loss(bool gradients) {
@@ -130,6 +142,9 @@ bool changes_base(const Tuner& tuner, Model& model) {
 }  // namespace
 
 int run_forward(const CommonOptions& common, const ForwardOptions& options) {
+  for (const std::string& path : options.tuners) check_tuner(path);
+  check_path(options.input, Wanted::json);
+  check_writable(options.output);
   Session session = open_session(options.model, common, true, !options.tuners.empty());
   std::vector<std::unique_ptr<Tuner>> tuners;
   for (const std::string& path : options.tuners) {

@@ -7,6 +7,8 @@
 
 #include "core/files.h"
 #include "core/hdf5.h"
+#include "core/path_kind.h"
+#include "core/printable.h"
 #include "experiments/lib/commands/commands.h"
 #include "models/fetch.h"
 
@@ -112,7 +114,9 @@ void check_golden(const CommonOptions& common, const InspectOptions& options, co
 }
 
 void print(const ordered_json& j) {
-  const auto line = [](const char* name, const std::string& value) { std::printf("%-16s %s\n", name, value.c_str()); };
+  const auto line = [](const char* name, const std::string& value) {
+    std::printf("%-16s %s\n", name, printable(value).c_str());
+  };
   const auto plain = [](const ordered_json& v) { return v.is_string() ? v.get<std::string>() : v.dump(); };
   std::string options;
   for (const auto& [name, value] : j["options"].items())
@@ -158,6 +162,7 @@ bool is_model(const std::string& path) {
 }  // namespace
 
 int run_inspect(const CommonOptions& common, const InspectOptions& options) {
+  check_path(options.file, Wanted::either);
   if (is_model(options.file)) {
     check_input(!options.check, options.file, " is a model; --check is for checkpoints of tuners");
     std::cout << describe_model(options.file).dump(common.json ? -1 : 2) << "\n";

@@ -1,32 +1,33 @@
 #include "experiments/lib/commands/lines.h"
 
-#include <cstdio>
+#include <cerrno>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
 #include "core/json.h"
+#include "core/path_kind.h"
 
 namespace cambium {
 
 std::string input_name(const std::string& path) { return path.empty() || path == "-" ? "standard input" : path; }
 
-void for_each_line(const std::string& path, const std::function<void(const std::string&, int64_t)>& f) {
+void for_each_line(const std::string& path, const LineVisitor& f) {
   std::ifstream file;
   const bool standard = path.empty() || path == "-";
   if (!standard) {
-    check_input(!is_directory(path), path, " is a directory; a file of lines is needed");
+    check_lines(path);
     file.open(path, std::ios::binary);
-    check_input(bool(file), path, " cannot be read");
+    check_input(bool(file), path, ": cannot be read: ", system_reason(errno));
   }
-  std::istream& in = standard ? std::cin : file;
-  int64_t number = 0;
-  for (std::string line; std::getline(in, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    f(line, ++number);
-  }
-  CHECK(!in.bad(), input_name(path), ": reading failed");
+  for_each_line_of(standard ? std::cin : file, input_name(path), f);
+}
+
+void check_lines(const std::string& path) {
+  if (path.empty() || path == "-") return;
+  check_path(path, Wanted::text);
+  check_input(file_exists(path), path, ": cannot be read: ", system_reason(ENOENT));
 }
 
 std::string decoded_line(const std::string& line, const std::string& path, int64_t number) {

@@ -1,16 +1,19 @@
 // Texts in lines: what tokenize and generate read and write.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
+
+#include "core/lines.h"
 
 namespace cambium {
 
 class AtomicFile;
 
-// Calls f(line, number from 1) for each line of a file, or of standard input for "-" or "". The line end is taken off.
-void for_each_line(const std::string& path, const std::function<void(const std::string&, int64_t)>& f);
+// The lines (core/lines.h) of a file, or of standard input for "-" or "".
+void for_each_line(const std::string& path, const LineVisitor&);
+// InputError where that path can have none: asked before a model is read, which takes long.
+void check_lines(const std::string& path);
 std::string input_name(const std::string& path);
 
 // The text that a line stands for: a line that is a JSON string is decoded, every other is itself.

@@ -1,16 +1,21 @@
 // train and evaluate.
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "core/path_kind.h"
+#include "core/places.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "experiments/lib/batch_file.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/taken_positions.h"
 #include "experiments/lib/task_data.h"
+#include "models/export.h"
+#include "models/generation_settings.h"
 
 namespace cambium {
 OptionMap option_map(const std::vector<std::string>& list) {
@@ -70,12 +75,20 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
                                     {!options.decision.empty(), "--decision"}})
     check_input(!given || options.batches.empty(), name, " is for a --task; --batches takes its file as it is: leave ",
                 name, " out");
+  if (!options.run.tuner_from.empty()) check_tuner(options.run.tuner_from);
+  if (!options.batches.empty()) check_path(options.batches, Wanted::json);
+  check_output_directory(options.run.run.directory, options.run.run.resume || options.run.run.overwrite);
   Session session = open_session(options.model, common);
   TrainRun run = options.run;
   run.options = option_map(options.options);
   run.train.seed = common.seed;
   run.train.dropout = dropout_of(options.dropout, session.model->config());
   TrainData data = data_of(options, session, run);
+  try {
+    huggingface_config(session.model->config());
+  } catch (const Error& error) {
+    Progress::say(text("note: merged, this model can be written as .h5 alone: ", error.what()));
+  }
   catch_stop_signals();
   const TrainResult result = train(session, run, std::move(data));
   if (result.end == TrainEnd::stopped) {
@@ -83,7 +96,7 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
     return kStoppedExitCode;
   }
   const json summary = {{"steps", result.steps},
-                        {"loss", result.last_loss},
+                        {"loss", std::isfinite(result.last_loss) ? json(result.last_loss) : json()},
                         {"seconds", result.seconds},
                         {"tok_s", result.tokens_per_second},
                         {"trainable", result.trained_scalars},
@@ -92,7 +105,8 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
   if (common.json) std::cout << summary.dump() << "\n";
   else
     Progress::say(text(result.tuner->method(), ": ", result.trained_scalars, " parameters trained for ", result.steps,
-                       " steps in ", print_duration(result.seconds), ", last loss ", result.last_loss, ", ",
+                       " steps", result.losses.empty() ? ", all before" : " in " + print_duration(result.seconds),
+                       std::isfinite(result.last_loss) ? text(", last loss ", result.last_loss) : "", ", ",
                        run.run.directory, "/tuner.h5"));
   return 0;
 }
@@ -102,6 +116,9 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   if (file_exists(options.output))
     check_input(is_directory(options.output) && (options.overwrite || list_directory(options.output).empty()),
                 options.output, " is not empty; --overwrite replaces what is there");
+  else check_new_directory(options.output);
+  if (!options.tuner.empty()) check_tuner(options.tuner);
+  check_input(options.split != "train", "--split train: there are dev and test");
   const auto task = make_task(options.task, options.data);
   Session session = open_session(options.model, common, true, !options.tuner.empty());
   Hooks none;
@@ -109,10 +126,15 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
       options.tuner.empty() ? nullptr : open_tuner(options.tuner, session, options.force_base);
   session.model->pack_frozen([](const Parameter&) { return false; });
   Hooks& hooks = tuner ? static_cast<Hooks&>(*tuner) : none;
-  check_input(options.split != "train", "--split train: there are dev and test");
   GenerationOptions generation = task->generation();
   generation.max_new_tokens = options.max_new_tokens.value_or(generation.max_new_tokens);
   generation.beams = options.beams, generation.batch_size = options.batch_size, generation.seed = common.seed;
+  GenerationOptions own = generation;
+  auto settings = apply_generation_settings(session.source->path(), session.model->config(),
+                                            {"max_new_tokens", "num_beams"}, own);
+  settings.used.insert(settings.used.end(), settings.not_used.begin(), settings.not_used.end());
+  if (!settings.used.empty() && !session.model->config().is_encoder())
+    Progress::say(text("note: outputs are written as the task says, without the model's own ", listed(settings.used)));
   const EvaluationResult result = evaluate_task(session, hooks, *task, decision_named(options.decision),
                                                 split_named(options.split), options.limit, generation);
 

@@ -35,11 +35,12 @@ const std::vector<Substitution>& separate() {
   return list;
 }
 
-size_t closest_length(const std::vector<Tokens>& references, size_t length) {
+size_t closest_length(const std::vector<Tokens>& references, size_t length, bool skip_empty) {
   size_t best = references.front().size();
   const auto distance = [&](size_t n) { return n > length ? n - length : length - n; };
   for (const Tokens& reference : references) {
     const size_t n = reference.size();
+    if (n == 0 && skip_empty) continue;
     if (std::pair(distance(n), n) < std::pair(distance(best), best)) best = n;
   }
   return best;
@@ -53,12 +54,13 @@ std::vector<std::string> tokenize_13a(std::string_view text, bool lower_case) {
     for (const auto& [pattern, replacement] : clean_up()) line = pattern.replace_all(line, replacement);
   line = " " + line + " ";
   for (const auto& [pattern, replacement] : separate()) line = pattern.replace_all(line, replacement);
-  if (lower_case) line = lower(line);
+  if (lower_case)
+    for (char& c : line) c = c >= 'A' && c <= 'Z' ? char(c + 32) : c;
   const auto words = split(line);
   return {words.begin(), words.end()};
 }
 
-void append_bleu_row(const std::vector<Tokens>& references, const Tokens& output, bool pymteval,
+void append_bleu_row(const std::vector<Tokens>& references, const Tokens& output, bool mteval,
                      std::vector<double>& row) {
   const NgramCounts allowed = largest_counts(references, kBleuOrder);
   std::array<double, kBleuOrder> matches{};
@@ -66,12 +68,9 @@ void append_bleu_row(const std::vector<Tokens>& references, const Tokens& output
     if (const auto found = allowed.find(ngram); found != allowed.end())
       matches[size_t(ngram.order - 1)] += double(std::min(count, found->second));
   row.insert(row.end(), matches.begin(), matches.end());
-  for (int n = 0; n < kBleuOrder; ++n) {
-    const double total = double(output.size()) - n;
-    row.push_back(pymteval ? total : std::max(total, 0.0));
-  }
+  for (int n = 0; n < kBleuOrder; ++n) row.push_back(std::max(double(output.size()) - n, 0.0));
   row.push_back(double(output.size()));
-  row.push_back(double(closest_length(references, output.size())));
+  row.push_back(double(closest_length(references, output.size(), mteval)));
 }
 
 double bleu_score(std::span<const double> sums) {
@@ -90,11 +89,15 @@ double bleu_score(std::span<const double> sums) {
 
 double e2e_bleu_score(std::span<const double> sums) {
   const double length = sums[2 * kBleuOrder], reference_length = sums[2 * kBleuOrder + 1];
-  double log_sum = 0;
-  for (size_t n = 0; n < kBleuOrder; ++n)
-    log_sum += std::log(std::max(sums[n], 1e-15) / std::max(sums[kBleuOrder + n], 1e-9));
-  const double brevity = length <= reference_length ? std::exp(1 - reference_length / (length > 0 ? length : 1e-5)) : 1;
-  return brevity * std::exp(log_sum / kBleuOrder);
+  if (length == 0) return 0;
+  double smoothing = 1, log_sum = 0;
+  for (size_t n = 0; n < kBleuOrder; ++n) {
+    const double matches = sums[n], total = sums[kBleuOrder + n];
+    if (total == 0) continue;
+    if (matches == 0) smoothing *= 2;
+    log_sum += std::log(matches > 0 ? matches / total : 1 / (smoothing * total));
+  }
+  return std::exp(std::min(0.0, 1 - reference_length / length)) * std::exp(log_sum / kBleuOrder);
 }
 
 StatisticsTable bleu_table(const References& references, const Outputs& outputs) {

@@ -7,7 +7,7 @@
 namespace cambium::metrics {
 
 // mteval-v13a: entities resolved, ASCII punctuation apart, full stop and comma apart unless between digits,
-// a dash apart after a digit. Words are lower-cased if asked for.
+// a dash apart after a digit. Its 26 letters are lower-cased if asked for.
 std::vector<std::string> tokenize_13a(std::string_view text, bool lower_case);
 
 inline constexpr int kBleuOrder = 4;
@@ -20,12 +20,13 @@ inline constexpr size_t kBleuWidth = 2 * kBleuOrder + 2;
 StatisticsTable bleu_table(const References& references, const Outputs& outputs);
 double bleu_score(std::span<const double> sums);
 
-// BLEU of the E2E challenge (pymteval): lower-cased, not smoothed (a zero count becomes 1e-15), 0 to 1. An
-// empty text counts as one empty word, and an output shorter than n has a negative number of n-grams, as there.
+// BLEU of the E2E challenge: its mteval-v13a.pl, which its script runs unless told otherwise. Lower-cased, smoothed in
+// the same way; an order of which no output has an n-gram counts as a precision of 1; 0 to 1. (The script's other
+// choice, a Python port, does not smooth, and counts a negative number of n-grams in an output shorter than n.)
 double e2e_bleu_score(std::span<const double> sums);
 
-// Appends one row. `pymteval` chooses the E2E counts of n-grams.
-void append_bleu_row(const std::vector<Tokens>& references, const Tokens& output, bool pymteval,
+// Appends one row. `mteval`: a reference without words gives no length, unless it is the first.
+void append_bleu_row(const std::vector<Tokens>& references, const Tokens& output, bool mteval,
                      std::vector<double>& row);
 
 }  // namespace cambium::metrics

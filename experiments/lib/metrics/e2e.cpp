@@ -31,15 +31,11 @@ Words read_all(const References& references, const Outputs& outputs, Read&& read
   return words;
 }
 
-// python: as pymteval cuts them, to which an empty text has one word, ''.split(' '); else as Perl does, to which it has
-// none.
-Words mteval_words(const References& references, const Outputs& outputs, bool python) {
+// As mteval-v13a.pl cuts them.
+Words mteval_words(const References& references, const Outputs& outputs) {
   Vocabulary vocabulary;
-  return read_all(references, outputs, [&](const std::string& text) {
-    auto words = tokenize_13a(text, true);
-    if (words.empty() && python) words.emplace_back();
-    return vocabulary.ids(words);
-  });
+  return read_all(references, outputs,
+                  [&](const std::string& text) { return vocabulary.ids(tokenize_13a(text, true)); });
 }
 
 // The texts as coco-caption hands them on: words of the PTB tokeniser joined by blanks. References and outputs
@@ -72,9 +68,9 @@ CocoText coco_text(const References& references, const Outputs& outputs) {
 }  // namespace
 
 StatisticsTable e2e_table(const References& references, const Outputs& outputs) {
-  const Words bleu = mteval_words(references, outputs, true), nist = mteval_words(references, outputs, false);
+  const Words mteval = mteval_words(references, outputs);
   NistInformation information;
-  for (const auto& group : nist.references)
+  for (const auto& group : mteval.references)
     for (const Tokens& reference : group) information.add(reference);
 
   const CocoText coco = coco_text(references, outputs);
@@ -95,8 +91,8 @@ StatisticsTable e2e_table(const References& references, const Outputs& outputs) 
       }};
   table.values.reserve(outputs.size() * kAllWidth);
   for (size_t i = 0; i < outputs.size(); ++i) {
-    append_bleu_row(bleu.references[i], bleu.outputs[i], true, table.values);
-    append_nist_row(information, nist.references[i], nist.outputs[i], table.values);
+    append_bleu_row(mteval.references[i], mteval.outputs[i], true, table.values);
+    append_nist_row(information, mteval.references[i], mteval.outputs[i], table.values);
     append_meteor_row(lexicon, meteor.references[i], meteor.outputs[i], table.values);
     table.values.push_back(coco_rouge_l(ptb.references[i], ptb.outputs[i]));
     table.values.push_back(cider.score(i, ptb.outputs[i]));

@@ -18,6 +18,9 @@ struct E2eScores {
 // the weights of the whole corpus.
 StatisticsTable e2e_table(const References& references, const Outputs& outputs);
 
+// Error where one of METEOR's files is not there: asked before long work that ends in scores.
+void check_meteor_data();
+
 E2eScores e2e_scores(std::span<const double> sums);
 
 }  // namespace cambium::metrics

@@ -11,10 +11,15 @@
 #include "core/error.h"
 #include "core/regex.h"
 #include "experiments/lib/data_path.h"
+#include "experiments/lib/metrics/e2e.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {
 namespace {
+
+constexpr const char *kPrefixes = "meteor/english.prefixes", *kSynsets = "meteor/english.synsets.xz",
+                     *kExceptions = "meteor/english.exceptions.xz", *kFunctionWords = "meteor/english.words",
+                     *kParaphrases = "meteor/paraphrases.xz";
 
 using namespace std::string_literals;
 
@@ -70,7 +75,7 @@ struct Prefixes {
 const Prefixes& prefixes() {
   static const Prefixes lists = [] {
     Prefixes read;
-    const std::string file = read_data_file(data_path("meteor/english.prefixes"), 1 << 20);
+    const std::string file = read_data_file(data_path(kPrefixes), 1 << 20);
     for_each_line(file, [&](std::string_view line) {
       const auto words = split(line);
       if (words.empty() || words[0].front() == '#') return;
@@ -131,8 +136,8 @@ class Dictionary {
 };
 
 struct WordNet {
-  Dictionary synsets{read_data_file(data_path("meteor/english.synsets.xz"), 64 << 20)};
-  Dictionary inflected{read_data_file(data_path("meteor/english.exceptions.xz"), 64 << 20)};
+  Dictionary synsets{read_data_file(data_path(kSynsets), 64 << 20)};
+  Dictionary inflected{read_data_file(data_path(kExceptions), 64 << 20)};
   std::unordered_map<std::string_view, std::vector<std::string_view>> bases;  // irregular form -> base forms
   std::set<std::string, std::less<>> function_words;
 
@@ -143,7 +148,7 @@ struct WordNet {
   }
 
  private:
-  std::string function_file_ = read_data_file(data_path("meteor/english.words"), 1 << 20);
+  std::string function_file_ = read_data_file(data_path(kFunctionWords), 1 << 20);
 };
 
 const WordNet& wordnet() {
@@ -177,6 +182,10 @@ std::string base_form(const std::string& word) {
 }
 
 }  // namespace
+
+void check_meteor_data() {
+  for (const char* file : {kPrefixes, kSynsets, kExceptions, kFunctionWords, kParaphrases}) data_path(file);
+}
 
 std::vector<std::string> meteor_words(std::string_view text) {
   std::string line = " " + std::string(text) + " ";
@@ -242,7 +251,7 @@ void MeteorLexicon::add_paraphrase(const Tokens& phrase, Tokens paraphrase) {
 }
 
 void MeteorLexicon::load_paraphrases() {
-  const std::string file = read_data_file(data_path("meteor/paraphrases.xz"));
+  const std::string file = read_data_file(data_path(kParaphrases));
   // False if one of the words has not been read: then the phrase cannot match.
   const auto known = [&](std::string_view phrase, Tokens& tokens) {
     tokens.clear();

@@ -8,6 +8,8 @@
 #include "core/csv.h"
 #include "core/error.h"
 #include "core/json.h"
+#include "core/lines.h"
+#include "core/path_kind.h"
 #include "experiments/lib/metrics/bleu.h"
 #include "experiments/lib/metrics/chrf.h"
 #include "experiments/lib/metrics/classification.h"
@@ -38,23 +40,6 @@ const Metric& find_metric(std::string_view name) {
     known += (known.empty() ? "" : ", ") + std::string(metric.name);
   }
   throw InputError(text("unknown metric '", name, "'; there are ", known));
-}
-
-// The lines of a file, without LF or CRLF; the end of the last line need not be marked.
-std::vector<std::string> lines_of(std::string_view file) {
-  std::vector<std::string> lines;
-  while (!file.empty()) {
-    const size_t end = std::min(file.find('\n'), file.size());
-    std::string_view line = file.substr(0, end);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    lines.emplace_back(line);
-    file.remove_prefix(std::min(end + 1, file.size()));
-  }
-  return lines;
-}
-
-std::string_view without_byte_order_mark(std::string_view file) {
-  return file.starts_with("\xef\xbb\xbf") ? file.substr(3) : file;
 }
 
 References grouped_by_mr(const Table& table) {
@@ -132,6 +117,7 @@ Scores score(std::string_view name, const References& references, const Outputs&
 
 References read_references(std::string_view metric, const std::string& path, size_t outputs) {
   find_metric(metric);
+  check_path(path, Wanted::text);
   const std::string contents = read_data_file(path);
   if (metric == "squad") {
     const nlohmann::json answers = parse_json(contents, path);
@@ -147,8 +133,8 @@ References read_references(std::string_view metric, const std::string& path, siz
 }
 
 Outputs read_outputs(const std::string& path) {
-  const std::string contents = read_data_file(path);
-  return lines_of(without_byte_order_mark(contents));
+  check_path(path, Wanted::text);
+  return lines_of(read_data_file(path));
 }
 
 }  // namespace cambium::metrics

@@ -34,7 +34,8 @@ void append_nist_row(const NistInformation& information, const std::vector<Token
   for (int n = 0; n < kNistOrder; ++n) row.push_back(std::max(0.0, double(output.size()) - n));
   double words = 0;
   for (const Tokens& reference : references) words += double(reference.size());
-  row.insert(row.end(), {words, double(references.size()), 1});
+  const auto count = std::count_if(references.begin(), references.end(), [](const Tokens& r) { return !r.empty(); });
+  row.insert(row.end(), {words, double(count), 1});
 }
 
 double nist_score(std::span<const double> sums) {

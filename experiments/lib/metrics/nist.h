@@ -22,7 +22,7 @@ class NistInformation {
 };
 
 // Row: information of the matched n-grams of orders 1 to 5, numbers of n-grams of these orders, words of all
-// references, references, 1.
+// references, references that have any, 1.
 inline constexpr size_t kNistWidth = 2 * kNistOrder + 3;
 void append_nist_row(const NistInformation& information, const std::vector<Tokens>& references, const Tokens& output,
                      std::vector<double>& row);

@@ -1,5 +1,6 @@
 #include "experiments/lib/pretrain/pretrain.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +9,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "core/places.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "experiments/lib/pretrain/ladder.h"
@@ -119,7 +121,8 @@ int64_t block_length(const PretrainOptions& o, const Session& session) {
 TokenBlocks blocks_of(const std::vector<std::string>& texts, const PretrainOptions& o, const Session& session) {
   const ModelConfig& config = session.model->config();
   const Framing framing = framing_of(session.require_tokenizer());
-  const int32_t end = !config.eos.empty() ? config.eos.front() : framing.after.empty() ? -1 : framing.after.front();
+  const auto named = std::ranges::find_if(config.eos, [&](int32_t id) { return id >= 0 && id < config.vocabulary; });
+  const int32_t end = named != config.eos.end() ? *named : framing.after.empty() ? -1 : framing.after.front();
   std::vector<std::string> files;
   for (const std::string& path : texts)
     files.push_back(tokenized(path, o.folder, *session.tokenizer, config.vocabulary, end));
@@ -127,7 +130,7 @@ TokenBlocks blocks_of(const std::vector<std::string>& texts, const PretrainOptio
 }
 
 // Beside the old one first: a model that is there is whole.
-void write_model(Model& model, const std::string& tokenizer_path, const std::string& place) {
+void write_model(Model& model, const std::string& tokenizer_path, bool settings, const std::string& place) {
   namespace fs = std::filesystem;
   const std::string fresh = place + ".new", old = place + ".old";
   fs::remove_all(fresh), fs::remove_all(old);
@@ -138,7 +141,7 @@ void write_model(Model& model, const std::string& tokenizer_path, const std::str
           if (p.name == name) return p.value().to(Device::cpu()).to(DType::f32);
         throw Error(text("there is no parameter ", name));
       },
-      tokenizer_path, fresh);
+      tokenizer_path, fresh, DType::f32, settings);
   if (fs::exists(place)) fs::rename(place, old);
   fs::rename(fresh, place);
   fs::remove_all(old);
@@ -168,7 +171,7 @@ void write_results(const PretrainOptions& o, const TrainResult& result, const Sp
 
 int run_pretrain(const CommonOptions& common, PretrainOptions o) {
   check_input(!o.texts.empty(), "pretrain needs --text FILE ...");
-  check_input(!o.run.run.directory.empty(), "--output names no directory");
+  check_output_directory(o.run.run.directory, o.run.run.resume || o.run.run.overwrite);
   check_input(o.length >= 8 && o.length <= 1 << 20, "--length ", o.length, ": give 8 to 1048576 tokens");
   check_input(o.dev_blocks >= 0, "--dev-blocks ", o.dev_blocks, " is negative");
   check_options(o.run.train);  // before a vocabulary is learned and texts are tokenised
@@ -208,7 +211,7 @@ int run_pretrain(const CommonOptions& common, PretrainOptions o) {
     return kStoppedExitCode;
   }
   if (!result.losses.empty() || !file_exists(run + "/pretraining.json") || !is_directory(place)) {
-    write_model(model, tokenizer_path, place);
+    write_model(model, tokenizer_path, !o.init.empty(), place);
     write_results(o, result, spent, session, blocks);
   }
   Progress::say(place);

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <map>
 
+#include "core/printable.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "experiments/lib/commands/arguments.h"
@@ -197,7 +198,7 @@ Program::Outcome Program::run_cell(size_t number) {
   } catch (const Stopped&) {
     throw;
   } catch (const Error& error) {
-    std::fprintf(stderr, "error: %s: %s\n", what.c_str(), error.what());
+    print_error(text(what, ": ", error.what()));
     return Outcome::failed;
   }
 }

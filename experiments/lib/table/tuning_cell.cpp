@@ -2,10 +2,10 @@
 
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/json.h"
+#include "core/lines.h"
 #include "core/machine.h"
 #include "core/progress.h"
 #include "core/resident_memory.h"
@@ -47,8 +47,9 @@ using nlohmann::json;
 
 std::vector<double> logged_losses(const std::string& path) {
   std::vector<double> losses;
-  std::ifstream in(path);
-  for (std::string line; std::getline(in, line);) losses.push_back(get_number(parse_json(line, path), "loss"));
+  for_each_line_of(read_text_file(path), [&](const std::string& line, int64_t number) {
+    losses.push_back(get_number(parse_json(line, text(path, ":", number)), "loss"));
+  });
   return losses;
 }
 
@@ -255,6 +256,13 @@ std::unique_ptr<Tuner> TuningBench::train_cell(const Cell& cell, const TuningMet
          return taken_positions(s, run);
        }});
   const std::string objective = train_data.objective->description();
+  {
+    TunerContext context = s.context(cell.seed);
+    context.words = data.words(), context.labels = data.labels(), context.initialize = false;
+    const auto like = make_tuner(method.tuner, method.options, context);
+    check_evaluation(s, *like, data, setting_.preset.decision, setting_.preset.split, setting_.preset.inputs,
+                     setting_.preset.generation);
+  }
 
   const Spent before = Spent::read(folder);
   TrainResult trained = train(s, run, std::move(train_data));

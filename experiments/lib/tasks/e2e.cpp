@@ -4,6 +4,7 @@
 
 #include "core/csv.h"
 #include "core/files.h"
+#include "core/path_kind.h"
 #include "experiments/lib/data_path.h"
 
 namespace cambium {
@@ -24,6 +25,7 @@ std::string linearised(const std::string& meaning) {
 }
 
 E2eTask::E2eTask(const std::string& data) : data_(data.empty() ? data_path("e2e") : data) {
+  check_path(data_, Wanted::folder);
   check_input(is_directory(data_), data_,
               ": no directory with the E2E data (trainset.csv, devset.csv, testset_w_refs.csv)");
 }

@@ -2,6 +2,7 @@
 
 #include "core/csv.h"
 #include "core/files.h"
+#include "core/path_kind.h"
 
 namespace cambium {
 
@@ -11,6 +12,7 @@ Sst2Task::Sst2Task(const std::string& data) : data_(data) {
       "the data of sst2 do not ship with this program (GLUE gives them for research, without a licence to pass them "
       "on); "
       "--data names the directory with its train.tsv and dev.tsv: SST-2.zip from gluebenchmark.com/tasks, unpacked");
+  check_path(data_, Wanted::folder);
   check_input(is_directory(data_), data_, ": no directory with the SST-2 data (train.tsv, dev.tsv, test-labeled.tsv)");
 }
 

@@ -6,6 +6,8 @@
 #include "core/csv.h"
 #include "core/files.h"
 #include "core/json.h"
+#include "core/lines.h"
+#include "core/path_kind.h"
 #include "experiments/lib/data_path.h"
 
 namespace cambium {
@@ -13,24 +15,23 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kBlanks = " \t\r\n";
+
 // Objects of a file of JSON lines, or of one list; f(object, where) may throw for what is wrong with it.
 void for_each_object(const std::string& path, const std::function<void(const json&)>& f) {
   const std::string contents = read_data_file(path);
-  if (contents.starts_with("[")) {
-    const json list = parse_json(contents, path);
-    for (size_t i = 0; i < list.size(); ++i) reading(text(path, ", entry ", i), [&] { f(list[i]); });
+  const std::string_view plain = without_byte_order_mark(contents);
+  if (const size_t start = plain.find_first_not_of(kBlanks); start != plain.npos && plain[start] == '[') {
+    const json list = parse_json(plain, path);
+    for (size_t i = 0; i < list.size(); ++i) reading(text(path, ", entry ", i + 1), [&] { f(list[i]); });
     return;
   }
-  int64_t number = 0;
-  for (size_t at = 0; at < contents.size();) {
-    const size_t end = std::min(contents.find('\n', at), contents.size());
-    const std::string_view line = std::string_view(contents).substr(at, end - at);
-    at = end + 1, ++number;
-    if (line.find_first_not_of(" \t\r") == line.npos) continue;
+  for_each_line_of(plain, [&](const std::string& line, int64_t number) {
+    if (line.find_first_not_of(kBlanks) == line.npos) return;
     const std::string where = text(path, ":", number);
     const json object = parse_json(line, where);
     reading(where, [&] { f(object); });
-  }
+  });
 }
 
 // The first of the names that the object has.
@@ -71,6 +72,7 @@ SummaryFilesTask::SummaryFilesTask(std::string name, Fields text, Fields summary
     : name_(std::move(name)), data_(data), text_(std::move(text)), summary_(std::move(summary)) {
   check_input(!data.empty(), "the data of ", name_,
               " do not ship with this program; --data names the directory with its train, val and test files");
+  check_path(data, Wanted::folder);
   check_input(is_directory(data), data, ": no directory with the data of ", name_);
 }
 
@@ -91,6 +93,7 @@ std::vector<SummaryTask::Document> SummaryFilesTask::documents(Split split) cons
 }
 
 SciTldrTask::SciTldrTask(const std::string& data) : data_(data.empty() ? data_path("scitldr") : data) {
+  check_path(data_, Wanted::folder);
   check_input(is_directory(data_), data_, ": no directory with the SciTLDR data (train.jsonl, dev.jsonl, test.jsonl)");
 }
 

@@ -52,9 +52,11 @@ std::unique_ptr<Task> make_task(const std::string& name, const std::string& data
 namespace {
 
 int32_t end_token(const ModelConfig& config) {
-  check_input(!config.eos.empty(),
-              "this model's configuration names no end token (eos_token_id): outputs would never end");
-  return config.eos.front();
+  for (const int32_t id : config.eos)
+    if (id >= 0 && id < config.vocabulary) return id;
+  throw InputError(text("this model's configuration names no end token ",
+                        config.eos.empty() ? "" : text("inside its vocabulary of ", config.vocabulary, " "),
+                        "(eos_token_id): outputs would never end"));
 }
 
 }  // namespace

@@ -28,3 +28,6 @@ with h5py.File("foreign.h5", "w", libver="earliest") as f:
     many = f.create_group("many")
     for i in range(12):
         many.create_dataset(f"d{i:02}", data=np.float64(i))
+
+# noted.h5: `cambium forward` of a batch of one sequence of two tokens through tests/golden/models/gpt2, and then
+#   with h5py.File("noted.h5", "a") as f: f.attrs["note"] = "mine"

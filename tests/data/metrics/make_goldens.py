@@ -1,7 +1,8 @@
 """Makes goldens.json.xz: what the original programs answer to the inputs that the tests of the metrics use.
 
 Needs sacrebleu, rouge_score, scikit-learn, scipy and pycocoevalcap 1.2 (with Java, for the Stanford tokenizer and
-METEOR 1.5). Arguments: the E2E development set (devset.csv) and outputs of systems for it, one line an MR, with
+METEOR 1.5). Arguments: mteval/mteval-v13a-sig.pl of the challenge's e2e-metrics (with Perl and its XML::Twig), the E2E
+development set (devset.csv) and outputs of systems for it, one line an MR, with
 NAME=FILE=bleu,nist,cider,rouge,meteor, the scores that the challenge's script gave them.
 """
 import csv
@@ -233,16 +234,17 @@ METEOR_PAIRS = [
 ]
 
 
-def nist_e2e(references, outputs):
-    """NIST of the challenge's mteval-v13a.pl, and BLEU of pymteval, in 30 lines."""
+def e2e_counts(references, outputs):
+    """BLEU and NIST as the challenge's mteval-v13a-sig.pl counts them, in 40 lines: that script divides by zero where all
+    references of an output are empty."""
     def tokens(s):
         for a, b in (("<skipped>", ""), ("-\n", ""), ("\n", " "), ("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
             s = s.replace(a, b)
-        s = re.sub(r"([{-~[-` -&(-+:-@/])", r" \1 ", " " + s + " ")
+        s = " " + "".join(c.lower() if "A" <= c <= "Z" else c for c in s) + " "
+        s = re.sub(r"([{-~[-` -&(-+:-@/])", r" \1 ", s)
         s = re.sub(r"([^0-9])([.,])", r"\1 \2 ", s)
         s = re.sub(r"([.,])([^0-9])", r" \1 \2", s)
-        s = re.sub(r"([0-9])(-)", r"\1 \2 ", s)
-        return [t.lower() for t in re.sub(r"\s+", " ", s).strip().split(" ")]
+        return re.sub(r"([0-9])(-)", r"\1 \2 ", s).split()
 
     def grams(t, n):
         counts = {}
@@ -250,34 +252,71 @@ def nist_e2e(references, outputs):
             counts[tuple(t[i:i + n])] = counts.get(tuple(t[i:i + n]), 0) + 1
         return counts
 
-    def words(t):  # of Perl's split, to which an empty text has none
-        return [] if t == [""] else t
-
     references = [[tokens(r) for r in g] for g in references]
     outputs = [tokens(o) for o in outputs]
-    every = {(): sum(len(words(r)) for g in references for r in g)}
+    every = {(): sum(len(r) for g in references for r in g)}
     for g in references:
-        for r in map(words, g):
+        for r in g:
             for n in range(1, 6):
                 for k, c in grams(r, n).items():
                     every[k] = every.get(k, 0) + c
-    hits, total, closest = [0] * 5, [0] * 5, 0  # BLEU's
-    info, written = [0.0] * 5, [0] * 5  # NIST's
+    hits, info, total, closest = [0] * 5, [0.0] * 5, [0] * 5, 0
     for g, o in zip(references, outputs):
-        closest += min((abs(len(r) - len(o)), len(r)) for r in g)[1]
+        closest += min((abs(len(r) - len(o)), len(r)) for i, r in enumerate(g) if r or i == 0)[1]
         for n in range(1, 6):
-            total[n - 1] += len(o) - n + 1
-            written[n - 1] += max(len(words(o)) - n + 1, 0)
+            total[n - 1] += max(len(o) - n + 1, 0)
             allowed = [grams(r, n) for r in g]
             for k, c in grams(o, n).items():
                 h = min(c, max(a.get(k, 0) for a in allowed))
                 hits[n - 1] += h
-                info[n - 1] += h * math.log2(every[k[:-1]] / every[k]) if h and k[:1] != ("",) else 0
-    ratio = written[0] * sum(map(len, references)) / len(references) / every[()]
+                info[n - 1] += h * math.log2(every[k[:-1]] / every[k]) if h else 0
+    ratio = total[0] * sum(bool(r) for g in references for r in g) / len(references) / every[()]
     beta = -math.log(0.5) / math.log(1.5) ** 2
-    nist = sum(i / t for i, t in zip(info, written)) * math.exp(-beta * math.log(min(1, ratio)) ** 2)
-    bleu = math.exp(sum(math.log(max(h, 1e-15) / max(t, 1e-9)) for h, t in zip(hits[:4], total[:4])) / 4)
-    return bleu * (math.exp(1 - closest / total[0]) if total[0] <= closest else 1), nist
+    nist = sum(i / max(t, 1) for i, t in zip(info, total)) * math.exp(-beta * math.log(min(1, ratio)) ** 2) if ratio else 0
+    smooth, logs = 1, 0
+    for h, t in zip(hits[:4], total[:4]):
+        smooth *= 2 if t and not h else 1
+        logs += math.log(h / t if h else 1 / (smooth * t)) if t else 0
+    return math.exp(logs / 4 + min(0, 1 - closest / total[0])) if total[0] else 0, nist
+
+
+def mteval(script, references, outputs):
+    """BLEU and NIST of mteval-v13a-sig.pl itself, called as measure_scores.py does, but with all digits."""
+    with tempfile.TemporaryDirectory() as folder:
+        def sgm(kind, systems):
+            body = "".join('<doc docid="test" genre="news" origlang="any" sysid="%s%d">\n<p>\n%s</p>\n</doc>\n' % (
+                kind, n, "".join('<seg id="%d">%s</seg>\n' % (i + 1, t) for i, t in enumerate(texts)))
+                for n, texts in enumerate(systems))
+            path = os.path.join(folder, kind + ".sgm")
+            with open(path, "w", encoding="utf-8") as out:
+                out.write('<%sset setid="e2e" srclang="any" trglang="en">\n%s</%sset>' % (kind, body, kind))
+            return path
+        width = max(map(len, references))
+        files = [sgm("ref", [[g[n] if n < len(g) else "" for g in references] for n in range(width)]),
+                 sgm("src", [[""] * len(outputs)]), sgm("tst", [outputs])]
+        subprocess.run(["perl", script, "-r", files[0], "-s", files[1], "-t", files[2], "-f", os.path.join(folder, "log"),
+                        "--metricsMATR"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return {kind.lower(): float(open(os.path.join(folder, kind + "-sys.scr")).read().split("\t")[2])
+                for kind in ("BLEU", "NIST")}
+
+
+def mteval_cases(script):
+    full = ["The red pub near the river serves cheap food .", "A quiet cafe in the city centre for families .",
+            "There is an old inn that offers Indian dishes ."]
+    one = [[x] for x in full]
+    groups = [[full[0], "The red pub .", ""], [full[1], "A cafe for families in the centre of the city ."], [full[2]]]
+    cases = [("as the references", one, full),
+             ("one empty", one, [full[0].replace("cheap ", ""), "", full[2].replace("old ", "")]),
+             ("two empty", one, [full[0], "", ""]), ("all empty but a word", one, ["pub", "", ""]),
+             ("short", one, [full[0], "a quiet", "inn"]),
+             ("all shorter than four words", one, ["the red pub", "a quiet", "old inn"]),
+             ("no match at all", one, ["x y z v w", "u t s r", "q p o n m"]),
+             ("words but no pairs", one, ["food pub river cheap red", "cafe quiet families", "dishes inn old"]),
+             ("groups of several lengths", groups, ["the red pub serves food .", "a cafe for families .",
+                                                    "there is an inn that offers dishes and more of it ."]),
+             ("letters beyond ASCII", [["CAFÉ Ümlaut is ÉTÉ there today"], ["straße und CAFÉ"]],
+              ["café Ümlaut is été there today", "STRASSE und CAFÉ"])]
+    return [{"name": n, "references": r, "outputs": o, "scores": mteval(script, r, o)} for n, r, o in cases]
 
 
 def e2e_case(references, outputs):
@@ -289,7 +328,7 @@ def e2e_case(references, outputs):
     texts = [" ".join(w) for w in stanford(outputs)]
     index = range(len(outputs))
     gts, res = {i: groups[i] for i in index}, {i: [texts[i]] for i in index}
-    bleu, nist = nist_e2e(references, outputs)
+    bleu, nist = e2e_counts(references, outputs)
     meteor, meteors = meteor_scores(groups, texts)
     rouge, rouges = Rouge().compute_score(gts, res)
     cider, ciders = Cider().compute_score(gts, res)
@@ -300,11 +339,11 @@ def e2e_case(references, outputs):
 
 def main():
     groups = {}
-    for row in csv.DictReader(open(sys.argv[1], encoding="utf-8", newline="")):
+    for row in csv.DictReader(open(sys.argv[2], encoding="utf-8", newline="")):
         groups.setdefault(row["mr"], []).append(row["ref"])
     references = list(groups.values())
     systems = {}
-    for argument in sys.argv[2:]:
+    for argument in sys.argv[3:]:
         name, path, scores = argument.split("=")
         outputs = open(path, encoding="utf-8").read().split("\n")[:len(references)]
         systems[name] = {"outputs": outputs,
@@ -323,6 +362,7 @@ def main():
         "meteor": [{"output": o, "reference": r, "score": s} for (o, r), s in
                    zip(METEOR_PAIRS, meteor_scores([[r] for _, r in METEOR_PAIRS], [o for o, _ in METEOR_PAIRS])[1])],
         "e2e_hostile": hostile,
+        "mteval": mteval_cases(sys.argv[1]),
         "e2e": {"references": references, "systems": systems},
     }
     text = json.dumps(goldens, ensure_ascii=False, sort_keys=True)
