@@ -9,7 +9,7 @@
 namespace cambium {
 namespace {
 
-constexpr int64_t kMost = int64_t(1) << 31;
+constexpr int64_t kLargestField = int64_t(1) << 31;
 
 // Settings of the architecture that nothing here reads.
 void name_unused(const GgufValues& values, const std::string& architecture, const std::string& path) {
@@ -44,7 +44,7 @@ void read_llama(const GgufFile& file, ModelConfig& c) {
   c.norm = NormKind::rms, c.epsilon = float(v.get_number(key("attention.layer_norm_rms_epsilon"), 0, 1));
   c.positions = PositionKind::rotary;
   c.rotary_base = v.find_number(key("rope.freq_base")).value_or(10000);
-  c.rotary_size = v.find_int(key("rope.dimension_count"), 2, kMost).value_or(c.decoder.head_size);
+  c.rotary_size = v.find_int(key("rope.dimension_count"), 2, kLargestField).value_or(c.decoder.head_size);
   check_input(c.rotary_size == c.decoder.head_size && c.rotary_size % 2 == 0, key("rope.dimension_count"), " is ",
               c.rotary_size, ", a head has ", c.decoder.head_size,
               " numbers: rotating a part of them, or an odd "
@@ -58,7 +58,7 @@ void read_llama(const GgufFile& file, ModelConfig& c) {
     check_input(scaling || v.find_number(key(name)).value_or(1) == 1, "rotary scaling (", name,
                 ") in GGUF files is not supported");
   // Sequences no longer than the window know nothing of it.
-  if (const auto window = v.find_int(key("attention.sliding_window"), 0, kMost); window.value_or(0) > 0)
+  if (const auto window = v.find_int(key("attention.sliding_window"), 0, kLargestField); window.value_or(0) > 0)
     c.max_positions = std::min(c.max_positions, *window);
   if (file.has("rope_freqs.weight")) {  // Llama 3.1's scaling: what each frequency is divided by
     const Tensor divisors = file.read("rope_freqs.weight").to(DType::f32);
@@ -82,15 +82,15 @@ ModelConfig read_gguf_config(const GgufFile& file) {
     check_input(file.has("token_embd.weight") && file.shape("token_embd.weight").rank() == 2,
                 "there is no matrix token_embd.weight");
     c.vocabulary = file.shape("token_embd.weight")[0];
-    c.width = v.get_int(key("embedding_length"), 1, kMost);
-    const int64_t heads = v.get_int(key("attention.head_count"), 1, kMost);
-    c.decoder = {v.get_int(key("block_count"), 1, kMost), heads,
-                 v.find_int(key("attention.head_count_kv"), 1, kMost).value_or(heads), 0,
-                 v.get_int(key("feed_forward_length"), 1, kMost)};
-    c.decoder.head_size = v.find_int(key("attention.key_length"), 1, kMost).value_or(0);
+    c.width = v.get_int(key("embedding_length"), 1, kLargestField);
+    const int64_t heads = v.get_int(key("attention.head_count"), 1, kLargestField);
+    c.decoder = {v.get_int(key("block_count"), 1, kLargestField), heads,
+                 v.find_int(key("attention.head_count_kv"), 1, kLargestField).value_or(heads), 0,
+                 v.get_int(key("feed_forward_length"), 1, kLargestField)};
+    c.decoder.head_size = v.find_int(key("attention.key_length"), 1, kLargestField).value_or(0);
     if (!c.decoder.head_size)
       c.decoder.head_size = quotient(c.width, "embedding_length", heads, "attention.head_count");
-    c.max_positions = v.get_int(key("context_length"), 1, kMost);
+    c.max_positions = v.get_int(key("context_length"), 1, kLargestField);
     c.tied_head = !file.has("output.weight");
     if (architecture == "gpt2") {
       c.fused_attention = true, c.activation = Activation::gelu_tanh;
