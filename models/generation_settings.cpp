@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kMost = int64_t(1) << 31;
+constexpr int64_t kMostTokens = int64_t(1) << 31;
 
 // A setting that nothing here does, and the value at which it does nothing; without one any value changes results.
 struct Foreign {
@@ -86,26 +86,27 @@ class Reader {
   // max_length and min_length count what the decoder was given, too: one token where an encoder reads the text.
   void lengths() {
     constexpr int64_t kUnset = 20;  // transformers' max_length where nobody sets one
-    if (wants("max_new_tokens")) take("max_new_tokens", o_.max_new_tokens, get_int(j_, "max_new_tokens", 1, kMost));
+    if (wants("max_new_tokens"))
+      take("max_new_tokens", o_.max_new_tokens, get_int(j_, "max_new_tokens", 1, kMostTokens));
     else if (wants("max_length") && !given_.count("max_new_tokens"))
-      if (const int64_t all = get_int(j_, "max_length", 0, kMost); all != kUnset) {
+      if (const int64_t all = get_int(j_, "max_length", 0, kMostTokens); all != kUnset) {
         if (config_.is_seq2seq() && all > 1) take("max_length", o_.max_new_tokens, all - 1);
         else refuse("max_length");
       }
     int64_t least = 0;
     const char* const name = find_field(j_, "min_new_tokens") ? "min_new_tokens" : "min_length";
-    if (find_field(j_, name) && !given_.count("min_new_tokens")) least = get_int(j_, name, 0, kMost);
-    if (std::string_view(name) == "min_length" && least > 0) least = config_.is_seq2seq() ? least - 1 : kMost;
+    if (find_field(j_, name) && !given_.count("min_new_tokens")) least = get_int(j_, name, 0, kMostTokens);
+    if (std::string_view(name) == "min_length" && least > 0) least = config_.is_seq2seq() ? least - 1 : kMostTokens;
     if (least > o_.max_new_tokens) refuse(name);
     else if (least > 0) take(name, o_.min_new_tokens, least);
   }
 
   void search() {
-    if (wants("num_beams")) take("num_beams", o_.beams, get_int(j_, "num_beams", 1, kMost));
+    if (wants("num_beams")) take("num_beams", o_.beams, get_int(j_, "num_beams", 1, kMostTokens));
     if (wants("length_penalty") && o_.beams > 1)
       take("length_penalty", o_.length_penalty, get_number(j_, "length_penalty"));
     if (wants("no_repeat_ngram_size"))
-      take("no_repeat_ngram_size", o_.no_repeat_ngram, get_int(j_, "no_repeat_ngram_size", 0, kMost));
+      take("no_repeat_ngram_size", o_.no_repeat_ngram, get_int(j_, "no_repeat_ngram_size", 0, kMostTokens));
     if (const json* early = find_field(j_, "early_stopping"); early && *early != json(false) && o_.beams > 1)
       refuse("early_stopping");
   }
@@ -121,14 +122,14 @@ class Reader {
     }
     if (!o_.sample) return;
     if (wants("temperature")) take("temperature", o_.temperature, get_number(j_, "temperature"));
-    if (wants("top_k")) take("top_k", o_.top_k, get_int(j_, "top_k", 0, kMost));
+    if (wants("top_k")) take("top_k", o_.top_k, get_int(j_, "top_k", 0, kMostTokens));
     if (wants("top_p")) take("top_p", o_.top_p, get_number(j_, "top_p"));
   }
 
   // Several results are beams, or draws.
   void results() {
     if (!wants("num_return_sequences")) return;
-    const int64_t results = get_int(j_, "num_return_sequences", 1, kMost);
+    const int64_t results = get_int(j_, "num_return_sequences", 1, kMostTokens);
     if (results > o_.beams && !o_.sample) refuse("num_return_sequences");
     else take("num_return_sequences", o_.results, results);
   }
@@ -140,13 +141,13 @@ class Reader {
       for (const json& word : list) {
         const json holder{{"bad_words_ids", word}};
         o_.forbidden.emplace_back();
-        for (const int64_t id : get_ints(holder, "bad_words_ids", 0, kMost - 1))
+        for (const int64_t id : get_ints(holder, "bad_words_ids", 0, kMostTokens - 1))
           o_.forbidden.back().push_back(int32_t(id));
       }
       if (!list.empty()) use("bad_words_ids");
     }
     if (!wants("suppress_tokens")) return;
-    const std::vector<int64_t> ids = get_ints(j_, "suppress_tokens", 0, kMost - 1);
+    const std::vector<int64_t> ids = get_ints(j_, "suppress_tokens", 0, kMostTokens - 1);
     const bool ends = std::ranges::any_of(ids, [&](int64_t id) { return std::ranges::count(config_.eos, id) > 0; });
     if (ends) return refuse("suppress_tokens");  // what is forbidden here may always end
     for (const int64_t id : ids) o_.forbidden.push_back({int32_t(id)});
