@@ -1,6 +1,6 @@
 # How the folders become libraries and programs.
 
-find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
 find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json REQUIRED)
@@ -57,7 +57,7 @@ function(cambium_library)
   add_library(cambium SHARED ${sources} ${gpu_sources})
   add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
   set_target_properties(cambium PROPERTIES UNITY_BUILD ${CAMBIUM_UNITY} UNITY_BUILD_BATCH_SIZE 8)
-  target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE OpenMP::OpenMP_CXX
+  target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE Threads::Threads
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU PkgConfig::ZIP
     ${STEMMER_LIBRARY} ${SENTENCEPIECE_TRAINER_LIBRARY} ${SENTENCEPIECE_LIBRARY} ${HDF5_C_LIBRARIES})
   target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})

@@ -1,4 +1,4 @@
-// The CPU side of low-rank updates: products of the matmul library, part after part.
+// The CPU side of low-rank updates: products of matrices, part after part.
 #include "core/kernels/low_rank.h"
 
 #include <cstring>

@@ -8,8 +8,6 @@
 
 namespace cambium {
 
-struct PackedMatrix {};
-
 namespace {
 
 // c = op(a) op(b) + bias in float64, k ascending.
@@ -72,10 +70,6 @@ void weight_and_bias_gradient(Stream& stream, ConstView dy, ConstView x, bool ro
   column_sum(stream, dy, false, dbias);
   matmul(stream, dy, x, {}, {.transpose_a = true, .round_to_bf16 = round_to_bf16}, dweight);
 }
-
-// Products read plain matrices in both directions: another layout is not needed.
-std::shared_ptr<const PackedMatrix> pack_matrix(ConstView, bool, bool) { return nullptr; }
-int64_t packed_bytes(const PackedMatrix&) { return 0; }
 
 bool multiplies_bf16() { return level() >= Level::avx512_bf16; }
 

@@ -92,8 +92,6 @@ class Buffer {
   int64_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
-  std::shared_ptr<const PackedMatrix> packed;  // see core/kernels/matmul.h
-
  private:
   Device device_;
   void* data_;

@@ -144,7 +144,6 @@ View Tensor::view() const {
   v.col_count = cols();
   v.stride = cols();
   v.type = dtype_;
-  if (offset_ == 0 && bytes() == buffer_->bytes()) v.packed = buffer_->packed.get();
   return v;
 }
 

@@ -3,8 +3,7 @@
 
 namespace cambium {
 
-// Threads of CPU kernels and of the matmul library, of the whole process; at least 1. Results do not
-// depend on it.
+// Threads of CPU kernels, of the whole process; at least 1. Results do not depend on it.
 void set_threads(int count);
 int threads();
 

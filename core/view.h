@@ -25,14 +25,10 @@ struct Stream {
   void* handle = nullptr;  // cudaStream_t
 };
 
-// A frozen matrix in a layout of its own, where products have one (core/matmul.cpp).
-struct PackedMatrix;
-
 struct ConstView {
   const void* pointer = nullptr;
   int64_t row_count = 0, col_count = 0, stride = 0;  // in elements
   DType type = DType::f32;
-  const PackedMatrix* packed = nullptr;
 
   int64_t rows() const { return row_count; }
   int64_t cols() const { return col_count; }
@@ -55,14 +51,12 @@ struct ConstView {
     ConstView view = *this;
     view.pointer = static_cast<const char*>(pointer) + begin * size_of(type);
     view.col_count = end - begin;
-    view.packed = nullptr;
     return view;
   }
   ConstView row_range(int64_t begin, int64_t end) const {
     ConstView view = *this;
     view.pointer = static_cast<const char*>(pointer) + begin * stride * size_of(type);
     view.row_count = end - begin;
-    view.packed = nullptr;
     return view;
   }
 };

@@ -182,26 +182,6 @@ void Model::randomize_parts(const std::vector<std::string>& prefixes, uint64_t s
   }
 }
 
-void Model::pack_frozen(const std::function<bool(const Parameter&)>& trains) {
-  if (device_.is_gpu()) return;
-  const auto pack = [&](Parameter& p) {
-    if (p) p.value.buffer()->packed = trains(p) ? nullptr : cpu::pack_matrix(p.value, true, true);
-  };
-  for (Stack* stack : {encoder.get(), decoder.get()}) {
-    if (!stack) continue;
-    for (Layer& layer : stack->layers) {
-      for (Dense* d : {&layer.self_attention.query_key_value, &layer.self_attention.output, &layer.feed_forward.up,
-                       &layer.feed_forward.down})
-        pack(d->weight);
-      if (layer.cross_attention)
-        for (Dense* d :
-             {&layer.cross_attention->query, &layer.cross_attention->key_value, &layer.cross_attention->output})
-          pack(d->weight);
-    }
-  }
-  if (head) pack(config_.tied_head ? embedding.weight : head->weight);
-}
-
 Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
   const DType type = pass.exact ? accumulator(activation_type()) : activation_type();
   std::vector<int32_t> ids;

@@ -70,9 +70,6 @@ class Model {
   // head needs an encoder, a head over the vocabulary (tied to the embedding) BERT or RoBERTa.
   std::vector<std::string> add_classifier(int64_t classes, uint64_t seed);
   std::vector<std::string> add_language_head(uint64_t seed);
-  // Lays frozen matrices out for fast products, and drops that of matrices which train; call when nothing else
-  // changes any more.
-  void pack_frozen(const std::function<bool(const Parameter&)>& trains);
 
   // Hidden rows of the encoder: [rows of layout, or tokens of layout.read, width]. layout is replaced where hooks
   // insert virtual tokens.

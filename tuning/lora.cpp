@@ -107,7 +107,6 @@ bool Lora::merge_into(Model&) {
       DISPATCH(scale, b.stream())(b.stream(), b, effective_scale(), b);
       DISPATCH(matmul, sum.stream())(sum.stream(), b, m.a.value, {}, {.accumulate = true}, sum);
       rows.copy_from(sum.to(rows.dtype()));
-      m.weight->value.buffer()->packed = nullptr;
     }
   return true;
 }

@@ -1,7 +1,5 @@
-// Signature of matrix multiplication, and the packed form of frozen matrices.
+// Signature of matrix multiplication.
 #pragma once
-
-#include <memory>
 
 #include "core/kernels/activation.h"
 #include "core/view.h"
@@ -36,10 +34,6 @@ namespace cpu {
 Matmul matmul;
 WeightAndBiasGradient weight_and_bias_gradient;
 
-// A matrix that never changes, laid out once for products on its right: worth it where the library is
-// a tenth slower on the plain layout. Null where the plain layout is as good.
-std::shared_ptr<const PackedMatrix> pack_matrix(ConstView b, bool transposed, bool plain);
-int64_t packed_bytes(const PackedMatrix&);
 // The processor has instructions for bfloat16 products.
 bool multiplies_bf16();
 }  // namespace cpu

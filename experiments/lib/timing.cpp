@@ -27,7 +27,6 @@ std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t s
 std::vector<double> time_training_steps(Model& model, Tuner& tuner, const Batch& batch, const Objective& objective,
                                         int64_t warm_up, int64_t steps, uint64_t seed) {
   TrainedSet trained(model, tuner, {}, objective);
-  model.pack_frozen([&](const Parameter& p) { return trained.trains(p); });
   AdamWOptimizer optimizer({}, trained.for_optimizer());
   objective.check(model, batch);
   model.check_positions(batch, tuner);

@@ -135,7 +135,6 @@ TrainResult train(Session& session, const TrainRun& run, TrainData data) {
     trainer.resume_at(info.state.step);
     trainer.best_dev = info.state.best_dev;
   }
-  model.pack_frozen([&](const Parameter& p) { return trained.trains(p); });
 
   result.trained_scalars = trained.scalars();
   directory.begin(session, *result.tuner, trained, trainer, state);

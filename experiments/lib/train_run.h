@@ -31,7 +31,7 @@ struct TrainResult {
   std::unique_ptr<Tuner> tuner;
 };
 
-// Trains on the session's model; its matrices may be packed for speed. Continues the run in the directory if asked to.
+// Trains on the session's model. Continues the run in the directory if asked to.
 TrainResult train(Session&, const TrainRun&, TrainData);
 
 // The configuration that results depend on, as JSON: what --resume compares.

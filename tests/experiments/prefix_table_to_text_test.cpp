@@ -21,7 +21,7 @@ class PrefixTable : public ::testing::Test {
     arguments.insert(arguments.begin(), program_path("prefix_table_to_text"));
     if (arguments.size() > 1 && !arguments[1].starts_with("-"))
       arguments.insert(arguments.begin() + 2, {"--results", folder / results});
-    return run_process(arguments, {.environment = {{"OMP_WAIT_POLICY", "passive"}, {"CAMBIUM_HOME", folder / "home"}}});
+    return run_process(arguments, {.environment = {{"CAMBIUM_HOME", folder / "home"}}});
   }
   std::string grid(const std::string& results = "results") const {
     return folder / results + "/prefix_table_to_text/smoke";
@@ -230,7 +230,7 @@ TEST_F(PrefixTable, ASignalSavesAndTheSameCommandContinues) {
                                             "lora",
                                             "--seeds",
                                             "60"};
-  Process process(command, {.environment = {{"OMP_WAIT_POLICY", "passive"}}});
+  Process process(command);
   const auto cells = [&] { return is_directory(grid() + "/cells") ? list_directory(grid() + "/cells").size() : 0; };
   for (int i = 0; i < 6000 && process.running() && cells() == 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -252,7 +252,7 @@ TEST_F(PrefixTable, ProcessesShareAGrid) {
         std::make_unique<Process>(std::vector<std::string>{program_path("prefix_table_to_text"), "run", "--results",
                                                            folder / "results", "--preset", "smoke", "--methods",
                                                            "zero-shot,prompt,lora", "--cell", std::to_string(i % 2)},
-                                  ProcessOptions{.environment = {{"OMP_WAIT_POLICY", "passive"}}}));
+                                  ProcessOptions()));
   for (auto& p : all) {
     const ProcessResult r = p->wait();
     EXPECT_EQ(r.code, 0) << r.err;

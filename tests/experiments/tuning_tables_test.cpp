@@ -22,7 +22,7 @@ class TuningTables : public ::testing::Test {
                     const std::string& results = "results") const {
     arguments.insert(arguments.begin(), program_path(program));
     arguments.insert(arguments.begin() + 2, {"--results", folder / results});
-    return run_process(arguments, {.environment = {{"OMP_WAIT_POLICY", "passive"}, {"CAMBIUM_HOME", folder / "home"}}});
+    return run_process(arguments, {.environment = {{"CAMBIUM_HOME", folder / "home"}}});
   }
   // By method; the first seed's.
   std::map<std::string, CellResult> results(const std::string& program, const std::string& results = "results") const {

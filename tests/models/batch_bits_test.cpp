@@ -1,4 +1,4 @@
-// A sequence's logits have the same bits alone and in any batch, with any number of threads, plain and packed.
+// A sequence's logits have the same bits alone and in any batch, with any number of threads.
 #include "core/kernels/matmul.h"
 #include "core/threads.h"
 #include "experiments/lib/shapes.h"
@@ -46,31 +46,28 @@ class BatchBits : public ::testing::TestWithParam<DType> {};
 
 TEST_P(BatchBits, DependOnTheSequenceAlone) {
   const int before = threads();
-  for (const Subject& s : subjects(GetParam()))
-    for (const bool packed : {false, true}) {
-      if (packed) s.model->pack_frozen([](const Parameter&) { return false; });
-      const Batch batch = random_batch(s.model->config(), {1, 2, 7, 16, 25, 3, 11, 5});
-      std::vector<Tensor> alone;
-      set_threads(1);
-      for (size_t i = 0; i < batch.size(); ++i) alone.push_back(logits_in(*s.model, batch, {i})[0]);
-      const std::vector<std::vector<size_t>> batches = {{0, 1, 2, 3, 4, 5, 6, 7},
-                                                        {7, 6, 5, 4, 3, 2, 1, 0},
-                                                        {4, 4, 4},
-                                                        {3, 0},
-                                                        {2, 5, 6},
-                                                        {1},
-                                                        {4},
-                                                        {6, 3, 3, 1, 0, 2, 7, 5, 4, 4, 4, 4, 4}};
-      for (const int count : {1, 2, 3})
-        for (const auto& members : batches) {
-          set_threads(count);
-          const auto together = logits_in(*s.model, batch, members);
-          for (size_t i = 0; i < members.size(); ++i)
-            EXPECT_TRUE(same_bits(together[i], alone[members[i]]))
-                << s.name << (packed ? " packed" : "") << ", " << count << " threads, sequence " << members[i] << " of "
-                << members.size();
-        }
-    }
+  for (const Subject& s : subjects(GetParam())) {
+    const Batch batch = random_batch(s.model->config(), {1, 2, 7, 16, 25, 3, 11, 5});
+    std::vector<Tensor> alone;
+    set_threads(1);
+    for (size_t i = 0; i < batch.size(); ++i) alone.push_back(logits_in(*s.model, batch, {i})[0]);
+    const std::vector<std::vector<size_t>> batches = {{0, 1, 2, 3, 4, 5, 6, 7},
+                                                      {7, 6, 5, 4, 3, 2, 1, 0},
+                                                      {4, 4, 4},
+                                                      {3, 0},
+                                                      {2, 5, 6},
+                                                      {1},
+                                                      {4},
+                                                      {6, 3, 3, 1, 0, 2, 7, 5, 4, 4, 4, 4, 4}};
+    for (const int count : {1, 2, 3})
+      for (const auto& members : batches) {
+        set_threads(count);
+        const auto together = logits_in(*s.model, batch, members);
+        for (size_t i = 0; i < members.size(); ++i)
+          EXPECT_TRUE(same_bits(together[i], alone[members[i]]))
+              << s.name << ", " << count << " threads, sequence " << members[i] << " of " << members.size();
+      }
+  }
   set_threads(before);
 }
 

@@ -27,7 +27,6 @@ class Command : public ::testing::Test {
   }
   ProcessOptions options(ProcessOptions given = {}) const {
     given.environment.emplace("CAMBIUM_HOME", folder / "home");
-    given.environment.emplace("OMP_WAIT_POLICY", "passive");
     return given;
   }
   ProcessResult run(const std::vector<std::string>& arguments, ProcessOptions given = {}) const {

@@ -105,7 +105,6 @@ nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions
 
 nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
   const int64_t trained = TrainedSet(model, tuner).scalars();
-  model.pack_frozen([](const Parameter&) { return false; });
   std::vector<std::vector<int32_t>> prompts;
   for (int64_t s = 0; s < options.batch; ++s)
     prompts.push_back(random_tokens(options.length, model.config().vocabulary, seed, s));

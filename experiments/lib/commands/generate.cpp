@@ -60,7 +60,6 @@ int run_generate(const CommonOptions& common, const GenerateOptions& options) {
   const Tokenizer& tokenizer = session.require_tokenizer();
   std::vector<std::unique_ptr<Tuner>> tuners;
   for (const std::string& path : options.tuners) tuners.push_back(open_tuner(path, session, options.force_base));
-  session.model->pack_frozen([](const Parameter&) { return false; });
   Hooks none;
   Hooks& hooks = tuners.empty() ? none : static_cast<Hooks&>(*tuners.front());
   GenerationOptions generation = options.generation;

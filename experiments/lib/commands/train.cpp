@@ -124,7 +124,6 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   Hooks none;
   std::unique_ptr<Tuner> tuner =
       options.tuner.empty() ? nullptr : open_tuner(options.tuner, session, options.force_base);
-  session.model->pack_frozen([](const Parameter&) { return false; });
   Hooks& hooks = tuner ? static_cast<Hooks&>(*tuner) : none;
   GenerationOptions generation = task->generation();
   generation.max_new_tokens = options.max_new_tokens.value_or(generation.max_new_tokens);

@@ -160,7 +160,6 @@ double writing_speed(Model& model, int64_t texts, double rows_speed) {
   const ModelConfig& config = model.config();
   std::vector<std::vector<int32_t>> prompts;
   for (int64_t i = 0; i < texts; ++i) prompts.push_back(random_tokens(kRead, config.vocabulary, 1, i));
-  model.pack_frozen([](const Parameter&) { return false; });
   Hooks none;
   const double seconds = least(time_decoding(model, none, prompts, kWritten, 1, 2));
   // The first of the new tokens comes with the reading.

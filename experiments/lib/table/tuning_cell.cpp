@@ -53,18 +53,8 @@ std::vector<double> logged_losses(const std::string& path) {
   return losses;
 }
 
-bool trains_base(Model& model, const Tuner& tuner) {
-  for (const NamedParameter& p : model.parameters())
-    if (tuner.trains(p.name)) return true;
-  return false;
-}
-
 uint64_t checksum_of(Model& model) {
   return parameter_checksum(model, [](const NamedParameter&) { return true; });
-}
-
-void unpack(Model& model) {
-  model.pack_frozen([](const Parameter&) { return true; });
 }
 
 // What outputs depend on: not the batch size, which changes no bit, nor the seed, which is the cell's.
@@ -162,7 +152,6 @@ void TuningBench::restore_base(const Tuner* tuner) {
     s.model.reset();
     s.model = load_model(*s.source, weights, device);
   } else if (tuner) {
-    unpack(*s.model);
     for (const NamedParameter& p : s.model->parameters())
       if (tuner->trains(p.name))
         p.value().copy_from(s.source->read(p.name).to(p.value().dtype()).to(p.value().device()));
@@ -212,7 +201,6 @@ CellResult TuningBench::run(const std::string& experiment, const Cell& cell, con
   CellResult result{.experiment = experiment, .cell = cell};
   task(cell.task);  // data that are not there are said before a model is read
   Session& s = session();
-  unpack(*s.model);
   const PeakMemory peak(s.model->device());
   result.measurements["base_parameters"] = double(s.model->parameter_count());
   try {
@@ -220,7 +208,6 @@ CellResult TuningBench::run(const std::string& experiment, const Cell& cell, con
     Hooks none;
     if (method.tuner.empty()) give_head(cell);
     else tuner = train_cell(cell, method, folder, peak, result);
-    if (!tuner || trains_base(*s.model, *tuner)) s.model->pack_frozen([](const Parameter&) { return false; });
     evaluate_cell(cell, tuner ? static_cast<Hooks&>(*tuner) : none, method.demonstrations, result);
     peak.record(result.measurements);
     restore_base(tuner.get());
