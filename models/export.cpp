@@ -9,6 +9,7 @@
 #include "core/hdf5.h"
 #include "core/json.h"
 #include "core/machine.h"
+#include "core/places.h"
 #include "core/progress.h"
 #include "models/companions.h"
 #include "models/files/safetensors.h"
@@ -211,7 +212,7 @@ std::map<std::string, Tensor> foreign_tensors(const ModelConfig& config, const V
 
 void save_directory(const ModelConfig& config, const Values& values, const Companions& companions,
                     const std::string& path, DType type) {
-  check_model_place(path);
+  check_new_directory(path);
   const std::string description = huggingface_config(config, type, companions.setting("config.json"));
   // Everything goes beside the place first: a directory that is there is whole.
   const std::string name = fs::path(path).lexically_normal().string(),
@@ -258,11 +259,6 @@ std::string huggingface_config(const ModelConfig& c, DType type, const std::stri
   else set_bert(j, c);
   if (!original.empty()) add_original(j, c, original);
   return j.dump(2) + "\n";
-}
-
-void check_model_place(const std::string& path) {
-  check_input(path.ends_with(".h5") || !file_exists(path) || (is_directory(path) && list_directory(path).empty()), path,
-              " is there and not empty; give a new directory");
 }
 
 void save_model(const ModelConfig& config, const Values& values, const std::string& from, const std::string& path,

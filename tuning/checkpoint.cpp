@@ -100,6 +100,31 @@ void compare_names(const std::vector<NamedParameter>& parameters, std::map<std::
   for (const auto& [name, _] : stored) errors.extra.push_back(name);
 }
 
+CheckpointInfo info_of(const Hdf5File& file) {
+  const std::string& path = file.path();
+  const auto word = [&](const char* group, const char* name) { return file.attribute<std::string>(group, name); };
+  CheckpointInfo info{.path = path};
+  check_path(file, Wanted::tuner);
+  check_input(file.has_attribute("/", "format_version") && file.has_attribute("/", "base_hash"), path,
+              " is an HDF5 file, but no checkpoint of a tuner");
+  info.format_version = file.attribute<int64_t>("/", "format_version");
+  check_input(info.format_version >= 1 && info.format_version <= kCheckpointVersion, path, ": format version ",
+              info.format_version, "; this program reads versions 1 to ", kCheckpointVersion);
+  info.software_version = word("/", "software_version");
+  info.tuners = read_tuners(file, info.format_version);
+  info.base = {word("/", "base_source"), word("/", "base_hash"), word("/", "base_config"), word("/", "base_dtype")};
+  info.state.step = file.attribute<int64_t>("/state", "step");
+  info.state.steps = file.attribute<int64_t>("/state", "steps");
+  info.state.shards = file.attribute<int64_t>("/state", "shards");
+  info.state.seed = std::strtoull(word("/state", "seed").c_str(), nullptr, 10);
+  info.state.run_config = word("/state", "run_config");
+  info.state.instruction_set = word("/state", "instruction_set");
+  if (file.has_attribute("/state", "best_dev")) info.state.best_dev = file.attribute<double>("/state", "best_dev");
+  info.trained_base = shapes_below(file, "/base");
+  info.has_optimizer = file.is_group("/optimizer");
+  return info;
+}
+
 }  // namespace
 
 void save_checkpoint(const std::string& path, Tuner& tuner, const TrainedSet& trained, const Optimizer* optimizer,
@@ -136,30 +161,7 @@ void save_checkpoint(const std::string& path, Tuner& tuner, const TrainedSet& tr
   file.commit();
 }
 
-CheckpointInfo read_checkpoint_info(const std::string& path) {
-  const Hdf5File file(path);
-  const auto word = [&](const char* group, const char* name) { return file.attribute<std::string>(group, name); };
-  CheckpointInfo info{.path = path};
-  check_path(file, Wanted::tuner);
-  check_input(file.has_attribute("/", "format_version") && file.has_attribute("/", "base_hash"), path,
-              " is an HDF5 file, but no checkpoint of a tuner");
-  info.format_version = file.attribute<int64_t>("/", "format_version");
-  check_input(info.format_version >= 1 && info.format_version <= kCheckpointVersion, path, ": format version ",
-              info.format_version, "; this program reads versions 1 to ", kCheckpointVersion);
-  info.software_version = word("/", "software_version");
-  info.tuners = read_tuners(file, info.format_version);
-  info.base = {word("/", "base_source"), word("/", "base_hash"), word("/", "base_config"), word("/", "base_dtype")};
-  info.state.step = file.attribute<int64_t>("/state", "step");
-  info.state.steps = file.attribute<int64_t>("/state", "steps");
-  info.state.shards = file.attribute<int64_t>("/state", "shards");
-  info.state.seed = std::strtoull(word("/state", "seed").c_str(), nullptr, 10);
-  info.state.run_config = word("/state", "run_config");
-  info.state.instruction_set = word("/state", "instruction_set");
-  if (file.has_attribute("/state", "best_dev")) info.state.best_dev = file.attribute<double>("/state", "best_dev");
-  info.trained_base = shapes_below(file, "/base");
-  info.has_optimizer = file.is_group("/optimizer");
-  return info;
-}
+CheckpointInfo read_checkpoint_info(const std::string& path) { return info_of(Hdf5File(path)); }
 
 const StoredTuner& CheckpointInfo::tuner() const {
   check_input(tuners.size() == 1, path, " holds ", tuners.size(), " tuners; this needs a file of one");
@@ -169,14 +171,15 @@ const StoredTuner& CheckpointInfo::tuner() const {
 Golden read_golden(const std::string& path) { return read_golden(Hdf5File(path)); }
 
 Tensor read_tuner_parameter(const std::string& path, const std::string& name) {
-  const std::string place = path_in(read_checkpoint_info(path).tuner().group, name);
   const Hdf5File file(path);
+  const std::string place = path_in(info_of(file).tuner().group, name);
   check_input(file.is_dataset(place), path, ": ", place, " is missing");
   return file.read(place);
 }
 
 std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const BaseIdentity& base, bool any_base) {
-  const CheckpointInfo info = read_checkpoint_info(path);
+  const Hdf5File file(path);
+  const CheckpointInfo info = info_of(file);
   std::string other;
   if (!info.base.hash.empty() && !base.hash.empty() && info.base.hash != base.hash)
     other = text(path, " was trained on another base (", info.base.source, ", hash ", info.base.hash.substr(0, 12),
@@ -193,7 +196,6 @@ std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const B
   compare_names(own, stored.parameters, true, errors);
   compare_names(all, info.trained_base, false, errors);
   errors.check(path);
-  const Hdf5File file(path);
   for (const NamedParameter& p : own) restore(file, path_in(stored.group, p.name), p.value());
   for (const NamedParameter& p : all)
     if (info.trained_base.count(p.name)) restore(file, path_in("/base", p.name), p.value());
@@ -209,8 +211,8 @@ std::function<Tensor(const std::string&)> trained_base(const std::string& path) 
 }
 
 void load_training_state(const std::string& path, const TrainedSet& trained, Optimizer& optimizer) {
-  const std::string group = read_checkpoint_info(path).tuner().group;
   const Hdf5File file(path);
+  const std::string group = info_of(file).tuner().group;
   for (const TrainedSet::Entry& e : trained.entries())
     restore(file, path_in(e.of_base ? "/base" : group, e.name), e.value);
   for (const auto& [name, tensor] : optimizer.state()) restore(file, path_in("/optimizer", name), tensor);

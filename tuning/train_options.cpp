@@ -30,17 +30,11 @@ json dropout_json(const DropoutRates& d) {
       {"embedding", d.embedding}, {"attention", d.attention}, {"residual", d.residual}, {"activation", d.activation}};
 }
 
-// As they are given on the command line, with commas between them: "bias,norm", "lora_b=16".
-std::string joined(const std::vector<std::string>& parts) {
-  std::string all;
-  for (const std::string& part : parts) all += (all.empty() ? "" : ",") + part;
-  return all;
-}
-
+// As they are given on the command line: "lora_b=16,head=2".
 std::string joined(const std::vector<RateFactor>& factors) {
   std::vector<std::string> parts;
   for (const RateFactor& f : factors) parts.push_back(f.part + "=" + print_number(f.factor));
-  return joined(parts);
+  return listed(parts, ",");
 }
 
 // A list of values, which programs before names wrote in this order.
@@ -92,7 +86,7 @@ json to_json(const TrainOptions& o) {
           {"lr", o.lr},
           {"lr_factors", joined(p.rate_factors)},
           {"weight_decay", p.weight_decay},
-          {"no_decay", joined(p.no_decay)},
+          {"no_decay", listed(p.no_decay, ",")},
           {"beta1", p.beta1},
           {"beta2", p.beta2},
           {"epsilon", p.epsilon},
