@@ -24,6 +24,8 @@ namespace cambium::hdf5 {
 namespace {
 
 constexpr int kGroupsInside = 24;
+// A child may use so many seconds by the clock for each of its processor's: it sleeps beside other work and slow disks.
+constexpr int kClockSeconds = 60;
 
 void copy_attributes(const Hdf5File& from, Hdf5Writer& to, const std::string& path) {
   for (const std::string& name : from.attributes(path)) {
@@ -94,7 +96,7 @@ void set_limits(int64_t file_size, int64_t least_seconds) {
   sigset_t all;
   ::sigfillset(&all);
   ::sigprocmask(SIG_UNBLOCK, &all, nullptr);
-  ::alarm(unsigned(4 * seconds));  // should it ever sleep
+  ::alarm(unsigned(kClockSeconds * seconds));
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
@@ -206,6 +208,8 @@ void in_child(const Descriptor& fd, const std::string& path, int64_t seconds, co
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   // The file may be sound: whoever would replace a damaged one must not take it for that.
   CHECK(!(WIFEXITED(status) && WEXITSTATUS(status) == kNoRoom), message);
+  CHECK(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM), path,
+        ": cannot be checked: reading it takes too long, this machine or its disk has other work");
   throw InputError(message.empty() ? path + ": damaged: the HDF5 library does not survive reading it" : message);
 }
 
