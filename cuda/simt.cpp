@@ -19,7 +19,7 @@
 // kernel each time.
 extern "C" void cambium_simt_switch(void** save, void* stack);
 #if defined(__aarch64__)
-constexpr int kFrameWords = 20, kEntryWord = 1;  // of the registers, and x30, at which a fiber goes on
+constexpr int kFrameWords = 20, kEntryWord = 1;  // of the registers; x30, at which a fiber goes on
 asm(R"(
   .text
   .local cambium_simt_switch
@@ -52,7 +52,8 @@ cambium_simt_switch:
   .size cambium_simt_switch, .-cambium_simt_switch
 )");
 #else
-constexpr int kFrameWords = 8, kEntryWord = 6;  // six registers, where it goes on, and 8 bytes that a function finds above
+// Of six registers, where a fiber goes on, and the 8 bytes that a function finds above its own.
+constexpr int kFrameWords = 8, kEntryWord = 6;
 asm(R"(
   .text
   .local cambium_simt_switch

@@ -1,6 +1,6 @@
 // Tiles in instructions that many processors lack; what they compute is written down in gemm_pairs.cpp and, of NEON, in
-// gemm_float.cpp. Each in a file of its own that includes nothing else: no other function may come out compiled for such
-// a processor.
+// gemm_float.cpp. Each in a file of its own that includes nothing else: no other function may come out compiled for
+// such a processor.
 #pragma once
 
 #include <cstdint>

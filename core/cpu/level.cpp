@@ -57,8 +57,7 @@ Level wanted_level() {
   if (name == std::end(kNames)) stop(2, "there are x86-64, avx2, avx512, avx512_bf16 and amx, and neon on Arm");
   const Level wanted = Level(name - kNames);
   if (wanted < kLowest) stop(2, "this processor is no Arm");
-  if (wanted > processor_level())
-    stop(2, "this processor has no more than " + std::string(name_of(processor_level())));
+  if (wanted > processor_level()) stop(2, "this processor has no more than " + std::string(name_of(processor_level())));
   return wanted;
 }
 

@@ -12,8 +12,8 @@ namespace cambium {
 // Token ids that are random numbers of (seed, index).
 std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t seed, int64_t index);
 
-// Seconds of each run behind the first `warm_up`: by the clock, and of the processors for all of this process's threads,
-// which tells more on a machine that other work shares.
+// Seconds of each run behind the first `warm_up`: by the clock, and of the processors for all of this process's
+// threads, which tells more on a machine that other work shares.
 struct Times {
   std::vector<double> clock, processor;
 };
