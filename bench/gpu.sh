@@ -54,7 +54,7 @@ if [ -n "${PEERS:-}" ]; then
   say "PyTorch, transformers and PEFT"
   for shape in gpt2 gpt2-medium smollm2-135m; do
     for tuner in full lora prefix prompt; do
-      "$PEERS" bench/peers/step.py --device cuda --dtype bf16 --shape "$shape" --tuner "$tuner" --batch 16 --length 256 --steps 20 | tee -a "$out/peers.txt"
+      "$PEERS" bench/peers/step.py --device cuda --form autocast --shape "$shape" --tuner "$tuner" --batch 16 --length 256 --steps 20 | tee -a "$out/peers.txt"
     done
   done
 fi

@@ -19,6 +19,9 @@ target_include_directories(cambium_flags INTERFACE ${CMAKE_SOURCE_DIR})
 # Sums keep their written order everywhere: no contraction, no reassociation.
 target_compile_options(cambium_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers -ffp-contract=off -fvisibility-inlines-hidden>)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")  # char is signed, as on x86-64: texts are read alike
+  target_compile_options(cambium_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsigned-char>)
+endif()
 if(CAMBIUM_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "CAMBIUM_FUZZ needs clang: -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++")
@@ -32,11 +35,14 @@ endif()
 
 # The CPU kernels are plain loops that the compiler turns into vector code. They are compiled once for each
 # level of the x86-64 psABI, and the system's loader picks the best library the machine can run
-# (glibc-hwcaps, see ld.so(8)): one build that runs everywhere and is fast on AVX-512.
+# (glibc-hwcaps, see ld.so(8)): one build that runs everywhere and is fast on AVX-512. On Arm there is one level.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+  set(CAMBIUM_LEVELS x86-64-v3 x86-64-v4)
+endif()
 function(cambium_cpu_kernels folder)
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
   set_source_files_properties(${folder}/small_matmul.cpp ${folder}/gemm_float.cpp ${folder}/peak.cpp PROPERTIES COMPILE_OPTIONS -ffp-contract=fast)
-  foreach(level IN ITEMS "" x86-64-v3 x86-64-v4)
+  foreach(level IN ITEMS "" ${CAMBIUM_LEVELS})
     set(name cambium_cpu${level})
     add_library(${name} SHARED ${sources})
     target_link_libraries(${name} PRIVATE cambium_flags)
@@ -55,7 +61,9 @@ function(cambium_library)
        experiments/lib/*.cpp experiments/lib/*/*.cpp)
   cambium_gpu_sources(gpu_sources)
   add_library(cambium SHARED ${sources} ${gpu_sources})
-  add_dependencies(cambium cambium_cpux86-64-v3 cambium_cpux86-64-v4)
+  foreach(level IN LISTS CAMBIUM_LEVELS)
+    add_dependencies(cambium cambium_cpu${level})
+  endforeach()
   set_target_properties(cambium PROPERTIES UNITY_BUILD ${CAMBIUM_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE Threads::Threads
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU PkgConfig::ZIP

@@ -14,10 +14,46 @@
 #include "cuda/runtime.h"
 #include "cuda/testing.h"
 
-// Pushes the registers that a call preserves (System V ABI, x86-64), stores the stack pointer in
+// Pushes the registers that a call preserves (System V ABI of x86-64; AAPCS64 of Arm), stores the stack pointer in
 // *save, and takes them from the other stack. Twenty times faster than swapcontext, which asks the
 // kernel each time.
 extern "C" void cambium_simt_switch(void** save, void* stack);
+#if defined(__aarch64__)
+constexpr int kFrameWords = 20, kEntryWord = 1;  // of the registers; x30, at which a fiber goes on
+asm(R"(
+  .text
+  .local cambium_simt_switch
+  .type cambium_simt_switch, %function
+cambium_simt_switch:
+  stp x29, x30, [sp, -160]!
+  stp x19, x20, [sp, 16]
+  stp x21, x22, [sp, 32]
+  stp x23, x24, [sp, 48]
+  stp x25, x26, [sp, 64]
+  stp x27, x28, [sp, 80]
+  stp d8, d9, [sp, 96]
+  stp d10, d11, [sp, 112]
+  stp d12, d13, [sp, 128]
+  stp d14, d15, [sp, 144]
+  mov x2, sp
+  str x2, [x0]
+  mov sp, x1
+  ldp x19, x20, [sp, 16]
+  ldp x21, x22, [sp, 32]
+  ldp x23, x24, [sp, 48]
+  ldp x25, x26, [sp, 64]
+  ldp x27, x28, [sp, 80]
+  ldp d8, d9, [sp, 96]
+  ldp d10, d11, [sp, 112]
+  ldp d12, d13, [sp, 128]
+  ldp d14, d15, [sp, 144]
+  ldp x29, x30, [sp], 160
+  ret
+  .size cambium_simt_switch, .-cambium_simt_switch
+)");
+#else
+// Of six registers, where a fiber goes on, and the 8 bytes that a function finds above its own.
+constexpr int kFrameWords = 8, kEntryWord = 6;
 asm(R"(
   .text
   .local cambium_simt_switch
@@ -40,6 +76,7 @@ cambium_simt_switch:
   ret
   .size cambium_simt_switch, .-cambium_simt_switch
 )");
+#endif
 
 namespace cambium::gpu {
 namespace simt {
@@ -94,12 +131,11 @@ void start(Fiber& f) {
   }
   f.stack = machine.free_stacks.back();
   machine.free_stacks.pop_back();
-  // What the switch pops: six registers, then fiber_main's address; a function starts 8 bytes
-  // off 16.
   auto top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(f.stack) + kStackBytes) & ~uintptr_t(15));
-  std::fill(top - 8, top, nullptr);
-  top[-2] = reinterpret_cast<void*>(fiber_main);
-  f.stack_pointer = top - 8;
+  void** frame = top - kFrameWords;  // what the switch takes
+  std::fill(frame, top, nullptr);
+  frame[kEntryWord] = reinterpret_cast<void*>(fiber_main);
+  f.stack_pointer = frame;
 }
 
 // After an error: some stacks hold fibers that never end.

@@ -9,7 +9,7 @@ namespace {
 std::vector<TuningMethod> methods() {
   std::vector<TuningMethod> all = all_methods();
   for (TuningMethod& m : all)
-    if (m.name == "full") m.lr = 1e-4;  // what took MiniLM to 88.5 % (docs/performance.md); kRatesNote
+    if (m.name == "full") m.lr = 1e-4;  // what took MiniLM to 88.5 % (docs/accuracy.md); kRatesNote
   return all;
 }
 

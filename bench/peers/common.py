@@ -15,7 +15,9 @@ import transformers
 transformers.utils.logging.disable_progress_bar()
 
 VIRTUAL_TOKENS = 10
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+# How a training step computes: weights and products in float32; products in bfloat16 over float32 weights; the base's weights in
+# bfloat16, too (PEFT keeps LoRA's in float32). Each also by torch.compile.
+FORMS = [kind + compiled for compiled in ("", "-compiled") for kind in ("float32", "autocast", "bfloat16")]
 TUNERS = ("full", "lora", "prefix", "prompt", "adapter")
 
 
@@ -114,9 +116,12 @@ def count(parameters):
     return sum(parameter.numel() for parameter in parameters)
 
 
-def autocast(dtype, device):
-    """bf16: float32 weights whose products run in bfloat16."""
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == "bf16")
+def weights_of(kind):
+    return torch.bfloat16 if kind == "bfloat16" else torch.float32
+
+
+def autocast(kind, device):
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=kind == "autocast")
 
 
 def finished(device):

@@ -35,7 +35,7 @@ def arguments():
     parser.add_argument("--tests", type=int, default=100, help="distinct test inputs, in order")
     parser.add_argument("--decode-batch", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=common.DTYPES, default="bf16", help="bf16: autocast")
+    parser.add_argument("--form", choices=("float32", "autocast"), default="autocast")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path, help="file for the decoded texts, one a line")
@@ -112,7 +112,7 @@ def train(args, model, examples):
         losses = []
         for begin in range(0, len(examples), args.batch):
             batch = padded(examples[begin:begin + args.batch], args.device)
-            with common.autocast(args.dtype, args.device):
+            with common.autocast(args.form, args.device):
                 loss = model(**batch).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(common.trainable(model), 1.0)
@@ -138,7 +138,7 @@ def decode(args, model, tokenizer, meanings):
         for begin in range(0, len(group), args.decode_batch):
             part = group[begin:begin + args.decode_batch]
             ids = torch.tensor([prompts[meaning] for meaning in part], device=args.device)
-            with torch.inference_mode(), common.autocast(args.dtype, args.device):
+            with torch.inference_mode(), common.autocast(args.form, args.device):
                 output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids),
                                         do_sample=False, max_new_tokens=NEW_TOKENS,
                                         pad_token_id=tokenizer.eos_token_id)

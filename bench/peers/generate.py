@@ -21,30 +21,30 @@ def arguments():
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--beam", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3, help="timed calls, after one of warm-up")
-    parser.add_argument("--dtype", choices=common.DTYPES, default="f32", help="of the weights")
+    parser.add_argument("--form", choices=("float32", "bfloat16"), default="float32", help="type of the weights")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return parser.parse_args()
 
 
 def load(args):
-    dtype = common.DTYPES[args.dtype]
+    dtype = common.weights_of(args.form)
     model = (common.stored_model(args.model, dtype) if args.model
              else common.random_model(args.shape).to(dtype))
     return common.with_tuner(model, args.tuner).to(args.device).eval()
 
 
 def seconds_of(model, args, batch):
-    """One call; the end token is forbidden until the last step, so that every call is as long."""
+    """One call, by the clock and of processors; the end token is forbidden until the last step, so that every call is as long."""
     ids = torch.randint(4, model.config.vocab_size, (batch, args.length), device=args.device)
     common.finished(args.device)
-    begin = time.perf_counter()
+    begin, processor_begin = time.perf_counter(), time.process_time()
     with torch.inference_mode():
         model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False,
                        num_beams=args.beam, min_new_tokens=args.new_tokens,
                        max_new_tokens=args.new_tokens, pad_token_id=0)
     common.finished(args.device)
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - processor_begin
 
 
 def main():
@@ -53,9 +53,10 @@ def main():
     torch.set_num_threads(args.threads)
     model = load(args)
     for batch in args.batch:
-        seconds = [seconds_of(model, args, batch) for _ in range(1 + args.steps)][1:]
+        seconds, processor_seconds = zip(*[seconds_of(model, args, batch) for _ in range(1 + args.steps)][1:])
         step = statistics.median(seconds)
-        print(json.dumps({"batch": batch, "step_s": step, "min_s": min(seconds),
+        print(json.dumps({"form": args.form, "batch": batch, "step_s": step, "min_s": min(seconds),
+                          "cpu_s": statistics.median(processor_seconds),
                           "tok_s": batch * args.new_tokens / step,
                           "trainable": common.count(common.trainable(model)),
                           **common.memory(args.device)}), flush=True)

@@ -1,4 +1,4 @@
-"""Times a training step (forward, backward, AdamW) of PyTorch + PEFT on random weights."""
+"""Times a training step (forward, backward, AdamW) of PyTorch + PEFT on random weights, in each form that its users run."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ def arguments():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--steps", type=int, default=10, help="timed steps, after two of warm-up")
-    parser.add_argument("--dtype", choices=common.DTYPES, default="f32", help="bf16: autocast")
+    parser.add_argument("--form", choices=common.FORMS, default="float32", help="of weights and products (README.md says more)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return parser.parse_args()
@@ -48,23 +48,28 @@ def main():
     args = arguments()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    model = common.with_tuner(common.random_model(args.shape), args.tuner).to(args.device).train()
+    kind, _, compiled = args.form.partition("-")
+    base = common.random_model(args.shape).to(common.weights_of(kind))
+    model = common.with_tuner(base, args.tuner).to(args.device).train()
     parameters = common.trainable(model)
+    loss_function = torch.compile(loss_of) if compiled else loss_of
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.0)
-    seconds = []
+    seconds, processor_seconds = [], []
     for _ in range(WARM_UP + args.steps):
         ids, labels = random_batch(args, model.config)
         common.finished(args.device)
-        begin = time.perf_counter()
-        with common.autocast(args.dtype, args.device):
-            loss = loss_of(model, ids, labels)
+        begin, processor_begin = time.perf_counter(), time.process_time()
+        with common.autocast(kind, args.device):
+            loss = loss_function(model, ids, labels)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         common.finished(args.device)
         seconds.append(time.perf_counter() - begin)
+        processor_seconds.append(time.process_time() - processor_begin)
     step = statistics.median(seconds[WARM_UP:])
-    print(json.dumps({"step_s": step, "min_s": min(seconds[WARM_UP:]),
+    print(json.dumps({"form": args.form, "step_s": step, "min_s": min(seconds[WARM_UP:]),
+                      "cpu_s": statistics.median(processor_seconds[WARM_UP:]), "first_s": seconds[0],
                       "tok_s": args.batch * args.length / step,
                       "trainable": common.count(parameters),
                       **common.memory(args.device)}))

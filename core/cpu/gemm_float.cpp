@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/cpu/gemm_kernel.h"
+#include "core/cpu/gemm_native.h"
 #include "core/cpu/gemm_transpose.h"
 
 namespace cambium::cpu {
@@ -147,29 +148,35 @@ void multiply(int64_t rows, int64_t K, const void* a, const void* b, float* c, i
 
 // Sums fill the registers but for two vectors of b and one element of a. A panel of b stays in the first-level cache.
 template <int kBytes, int R>
-constexpr Microkernel kFloatKernel{.name = kBytes == 64   ? "avx512"
-                                           : kBytes == 32 ? "avx2"
-                                                          : "x86-64",
-                                   .rows = R,
-                                   .columns = kBytes / 2,
-                                   .step = 1,
-                                   .depth = 256,
-                                   .pairs = false,
-                                   .whole = false,
-                                   .block_rows = 96,
-                                   .block_panels = 12,
-                                   .pack_a = pack_a,
-                                   .pack_b = pack_b<kBytes / 2>,
-                                   .multiply = multiply<kBytes, R>};
+constexpr Microkernel float_tiles(const char* name, decltype(Microkernel::multiply) product = multiply<kBytes, R>) {
+  return {.name = name,
+          .rows = R,
+          .columns = kBytes / 2,
+          .step = 1,
+          .depth = 256,
+          .pairs = false,
+          .whole = false,
+          .block_rows = 96,
+          .block_panels = 12,
+          .pack_a = pack_a,
+          .pack_b = pack_b<kBytes / 2>,
+          .multiply = product};
+}
+constexpr Microkernel kNeonTwin = float_tiles<16, 12>("neon in C++"), kX86_64 = float_tiles<16, 6>("x86-64"),
+                      kAvx2 = float_tiles<32, 6>("avx2"), kAvx512 = float_tiles<64, 12>("avx512"),
+                      kNeon = float_tiles<16, 12>("neon", native::multiply_neon);
 
 }  // namespace
 
 const Microkernel& float_kernel(Level width) {
   switch (width) {
-    case Level::x86_64: return kFloatKernel<16, 6>;
-    case Level::avx2: return kFloatKernel<32, 6>;
-    default: return kFloatKernel<64, 12>;
+    case Level::neon: return kNeonTwin;
+    case Level::x86_64: return kX86_64;
+    case Level::avx2: return kAvx2;
+    default: return kAvx512;
   }
 }
+
+const Microkernel& neon_kernel() { return kNeon; }
 
 }  // namespace cambium::cpu

@@ -35,10 +35,12 @@ struct Microkernel {
   int64_t element() const { return pairs ? 2 : 4; }
 };
 
-// Float32 tiles as wide as the vectors of x86_64, avx2 or avx512; every machine runs all three. Elements have the same
-// bits in all of them: k ascending, from zero in each piece, product and sum rounded once where this library has fused
-// multiply-add.
+// Float32 tiles as wide as the vectors of neon, x86_64, avx2 or avx512, in C++; every machine runs all four. Elements
+// have the same bits in all of them: k ascending, from zero in each piece, product and sum rounded once where this
+// library has fused multiply-add.
 const Microkernel& float_kernel(Level width);
+// The tiles of neon in its own instructions, on Arm only; float_kernel(Level::neon) is their twin.
+const Microkernel& neon_kernel();
 // bfloat16 products: avx512_bf16's vdpbf16ps or amx's tdpbf16ps. twin: the same panels, and sums in the same order and
 // with the rounding that the manual documents, in plain C++.
 const Microkernel& pairs_kernel(Level level, bool twin);

@@ -202,6 +202,7 @@ const Microkernel& pairs_kernel(Level level, bool twin) {
 
 const Microkernel& kernel_for(bool low) {
   if (low && level() >= Level::avx512_bf16) return pairs_kernel(level(), false);
+  if (level() == Level::neon) return neon_kernel();
   return float_kernel(std::min(level(), Level::avx512));
 }
 

@@ -9,14 +9,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 namespace cambium::cpu {
 namespace {
 
-constexpr std::string_view kNames[] = {"x86-64", "avx2", "avx512", "avx512_bf16", "amx"};
+constexpr std::string_view kNames[] = {"neon", "x86-64", "avx2", "avx512", "avx512_bf16", "amx"};
 constexpr const char* kVariable = "CAMBIUM_CPU_LEVEL";
 
 #if defined(__x86_64__)
+constexpr Level kLowest = Level::x86_64;
+
 // AMX needs the processor, a system that saves its registers, and the system's permission for this process.
 bool has_amx() {
   unsigned a = 7, b = 0, c = 0, d = 0;
@@ -34,8 +37,11 @@ Level find_level() {
   }
   return __builtin_cpu_supports("x86-64-v3") ? Level::avx2 : Level::x86_64;
 }
+#elif defined(__aarch64__)
+constexpr Level kLowest = Level::neon;
+Level find_level() { return Level::neon; }
 #else
-Level find_level() { return Level::x86_64; }
+#error "There are CPU kernels for x86-64 and for 64-bit Arm (aarch64)."
 #endif
 
 [[noreturn]] void stop(int code, const std::string& message) {
@@ -47,12 +53,12 @@ Level find_level() { return Level::x86_64; }
 Level wanted_level() {
   const char* value = std::getenv(kVariable);
   if (!value || !*value) return processor_level();
-  for (int i = 0; i < 5; ++i)
-    if (kNames[i] == value) {
-      if (Level(i) <= processor_level()) return Level(i);
-      stop(2, "this processor has no more than " + std::string(name_of(processor_level())));
-    }
-  stop(2, "there are x86-64, avx2, avx512, avx512_bf16 and amx");
+  const auto* name = std::find(std::begin(kNames), std::end(kNames), value);
+  if (name == std::end(kNames)) stop(2, "there are x86-64, avx2, avx512, avx512_bf16 and amx, and neon on Arm");
+  const Level wanted = Level(name - kNames);
+  if (wanted < kLowest) stop(2, "this processor is no Arm");
+  if (wanted > processor_level()) stop(2, "this processor has no more than " + std::string(name_of(processor_level())));
+  return wanted;
 }
 
 // Runs before main.
@@ -85,7 +91,7 @@ Level library_level() {
 #elif defined(__AVX2__)
   return Level::avx2;
 #else
-  return Level::x86_64;
+  return kLowest;
 #endif
 }
 

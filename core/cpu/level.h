@@ -5,9 +5,10 @@
 
 namespace cambium::cpu {
 
-// x86_64, avx2 and avx512 are the libraries of core/cpu, compiled for x86-64, x86-64-v3 and x86-64-v4 of the psABI; the
-// system's loader chooses one. The last two are avx512 with bfloat16 products by vdpbf16ps or by AMX's tiles.
-enum class Level { x86_64, avx2, avx512, avx512_bf16, amx };
+// neon is all that a 64-bit Arm has here. x86_64, avx2 and avx512 are the libraries of core/cpu, compiled for x86-64,
+// x86-64-v3 and x86-64-v4 of the psABI; the system's loader chooses one. The last two are avx512 with bfloat16 products
+// by vdpbf16ps or by AMX's tiles.
+enum class Level { neon, x86_64, avx2, avx512, avx512_bf16, amx };
 std::string_view name_of(Level);
 
 Level processor_level();  // the highest that this processor and its system have

@@ -10,14 +10,14 @@ namespace cambium::cpu {
 
 // a * b + c, rounded once where the instruction set has it. (Contraction is off: the order is ours.)
 inline float multiply_add(float a, float b, float c) {
-#ifdef __FMA__
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return __builtin_fmaf(a, b, c);
 #else
   return a * b + c;
 #endif
 }
 inline double multiply_add(double a, double b, double c) {
-#ifdef __FMA__
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return __builtin_fma(a, b, c);
 #else
   return a * b + c;

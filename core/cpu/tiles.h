@@ -11,6 +11,8 @@ namespace cambium::cpu {
 inline constexpr int kVectorBytes = 64, kTileRows = 12;
 #elif defined(__AVX2__)
 inline constexpr int kVectorBytes = 32, kTileRows = 6;
+#elif defined(__aarch64__)
+inline constexpr int kVectorBytes = 16, kTileRows = 12;
 #else
 inline constexpr int kVectorBytes = 16, kTileRows = 6;
 #endif

@@ -79,6 +79,24 @@ ModelConfig published_shape(const std::string& name) {
   throw InputError(text("--shape ", name, ": there are ", listed(published_shapes())));
 }
 
+ModelConfig resized(ModelConfig c, int64_t layers, int64_t width) {
+  check_input(layers >= 0 && width >= 0, "--layers and --width must be at least 1");
+  const auto scale = [&](int64_t& count, const char* what) {
+    check_input(width <= (int64_t(1) << 20) && count * width % c.width == 0, "--width ", width, ": the ", what, " of ",
+                c.family, " (", count, " at a width of ", c.width, ") do not come out even");
+    count = count * width / c.width;
+  };
+  for (StackShape* stack : {&c.encoder, &c.decoder}) {
+    if (layers && stack->layers) stack->layers = layers;
+    if (!width || !stack->layers) continue;
+    scale(stack->heads, "heads"), scale(stack->kv_heads, "key and value heads"), scale(stack->inner, "inner channels");
+  }
+  if (width && c.family == "t5") c.head_scale = 1 / std::sqrt(float(width));
+  if (width) c.width = width;
+  c.check();
+  return c;
+}
+
 ModelConfig tiny_decoder(int64_t vocabulary) {
   ModelConfig c = llama(vocabulary, 32, 2, 4, 2, 64);
   c.max_positions = 512;

@@ -11,6 +11,9 @@ namespace cambium {
 // gpt2, gpt2-medium, smollm2-135m, roberta-base, t5-small, bart-base; with the dropout of their configurations.
 ModelConfig published_shape(const std::string& name);
 std::vector<std::string> published_shapes();
+// The same with other numbers of layers (in each stack) and channels; heads keep their size, what else depends on the
+// width its proportion. 0: as it was. Throws InputError where that does not come out even.
+ModelConfig resized(ModelConfig, int64_t layers, int64_t width);
 
 // Models of a few thousand parameters, for smoke tests: Llama's form; BERT's, without a head; T5 1.1's, whose pad token
 // starts the decoder.

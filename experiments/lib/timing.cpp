@@ -1,6 +1,7 @@
 #include "experiments/lib/timing.h"
 
 #include <chrono>
+#include <ctime>
 
 #include "core/random.h"
 #include "cuda/graph.h"
@@ -10,9 +11,27 @@
 namespace cambium {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+double processor_seconds() {
+  timespec now = {};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return double(now.tv_sec) + double(now.tv_nsec) * 1e-9;
+}
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+// Calls run(i) for i in [0, warm_up + count).
+template <class Run>
+Times time_runs(int64_t warm_up, int64_t count, const Run& run) {
+  using Clock = std::chrono::steady_clock;
+  Times times;
+  for (int64_t i = 0; i < warm_up + count; ++i) {
+    const auto start = Clock::now();
+    const double before = processor_seconds();
+    run(i);
+    if (i < warm_up) continue;
+    times.processor.push_back(processor_seconds() - before);
+    times.clock.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return times;
+}
 
 }  // namespace
 
@@ -24,8 +43,8 @@ std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t s
   return ids;
 }
 
-std::vector<double> time_training_steps(Model& model, Tuner& tuner, const Batch& batch, const Objective& objective,
-                                        int64_t warm_up, int64_t steps, uint64_t seed) {
+Times time_training_steps(Model& model, Tuner& tuner, const Batch& batch, const Objective& objective, int64_t warm_up,
+                          int64_t steps, uint64_t seed) {
   TrainedSet trained(model, tuner, {}, objective);
   AdamWOptimizer optimizer({}, trained.for_optimizer());
   objective.check(model, batch);
@@ -35,9 +54,7 @@ std::vector<double> time_training_steps(Model& model, Tuner& tuner, const Batch&
   for (const Sequence& s : batch) rows += int64_t(s.ids.size() + s.labels.size());
   gpu::StepGraphs graphs(model.device());
   StepLog log(model.device(), 1);
-  std::vector<double> seconds;
-  for (int64_t step = 0; step < steps + warm_up; ++step) {
-    const auto start = Clock::now();
+  return time_runs(warm_up, steps, [&](int64_t step) {
     graphs.run(int64_t(batch.size()), rows, [&] {
       Tape tape;
       Pass pass(tuner, tape);
@@ -50,23 +67,15 @@ std::vector<double> time_training_steps(Model& model, Tuner& tuner, const Batch&
       optimizer.step(1e-4, log.gate(), gradients);
     });
     log.take();  // waits
-    if (step >= warm_up) seconds.push_back(seconds_since(start));
-  }
-  return seconds;
+  });
 }
 
-std::vector<double> time_decoding(Model& model, Hooks& hooks, const std::vector<std::vector<int32_t>>& prompts,
-                                  int64_t new_tokens, int64_t warm_up, int64_t times) {
+Times time_decoding(Model& model, Hooks& hooks, const std::vector<std::vector<int32_t>>& prompts, int64_t new_tokens,
+                    int64_t warm_up, int64_t times) {
   const GenerationOptions generation{.max_new_tokens = new_tokens,
                                      .eos = std::vector<int32_t>(),
                                      .batch_size = std::max<int64_t>(1, int64_t(prompts.size()))};
-  std::vector<double> seconds;
-  for (int64_t i = 0; i < times + warm_up; ++i) {
-    const auto start = Clock::now();
-    generate(model, hooks, prompts, generation);
-    if (i >= warm_up) seconds.push_back(seconds_since(start));
-  }
-  return seconds;
+  return time_runs(warm_up, times, [&](int64_t) { generate(model, hooks, prompts, generation); });
 }
 
 }  // namespace cambium

@@ -12,13 +12,18 @@ namespace cambium {
 // Token ids that are random numbers of (seed, index).
 std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t seed, int64_t index);
 
-// Whole training steps (forward, backward, AdamW) on one batch, each waited for; seconds of each behind the first
-// `warm_up`.
-std::vector<double> time_training_steps(Model&, Tuner&, const Batch&, const Objective&, int64_t warm_up, int64_t steps,
-                                        uint64_t seed);
+// Seconds of each run behind the first `warm_up`: by the clock, and of the processors for all of this process's
+// threads, which tells more on a machine that other work shares.
+struct Times {
+  std::vector<double> clock, processor;
+};
 
-// Greedy decoding of all prompts in one batch, `new_tokens` each; seconds of each time behind the first `warm_up`.
-std::vector<double> time_decoding(Model&, Hooks&, const std::vector<std::vector<int32_t>>& prompts, int64_t new_tokens,
-                                  int64_t warm_up, int64_t times);
+// Whole training steps (forward, backward, AdamW) on one batch, each waited for.
+Times time_training_steps(Model&, Tuner&, const Batch&, const Objective&, int64_t warm_up, int64_t steps,
+                          uint64_t seed);
+
+// Greedy decoding of all prompts in one batch, `new_tokens` each.
+Times time_decoding(Model&, Hooks&, const std::vector<std::vector<int32_t>>& prompts, int64_t new_tokens,
+                    int64_t warm_up, int64_t times);
 
 }  // namespace cambium

@@ -23,9 +23,12 @@ using cpu::GemmProblem;
 using cpu::Level;
 using cpu::Microkernel;
 
+constexpr Level kWidths[] = {Level::neon, Level::x86_64, Level::avx2, Level::avx512};
+
 std::vector<const Microkernel*> kernels() {
   std::vector<const Microkernel*> all;
-  for (const Level width : {Level::x86_64, Level::avx2, Level::avx512}) all.push_back(&cpu::float_kernel(width));
+  for (const Level width : kWidths) all.push_back(&cpu::float_kernel(width));
+  if (cpu::level() == Level::neon) all.push_back(&cpu::neon_kernel());
   for (const Level level : {Level::avx512_bf16, Level::amx}) {
     all.push_back(&cpu::pairs_kernel(level, true));
     if (cpu::level() >= level) all.push_back(&cpu::pairs_kernel(level, false));
@@ -217,27 +220,26 @@ bool same_bits(const std::vector<float>& x, const std::vector<float>& y) {
 }
 
 TEST(Gemm, KernelsAndTwinsGiveTheSameBits) {
-  int compared = 0;
-  for (const Level level : {Level::avx512_bf16, Level::amx}) {
-    if (cpu::level() < level) continue;
-    ++compared;
+  std::vector<std::pair<const Microkernel*, const Microkernel*>> both;
+  if (cpu::level() == Level::neon) both.emplace_back(&cpu::neon_kernel(), &cpu::float_kernel(Level::neon));
+  for (const Level level : {Level::avx512_bf16, Level::amx})
+    if (cpu::level() >= level) both.emplace_back(&cpu::pairs_kernel(level, false), &cpu::pairs_kernel(level, true));
+  if (both.empty()) GTEST_SKIP() << "level " << name_of(cpu::level()) << " has its tiles in C++ alone";
+  for (const auto& [kernel, twin] : both)
     for (const auto& [M, N, K] : {std::tuple<int64_t, int64_t, int64_t>{1, 5, 3}, {40, 70, 1100}, {16, 32, 64}}) {
       const Matrix a(M, K, DType::f32, false, 5), b(K, N, DType::bf16, true, 6);
-      EXPECT_TRUE(same_bits(product(cpu::pairs_kernel(level, false), a, b, 0, M),
-                            product(cpu::pairs_kernel(level, true), a, b, 0, M)))
-          << name_of(level) << " " << M << " " << N << " " << K;
+      EXPECT_TRUE(same_bits(product(*kernel, a, b, 0, M), product(*twin, a, b, 0, M)))
+          << kernel->name << " " << M << " " << N << " " << K;
     }
-  }
-  if (!compared) GTEST_SKIP() << "no bfloat16 products at level " << name_of(cpu::level());
 }
 
-// The three widths of float32 tiles: elements do not know how wide the vectors around them are.
+// All widths of float32 tiles: elements do not know how wide the vectors around them are.
 TEST(Gemm, FloatKernelsOfAllWidthsGiveTheSameBits) {
   for (const DType type : {DType::f32, DType::bf16})
     for (const bool transposed : {false, true}) {
       const Matrix a(37, 700, DType::f32, transposed, 7), b(700, 75, type, transposed, 8);
       const auto expected = product(cpu::float_kernel(Level::x86_64), a, b, 0, a.rows);
-      for (const Level width : {Level::avx2, Level::avx512})
+      for (const Level width : kWidths)
         EXPECT_TRUE(same_bits(product(cpu::float_kernel(width), a, b, 0, a.rows), expected)) << name_of(width);
     }
 }

@@ -250,10 +250,16 @@ TEST_F(ModelCommand, ConvertsToBfloat16) {
 TEST_F(ModelCommand, BenchPrintsItsFigures) {
   const json step = json_of(good({"bench", "step", "--shape", "t5-small", "--tuner", "prompt", "--batch", "1",
                                   "--length", "4", "--steps", "1", "--json", "--dtype", "bf16"}));
-  for (const char* field : {"step_s", "min_s", "tok_s", "rss_mib", "flops", "peak_flops", "share"})
+  for (const char* field : {"step_s", "min_s", "cpu_s", "tok_s", "rss_mib", "flops", "peak_flops", "share"})
     EXPECT_GT(step.at(field).get<double>(), 0) << field;
   EXPECT_EQ(step.at("trainable"), 10 * 512);
-  EXPECT_EQ(step.size(), 8u);
+  EXPECT_EQ(step.size(), 9u);
+  // Half the layers and half the channels: the rows of the prompt are half as long.
+  const json smaller =
+      json_of(good({"bench", "step", "--shape", "t5-small", "--layers", "3", "--width", "256", "--tuner", "prompt",
+                    "--batch", "1", "--length", "4", "--steps", "1", "--json", "--dtype", "bf16"}));
+  EXPECT_EQ(smaller.at("trainable"), 10 * 256);
+  EXPECT_LT(smaller.at("flops"), 0.5 * step.at("flops").get<double>());
   const json decoding = json_of(good({"bench", "generate", "--shape", "t5-small", "--tuner", "lora", "--batch", "1",
                                       "--length", "4", "--new-tokens", "2", "--steps", "1", "--json"}));
   EXPECT_GT(decoding.at("tok_s").get<double>(), 0);
@@ -267,6 +273,9 @@ TEST_F(ModelCommand, BenchPrintsItsFigures) {
   bad({"bench", "jump"}, {"jump", "step, generate and peak"});
   bad({"bench", "step", "--shape", "gpt5"}, {"gpt5", "gpt2, gpt2-medium"});
   bad({"bench", "step", "--batch", "0"}, {"--batch"});
+  bad({"bench", "step", "--layers", "-1"}, {"--layers"});
+  bad({"bench", "step", "--layers", "1001"}, {"layers", "1001"});
+  bad({"bench", "step", "--width", "100"}, {"--width 100", "heads of gpt2 (12 at a width of 768)"});
   bad({"bench", "step", "--shape", "gpt2", "--length", "1025"}, {"--length 1025", "gpt2 has 1024 positions"});
 }
 
@@ -278,6 +287,7 @@ TEST_F(ModelCommand, TheEnvironmentChoosesALevelOfKernels) {
   };
   EXPECT_EQ(json_of(good(peak, level("x86-64"))).at("level"), "x86-64");
   bad(peak, {"CAMBIUM_CPU_LEVEL=fast", "x86-64, avx2, avx512, avx512_bf16 and amx"}, 2, level("fast"));
+  bad(peak, {"CAMBIUM_CPU_LEVEL=neon", "no Arm"}, 2, level("neon"));
   // The highest is either this processor's or too high for it.
   if (run(peak, level("amx")).code != 0) bad(peak, {"CAMBIUM_CPU_LEVEL=amx", "no more than"}, 2, level("amx"));
   else EXPECT_EQ(json_of(good(peak, level("amx"))).at("level"), "amx");

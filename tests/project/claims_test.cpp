@@ -51,7 +51,8 @@ Strings files_where(const std::function<bool(const std::string&)>& wanted) {
 
 bool is_source(const std::string& path) { return one_of(extension(path), {".h", ".cpp", ".cu", ".cuh"}); }
 bool is_script(const std::string& path) {
-  return one_of(path, {"quickstart", "run-tests", ".ci/run", "bench/compare", "tools/ci-gpu", "tools/fresh-machine"}) ||
+  return one_of(path, {"quickstart", "run-tests", ".ci/run", "bench/busy", "bench/compare", "bench/scale",
+                       "tools/ci-gpu", "tools/fresh-machine", "tools/test-aarch64"}) ||
          one_of(extension(path), {".sh", ".py", ".cmake"}) || path.ends_with("CMakeLists.txt") ||
          path.ends_with("CMakePresets.json");
 }
@@ -171,8 +172,8 @@ bool is_path(const std::string& word) {
 
 // Names of other people's files, and one that stands for any.
 bool is_foreign(const std::string& word) {
-  return one_of(word, {"llama.cpp", "encoder.py", "pip.py", "src/llama-vocab.cpp", "measure_scores.py", "onnx/docs/Operators.md",
-                       "tensorflow/core/lib/io/record_writer.h"}) ||
+  return one_of(word, {"llama.cpp", "encoder.py", "pip.py", "src/llama-vocab.cpp", "measure_scores.py",
+                       "onnx/docs/Operators.md", "tensorflow/core/lib/io/record_writer.h"}) ||
          word.find("github.com/") != word.npos;
 }
 

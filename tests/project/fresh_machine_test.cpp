@@ -1,4 +1,5 @@
-// The README's first commands on a new machine, where this one lets a test make it.
+// The README's first commands on a new machine, where this one lets a test make it; and what tools/test-aarch64
+// refuses.
 #include <filesystem>
 
 #include "core/files.h"
@@ -37,6 +38,20 @@ TEST(FreshMachine, RefusesWhatItCannotDo) {
   EXPECT_EQ(told.code, 0) << told.err;
   EXPECT_TRUE(told.out.starts_with("not run: ")) << told.out;
   EXPECT_FALSE(std::filesystem::exists(folder / "machines"));
+}
+
+TEST(Aarch64, RefusesWhatItCannotDo) {
+  const std::string program = source_path("tools/test-aarch64");
+  for (const char* option : {"--frobnicate", "--libraries", "--libraries="})
+    EXPECT_EQ(run_process({program, option}).code, 2) << option;
+  // No cross compiler: one line that names every package.
+  const TemporaryDirectory folder;
+  for (const char* name : {"bash", "dirname", "cmake"})
+    std::filesystem::create_symlink("/usr/bin/" + std::string(name), folder / name);
+  const ProcessResult r = run_process({"/bin/bash", program}, {.environment = {{"PATH", folder.path()}}});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_TRUE(r.err.starts_with("error: missing here: g++-aarch64-linux-gnu qemu-user ")) << r.err;
+  EXPECT_EQ(r.err.find('\n'), r.err.size() - 1) << r.err;
 }
 
 // Stopped in the middle it leaves nothing mounted, and no half machine.

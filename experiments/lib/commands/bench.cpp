@@ -50,12 +50,13 @@ OptionMap bench_options(const BenchOptions& options, const ModelConfig& config) 
   return map;
 }
 
-nlohmann::ordered_json result(const std::vector<double>& seconds, double tokens, int64_t trained, Device device) {
-  const double median = quantile(seconds, 0.5);
+nlohmann::ordered_json result(const Times& times, double tokens, int64_t trained, Device device) {
+  const double median = quantile(times.clock, 0.5);
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   nlohmann::ordered_json j{{"step_s", median},
-                           {"min_s", *std::min_element(seconds.begin(), seconds.end())},
+                           {"min_s", *std::min_element(times.clock.begin(), times.clock.end())},
+                           {"cpu_s", quantile(times.processor, 0.5)},
                            {"tok_s", tokens / median},
                            {"trainable", trained},
                            {"rss_mib", double(usage.ru_maxrss) / 1024}};
@@ -96,9 +97,9 @@ int bench_peak(bool as_json) {
 nlohmann::ordered_json bench_step(Model& model, Tuner& tuner, const BenchOptions& options, uint64_t seed) {
   constexpr int64_t kWarmUp = 2;
   const double before = cpu::counted_flops();
-  const std::vector<double> seconds = time_training_steps(model, tuner, random_batch(model.config(), options, seed),
-                                                          GivenLabels(), kWarmUp, options.steps, seed);
-  auto j = result(seconds, double(options.batch * options.length), TrainedSet(model, tuner).scalars(), model.device());
+  const Times times = time_training_steps(model, tuner, random_batch(model.config(), options, seed), GivenLabels(),
+                                          kWarmUp, options.steps, seed);
+  auto j = result(times, double(options.batch * options.length), TrainedSet(model, tuner).scalars(), model.device());
   add_share(j, model, before, options.steps + kWarmUp);
   return j;
 }
@@ -110,8 +111,8 @@ nlohmann::ordered_json bench_generate(Model& model, Tuner& tuner, const BenchOpt
     prompts.push_back(random_tokens(options.length, model.config().vocabulary, seed, s));
   constexpr int64_t kWarmUp = 1;
   const double before = cpu::counted_flops();
-  const std::vector<double> seconds = time_decoding(model, tuner, prompts, options.new_tokens, kWarmUp, options.steps);
-  auto j = result(seconds, double(options.batch * options.new_tokens), trained, model.device());
+  const Times times = time_decoding(model, tuner, prompts, options.new_tokens, kWarmUp, options.steps);
+  auto j = result(times, double(options.batch * options.new_tokens), trained, model.device());
   add_share(j, model, before, options.steps + kWarmUp);
   return j;
 }
@@ -126,7 +127,7 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
               "--batch, --length, --steps and --new-tokens must be at least 1");
   if (options.kernels) return run_kernel_bench(common, options);
   if (options.what == "peak") return bench_peak(common.json);
-  const ModelConfig config = published_shape(options.shape);
+  const ModelConfig config = resized(published_shape(options.shape), options.layers, options.width);
   check_input(!config.max_positions || options.length <= config.max_positions, "--length ", options.length, ": ",
               options.shape, " has ", config.max_positions, " positions");
   const Device device = device_of(common);
@@ -140,9 +141,10 @@ int run_bench(const CommonOptions& common, const BenchOptions& options) {
   if (common.json) {
     std::cout << j.dump() << "\n";
   } else {
-    std::printf("%s %s, %s: median %.3f s, fastest %.3f s, %.0f tokens/s, %.0f MiB%s\n", options.shape.c_str(),
-                options.what.c_str(), options.tuner.c_str(), j["step_s"].get<double>(), j["min_s"].get<double>(),
-                j["tok_s"].get<double>(), j["rss_mib"].get<double>(),
+    std::printf("%s %s, %s: median %.3f s (%.3f s of processors), fastest %.3f s, %.0f tokens/s, %.0f MiB%s\n",
+                options.shape.c_str(), options.what.c_str(), options.tuner.c_str(), j["step_s"].get<double>(),
+                j["cpu_s"].get<double>(), j["min_s"].get<double>(), j["tok_s"].get<double>(),
+                j["rss_mib"].get<double>(),
                 j.contains("share")     ? text(", ", std::lround(100 * j["share"].get<double>()), " % of peak").c_str()
                 : j.contains("gpu_mib") ? text(", ", std::lround(j["gpu_mib"].get<double>()), " of the GPU's").c_str()
                                         : "");

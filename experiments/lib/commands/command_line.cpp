@@ -291,6 +291,8 @@ void add_rest(Commands& commands) {
   c->add_flag("--kernels", o->kernels,
               "each kernel by itself: bytes and operations a second, and their share of the GPU's peaks");
   c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
+  c->add_option("--layers", o->layers, "another number of layers in each stack (default: the shape's)");
+  c->add_option("--width", o->width, "another number of channels, heads in proportion (default: the shape's)");
   c->add_option("--tuner", o->tuner, "full, lora, prefix, prompt or adapter")->capture_default_str();
   c->add_option("--option", o->options,
                 "option of the method, as name=value (see train --help); may come several times")

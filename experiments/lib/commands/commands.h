@@ -87,6 +87,7 @@ struct BenchOptions {
   std::string what, shape = "gpt2", tuner = "lora";
   std::vector<std::string> options;  // of the tuner
   int64_t batch = 8, length = 64, new_tokens = 32, steps = 5;
+  int64_t layers = 0, width = 0;  // instead of the shape's; 0: its own
   bool kernels = false;  // each kernel by itself, instead of `what`
 };
 int run_bench(const CommonOptions&, const BenchOptions&);

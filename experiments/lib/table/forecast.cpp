@@ -148,11 +148,11 @@ double training_speed(Model& model, TextShape text, int64_t examples) {
   std::unique_ptr<Objective> objective = std::make_unique<GivenLabels>();
   if (config.is_encoder()) objective = std::make_unique<ClassificationHead>(model, 2, 0);
   const auto tuner = make_tuner("prompt", {{"length", "1"}, {"init", "random"}}, {.model = model, .seed = 0});
-  const std::vector<double> seconds =
+  const Times times =
       time_training_steps(model, *tuner, calibration_batch(config, text, examples), *objective, 1, 2, 0);
   const ForwardShape shape{.text = {text.input, config.is_encoder() ? 0 : std::max(1.0, text.target)},
                            .virtual_tokens = 1};
-  return 2 * double(examples) * forward_operations(config, shape) / least(seconds);
+  return 2 * double(examples) * forward_operations(config, shape) / least(times.clock);
 }
 
 double writing_speed(Model& model, int64_t texts, double rows_speed) {
@@ -161,7 +161,7 @@ double writing_speed(Model& model, int64_t texts, double rows_speed) {
   std::vector<std::vector<int32_t>> prompts;
   for (int64_t i = 0; i < texts; ++i) prompts.push_back(random_tokens(kRead, config.vocabulary, 1, i));
   Hooks none;
-  const double seconds = least(time_decoding(model, none, prompts, kWritten, 1, 2));
+  const double seconds = least(time_decoding(model, none, prompts, kWritten, 1, 2).clock);
   // The first of the new tokens comes with the reading.
   const double reading = double(texts) * forward_operations(config, {.text = {double(kRead), 1}}) / rows_speed;
   const double operations = double(texts * (kWritten - 1)) *
