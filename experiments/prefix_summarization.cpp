@@ -71,7 +71,7 @@ void decode_as_in_the_paper(TuningPreset& p) {
 TuningPreset cpu_preset() {
   TuningPreset p{
       .name = "cpu",
-      .description = "flan-t5-small on SciTLDR, 800 examples, 3 epochs, beam 6, the first 200 inputs: an evening",
+      .description = "flan-t5-small on SciTLDR, 800 examples, 3 epochs, beam 6, the first 200 inputs: more of the same",
       .model = "flan-t5-small",
       .tasks = {"scitldr"},
       .methods = without_extra(methods_for_t5()),

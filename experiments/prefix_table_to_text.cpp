@@ -67,13 +67,20 @@ TuningPreset smoke_preset() {
   return p;
 }
 
+// Where a prompt starts that has few steps: a made-up example of the job with all of its attributes, instead of the
+// job's name. 79 tokens of SmolLM2.
+const std::string kDemonstration =
+    "name : The Mill | eatType : pub | food : French | priceRange : cheap | customer rating : 5 out of 5 | area : "
+    "riverside | familyFriendly : yes | near : The Bridge || The Mill is a cheap, family friendly pub near The Bridge by "
+    "the riverside. It serves French food and has a customer rating of 5 out of 5.\n";
+
 // Rates for about a hundred steps: those of the tuners themselves are made for more. Chosen on inputs of dev, never on
-// those of test (docs/performance.md has what was tried). A prompt learns slowest: it gets the same examples in more
-// steps.
+// those of test (docs/performance.md has what was tried).
 std::vector<TuningMethod> quickstart_methods() {
   std::vector<TuningMethod> methods = all_methods();
   for (TuningMethod& m : methods)
-    if (m.name == "prompt") m.lr = 0.02, m.batch_size = 2;
+    if (m.name == "prompt")
+      m.options = {{"length", "79"}, {"init", "text"}, {"text", kDemonstration}}, m.lr = 0.02;
     else if (m.name == "prefix") m.lr = 0.01;
     else if (m.name == "lora") m.lr = 2e-3;
   return methods;
@@ -90,8 +97,8 @@ TuningPreset quickstart_preset() {
   p.train.schedule = "linear", p.train.epochs = 2, p.train.batch_size = 4;
   p.generation = {.max_new_tokens = 80, .batch_size = 50};
   p.notes = {
-      "Rates of prompt, prefix and LoRA were chosen on inputs of dev, the adapter's is its own. The prompt gets the "
-      "same examples in twice as many steps."};
+      "Rates of prompt, prefix and LoRA were chosen on inputs of dev, the adapter's is its own. The prompt starts from "
+      "the words of one made-up example."};
   return p;
 }
 

@@ -30,12 +30,21 @@ bool has_amx() {
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
+// By the features that set the psABI's levels apart, x86-64-v3 and -v4: not all compilers know these by their names.
+bool has_v3() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+}
+
+bool has_v4() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
 Level find_level() {
-  if (__builtin_cpu_supports("x86-64-v4")) {
-    if (!__builtin_cpu_supports("avx512bf16")) return Level::avx512;
-    return has_amx() ? Level::amx : Level::avx512_bf16;
-  }
-  return __builtin_cpu_supports("x86-64-v3") ? Level::avx2 : Level::x86_64;
+  if (!has_v3()) return Level::x86_64;
+  if (!has_v4()) return Level::avx2;
+  if (!__builtin_cpu_supports("avx512bf16")) return Level::avx512;
+  return has_amx() ? Level::amx : Level::avx512_bf16;
 }
 #elif defined(__aarch64__)
 constexpr Level kLowest = Level::neon;
