@@ -82,7 +82,7 @@ std::vector<TuningMethod> quickstart_methods() {
     if (m.name == "prompt")
       m.options = {{"length", "79"}, {"init", "text"}, {"text", kDemonstration}}, m.lr = 0.02;
     else if (m.name == "prefix") m.lr = 0.01;
-    else if (m.name == "lora") m.lr = 2e-3;
+    else if (m.name == "adapter" || m.name == "lora") m.lr = 2e-3;
   return methods;
 }
 
@@ -97,8 +97,7 @@ TuningPreset quickstart_preset() {
   p.train.schedule = "linear", p.train.epochs = 2, p.train.batch_size = 4;
   p.generation = {.max_new_tokens = 80, .batch_size = 50};
   p.notes = {
-      "Rates of prompt, prefix and LoRA were chosen on inputs of dev, the adapter's is its own. The prompt starts from "
-      "the words of one made-up example."};
+      "Rates were chosen on inputs of dev, with one seed. The prompt starts from the words of one made-up example."};
   return p;
 }
 
