@@ -71,7 +71,7 @@ TEST_F(Bench, ComparesInTurnsAndMarksTheStrongestForm) {
              : line.find("compiled") != line.npos ? "c"
              : line.find("form") != line.npos     ? "e"
                                                   : "o";
-  EXPECT_EQ(order, "oececo");
+  EXPECT_EQ(order, "oecceo");
   expect_parts(calls(), {"--dtype f32", "--threads 2"});
 }
 
