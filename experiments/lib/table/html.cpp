@@ -13,7 +13,7 @@ constexpr const char* kStyle = R"css(
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 1440px; margin: 0 auto; padding: 32px 24px 64px; }
+main { max-width: 1860px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; }
 h2 { font-size: 18px; margin: 40px 0 12px; padding-bottom: 5px; border-bottom: 1px solid var(--rule); }
 .subtitle { color: var(--soft); margin: 0 0 18px; max-width: none; }
