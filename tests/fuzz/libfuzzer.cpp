@@ -1,6 +1,6 @@
 // The targets for libFuzzer: CAMBIUM_FUZZ_TARGET names the one (tests/fuzz/targets.cpp has the list).
 //
-//   cmake --preset default -B build-fuzz -DCAMBIUM_FUZZ=ON -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+//   cmake --preset default -B build-fuzz -DCAMBIUM_FUZZ=ON -DCMAKE_C_COMPILER=clang-16 -DCMAKE_CXX_COMPILER=clang++-16
 //   cmake --build build-fuzz --target fuzz
 //   CAMBIUM_FUZZ_TARGET=Gguf build-fuzz/bin/fuzz -max_total_time=300 FINDINGS tests/fuzz/corpus/gguf
 #include <cstdio>
