@@ -107,7 +107,7 @@ TEST_F(Bench, DrawsWhatItCouldMeasure) {
                        "| 1024 | 1024 | 2.000 | 4.000 | 1.95 | 0.098 | 25 % | 700 |",
                        "| 2048 | 2048 | more than 1 for a run |", "| 1152 |"});
   const std::string svg = read_text_file(folder / "curves.svg");
-  expect_parts(svg, {"seconds against length", "peak MiB against width", "</svg>"});
+  expect_parts(svg, {"CPU seconds against length", "peak MiB against width", "</svg>"});
   EXPECT_EQ(svg.find("nan"), svg.npos);
 }
 
