@@ -10,8 +10,10 @@
 #include <atomic>
 #include <chrono>
 #include <climits>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "core/cpu/parallel.h"
 #include "core/error.h"
@@ -81,11 +83,19 @@ class Pool {
     // A helper that has not come by now finds the job closed; only those at work are waited for.
     open_ = 0;
     for (uint32_t at_work; (at_work = active_.load()) > 0;) wait_while(active_, at_work, waiting_);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
+  // Takes pieces until there are none. One that throws is the last: its exception is the caller's.
   void work() {
-    for (int64_t n; (n = next_.fetch_add(1)) < count_;) call_(context_, n);
+    try {
+      for (int64_t n; (n = next_.fetch_add(1)) < count_;) call_(context_, n);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(failing_);
+      if (!failure_) failure_ = std::current_exception();
+      next_ = count_;
+    }
   }
 
   void start(int helpers) {
@@ -116,6 +126,8 @@ class Pool {
   const void* context_ = nullptr;
   int64_t count_ = 0;
   uint32_t job_ = 0;
+  std::mutex failing_;
+  std::exception_ptr failure_;
   std::atomic<int> helpers_{0};
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) Word newest_{0};

@@ -11,6 +11,7 @@ namespace cambium {
 
 // Calls call(context, n) for n in [0, count), each once, on any of threads() threads (core/threads.cpp); returns when
 // all calls have. From within such a call, and while another thread's calls run: one after the other in this thread.
+// Where a call throws, no more are begun, and the first exception is thrown here.
 void run_parallel(int64_t count, void (*call)(const void* context, int64_t n), const void* context);
 
 }  // namespace cambium
@@ -18,7 +19,7 @@ void run_parallel(int64_t count, void (*call)(const void* context, int64_t n), c
 namespace cambium::cpu {
 
 // Calls body(n) for n in [0, count), each once, on any thread; threads take the next n when they are done with one. An
-// exception must not leave body.
+// exception of body's ends the loop.
 template <class Body>
 void parallel_tasks(int64_t count, const Body& body, bool parallel = true) {
   if (count > 1 && parallel)

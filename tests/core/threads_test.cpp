@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/cpu/parallel.h"
+#include "core/error.h"
 
 namespace cambium::testing {
 namespace {
@@ -57,6 +58,22 @@ TEST_F(Threads, WorkInsideOfWorkAndOfSeveralCallers) {
     });
   for (std::thread& t : callers) t.join();
   EXPECT_EQ(count, 4 * 200 * 5 * 3);
+}
+
+// Whichever thread meets it: the caller gets the exception, and the threads are there for the next job.
+TEST_F(Threads, AnExceptionIsTheCallers) {
+  for (const int count : {1, 2, 3}) {
+    set_threads(count);
+    for (int64_t bad = 0; bad < 100; bad += 9) {
+      const auto throwing = [&](int64_t n) { check_input(n != bad, "piece ", n); };
+      EXPECT_THROW(cpu::parallel_tasks(100, throwing), InputError);
+      EXPECT_THROW(cpu::parallel_rows(100, throwing), InputError);
+      std::atomic<int> done{0};
+      cpu::parallel_tasks(100, [&](int64_t) { ++done; });
+      EXPECT_EQ(done, 100);
+    }
+    EXPECT_THROW(cpu::parallel_tasks(100, [](int64_t n) { CHECK(n < 0, "all of them throw"); }), Error);
+  }
 }
 
 TEST_F(Threads, SleepWhileThereIsNoWork) {
