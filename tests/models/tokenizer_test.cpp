@@ -53,7 +53,7 @@ TEST_P(GoldenTokenizer, GivesTheIdsAndTextsOfTransformers) {
     for (const bool skip : {false, true}) {
       const std::string decoded = tokenizer->decode(ids, skip);
       if (is_utf8(decoded)) {
-        EXPECT_EQ(decoded, cases[skip ? "skipped" : "decoded"][i]);
+        EXPECT_EQ(decoded, cases[skip ? "skipped" : "decoded"][i].get<std::string>());
       }
     }
     const Encoding encoding = tokenizer->encode_with_offsets(text, true);
