@@ -12,12 +12,26 @@ ROOT = Path(__file__).resolve().parent.parent
 BUSY = 0.3  # of a processor: with more than that at work, times say little
 
 
-def add_arguments(parser, rounds):
+def add_arguments(parser, rounds, steps):
     parser.add_argument("--program", default=str(ROOT / "build/bin/cambium"))
+    parser.add_argument("--steps", type=int, default=steps, help="timed steps of each run, after a warm-up")
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="of one program; what takes longer is left out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single result")
+
+
+def ours(args, what, options, dtype):
+    """What runs cambium's side: `bench step` or `bench generate`."""
+    return [args.program, "bench", what, *options, *repeated(args), "--dtype", dtype, "--json"]
+
+
+def peer(args, what, options, form):
+    return [args.python, str(ROOT / "bench/peers" / f"{what}.py"), *options, *repeated(args), "--form", form]
+
+
+def repeated(args):
+    return ["--steps", str(args.steps), "--threads", str(args.threads)]
 
 
 def run(command, threads, timeout):

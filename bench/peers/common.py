@@ -2,7 +2,9 @@
 
 import os
 import resource
+import statistics
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -128,6 +130,21 @@ def finished(device):
     """Waits for an accelerator's queue, so that a clock reads what was done."""
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def timed(device, work):
+    """Seconds of a call of work: by the clock, and of processors."""
+    finished(device)
+    begin, processor_begin = time.perf_counter(), time.process_time()
+    work()
+    finished(device)
+    return time.perf_counter() - begin, time.process_time() - processor_begin
+
+
+def figures(times):
+    """What is printed of several calls that were timed."""
+    clock, processors = zip(*times)
+    return {"step_s": statistics.median(clock), "min_s": min(clock), "cpu_s": statistics.median(processors)}
 
 
 def peak_resident_mib():

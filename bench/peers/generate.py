@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import statistics
-import time
 
 import torch
 
@@ -37,14 +35,14 @@ def load(args):
 def seconds_of(model, args, batch):
     """One call, by the clock and of processors; the end token is forbidden until the last step, so that every call is as long."""
     ids = torch.randint(4, model.config.vocab_size, (batch, args.length), device=args.device)
-    common.finished(args.device)
-    begin, processor_begin = time.perf_counter(), time.process_time()
-    with torch.inference_mode():
+
+    @torch.inference_mode()
+    def call():
         model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False,
                        num_beams=args.beam, min_new_tokens=args.new_tokens,
                        max_new_tokens=args.new_tokens, pad_token_id=0)
-    common.finished(args.device)
-    return time.perf_counter() - begin, time.process_time() - processor_begin
+
+    return common.timed(args.device, call)
 
 
 def main():
@@ -53,11 +51,9 @@ def main():
     torch.set_num_threads(args.threads)
     model = load(args)
     for batch in args.batch:
-        seconds, processor_seconds = zip(*[seconds_of(model, args, batch) for _ in range(1 + args.steps)][1:])
-        step = statistics.median(seconds)
-        print(json.dumps({"form": args.form, "batch": batch, "step_s": step, "min_s": min(seconds),
-                          "cpu_s": statistics.median(processor_seconds),
-                          "tok_s": batch * args.new_tokens / step,
+        figures = common.figures([seconds_of(model, args, batch) for _ in range(1 + args.steps)][1:])
+        print(json.dumps({"form": args.form, "batch": batch, **figures,
+                          "tok_s": batch * args.new_tokens / figures["step_s"],
                           "trainable": common.count(common.trainable(model)),
                           **common.memory(args.device)}), flush=True)
 

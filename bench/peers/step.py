@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import statistics
-import time
 
 import torch
 
@@ -54,23 +52,19 @@ def main():
     parameters = common.trainable(model)
     loss_function = torch.compile(loss_of) if compiled else loss_of
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.0)
-    seconds, processor_seconds = [], []
-    for _ in range(WARM_UP + args.steps):
-        ids, labels = random_batch(args, model.config)
-        common.finished(args.device)
-        begin, processor_begin = time.perf_counter(), time.process_time()
+
+    def step(ids, labels):
         with common.autocast(kind, args.device):
             loss = loss_function(model, ids, labels)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        common.finished(args.device)
-        seconds.append(time.perf_counter() - begin)
-        processor_seconds.append(time.process_time() - processor_begin)
-    step = statistics.median(seconds[WARM_UP:])
-    print(json.dumps({"form": args.form, "step_s": step, "min_s": min(seconds[WARM_UP:]),
-                      "cpu_s": statistics.median(processor_seconds[WARM_UP:]), "first_s": seconds[0],
-                      "tok_s": args.batch * args.length / step,
+
+    batches = (random_batch(args, model.config) for _ in range(WARM_UP + args.steps))
+    times = [common.timed(args.device, lambda: step(*batch)) for batch in batches]
+    figures = common.figures(times[WARM_UP:])
+    print(json.dumps({"form": args.form, **figures, "first_s": times[0][0],
+                      "tok_s": args.batch * args.length / figures["step_s"],
                       "trainable": common.count(parameters),
                       **common.memory(args.device)}))
 
