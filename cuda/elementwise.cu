@@ -67,15 +67,16 @@ struct ScaleOp {
 template <class T>
 struct ScaleColumnsOp {
   Rows<const T> x;
-  const float* factor;
+  const float *factor, *centre;
   Rows<T> y;
   template <int W>
   __device__ void at(int64_t n, int64_t d) const {
-    float v[W], f[W];
+    float v[W], f[W], c[W] = {};
     load(x[n] + d, v);
     load(factor + d, f);
+    if (centre) load(centre + d, c);
 #pragma unroll
-    for (int i = 0; i < W; ++i) v[i] *= f[i];
+    for (int i = 0; i < W; ++i) v[i] = v[i] * f[i] + (1 - f[i]) * c[i];
     store(y[n] + d, v);
   }
 };
@@ -158,11 +159,13 @@ void scale_by(Stream& stream, ConstView x, ConstView factor, View y) {
   scale_rows(stream, x, StoredFactor{factor.data<float>()}, y);
 }
 
-void scale_columns(Stream& stream, ConstView x, ConstView factor, View y) {
+void scale_columns(Stream& stream, ConstView x, ConstView factor, ConstView centre, View y) {
   visit_gpu(x.dtype(), [&]<class T>(Type<T>) {
     constexpr int W = kPack<T>;
-    for_each_element<W>(stream, x.rows(), x.cols(), vector_ready(W, x, factor, y),
-                        ScaleColumnsOp<T>{rows_of<T>(x), factor.data<float>(), rows_of<T>(y)});
+    const float* c = centre ? centre.data<float>() : nullptr;
+    const bool vector = vector_ready(W, x, factor, y) && (!centre || vector_ready(W, centre));
+    for_each_element<W>(stream, x.rows(), x.cols(), vector,
+                        ScaleColumnsOp<T>{rows_of<T>(x), factor.data<float>(), c, rows_of<T>(y)});
   });
 }
 

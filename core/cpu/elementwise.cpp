@@ -62,13 +62,17 @@ void scale_by(Stream& stream, ConstView x, ConstView factor, View y) {
   if (f != 1 || x.pointer != y.pointer) scale(stream, x, f, y);
 }
 
-void scale_columns(Stream&, ConstView x, ConstView factor, View y) {
+void scale_columns(Stream&, ConstView x, ConstView factor, ConstView centre, View y) {
   visit(x.dtype(), [&]<class T>(Type<T>) {
     const Wide<T>* f = factor.data<Wide<T>>();
+    const Wide<T>* c = centre ? centre.data<Wide<T>>() : nullptr;
     for_each_piece(x.rows(), x.cols(), [&](int64_t n, int64_t begin, int64_t end) {
       const T* xn = x.row<T>(n);
       T* yn = y.row<T>(n);
-      for (int64_t d = begin; d < end; ++d) yn[d] = T(wide(xn[d]) * f[d]);
+      if (c)
+        for (int64_t d = begin; d < end; ++d) yn[d] = T(wide(xn[d]) * f[d] + (1 - f[d]) * c[d]);
+      else
+        for (int64_t d = begin; d < end; ++d) yn[d] = T(wide(xn[d]) * f[d]);
     });
   });
 }

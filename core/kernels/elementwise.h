@@ -18,8 +18,9 @@ using Scale = void(Stream&, ConstView x, double scale, View y);
 // alone.
 using ScaleBy = void(Stream&, ConstView x, ConstView factor, View y);
 
-// y[n,d] = x[n,d] * factor[d]; factor [D] in the accumulator type. y may be x.
-using ScaleColumns = void(Stream&, ConstView x, ConstView factor, View y);
+// y[n,d] = factor[d] * x[n,d] + (1 - factor[d]) * centre[d]; factor and centre [D] in the accumulator type, centre may be
+// absent. y may be x. A factor of 1 leaves x alone.
+using ScaleEachColumn = void(Stream&, ConstView x, ConstView factor, ConstView centre, View y);
 
 // y[d] (+)= sum_n x[n,d] in the accumulator type. Rows are added in order within blocks of kRowsPerBlock, then
 // the blocks in order: the same bits for any number of threads.
@@ -31,7 +32,7 @@ Convert convert;
 AddScaled add_scaled;
 Scale scale;
 ScaleBy scale_by;
-ScaleColumns scale_columns;
+ScaleEachColumn scale_columns;
 ColumnSum column_sum;
 }  // namespace cpu
 
@@ -40,7 +41,7 @@ Convert convert;
 AddScaled add_scaled;
 Scale scale;
 ScaleBy scale_by;
-ScaleColumns scale_columns;
+ScaleEachColumn scale_columns;
 ColumnSum column_sum;
 }  // namespace gpu
 

@@ -63,7 +63,7 @@ TEST(GpuKernels, AddScaleAndScaleColumns) {
             const Tensor factor = to_tensor(random_array({shape[1]}, 4), DType::f32, s.device);
             DISPATCH(add_scaled, s)(s, a, b, -0.7f, y);
             DISPATCH(scale, s)(s, y, 1.3, y);
-            DISPATCH(scale_columns, s)(s, a, factor, z);
+            DISPATCH(scale_columns, s)(s, a, factor, {}, z);
             return std::vector{y.all, z.all};
           },
           Share().of(dtype), what("add", shape, dtype, before));
