@@ -39,6 +39,8 @@ def adapter_cases():
             # Wider where a ReLU may keep some of it dark.
             yield Case(f"{model}_{kind}", model, "adapter", {
                 "kind": kind, "bottleneck": "5" if kind == "houlsby" else "8"})
+        yield Case(f"{model}_lin", model, "adapter", {"kind": "lin", "bottleneck": "8"} | (
+            {"layers": "1"} if model == "gpt2" else {}))
     yield Case("bert_houlsby_norms", "bert", "adapter", {
         "kind": "houlsby", "bottleneck": "4", "activation": "gelu_tanh", "norms": "1"})
     yield Case("bart_houlsby_not_cross", "bart", "adapter", {"kind": "houlsby", "bottleneck": "3", "cross": "0"})
@@ -106,12 +108,14 @@ class Adapter(torch.nn.Module):
         super().__init__()
         o, kind, b = case.options, case.options["kind"], int(case.options["bottleneck"])
         shapes = {"down.weight": (b, width), "down.bias": (b,), "up.weight": (width, b), "up.bias": (width,)}
+        if kind == "lin":
+            shapes |= {"norm.weight": (width,), "norm.bias": (width,)}
         self.values = {f"{name}.adapter.{part}": torch.nn.Parameter(
             normal(shape, 0.3, case.name, name, part).double()) for part, shape in shapes.items()}
-        self.down, self.down_bias, self.up, self.up_bias = self.values.values()
+        self.down, self.down_bias, self.up, self.up_bias, *self.own_norm = self.values.values()
         self.scale = 4.0 if kind == "parallel" else 1.0
         self.activation = ACTIVATIONS[o.get("activation", "gelu" if kind == "houlsby" else "relu")]
-        self.reads = o.get("reads", {"houlsby": "h", "pfeiffer": "sum", "parallel": "input"}[kind])
+        self.reads = o.get("reads", {"houlsby": "h", "pfeiffer": "sum", "parallel": "input", "lin": "sum"}[kind])
         self.norm = [norm]  # in a list, so that it is no part of this module
         self.x = self.read = None
         x_of.register_forward_pre_hook(self.see_stream, with_kwargs=True)
@@ -132,6 +136,8 @@ class Adapter(torch.nn.Module):
             r = self.norm[0](r) if self.norm[0] is not None else r
         else:
             r = {"h": h, "input": self.read, "residual": self.x}[self.reads]
+        if self.own_norm:
+            r = torch.nn.functional.layer_norm(r, r.shape[-1:], *self.own_norm, eps=1e-5)
         a = self.activation(r @ self.down.T + self.down_bias)
         h = h + self.scale * (a @ self.up.T + self.up_bias)
         return (h, *output[1:]) if isinstance(output, tuple) else h
@@ -141,6 +147,8 @@ def add_adapters(case, model):
     values, kind = {}, case.options["kind"]
     for name, where in sublayers(model):
         if kind != "houlsby" and not name.endswith("feed_forward"):
+            continue
+        if "layers" in case.options and f".layers.{case.options['layers']}." not in name:
             continue
         if case.options.get("cross") == "0" and name.endswith("cross_attention"):
             continue
