@@ -4,6 +4,7 @@
 #include "core/machine.h"
 #include "experiments/lib/session.h"
 #include "models/generation.h"
+#include "tuning/methods.h"
 #include "tuning/trainer.h"
 
 using namespace cambium;

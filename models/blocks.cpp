@@ -13,7 +13,7 @@ Var Norm::operator()(const Pass& pass, const ModelConfig& config, const Var& x) 
 }
 
 Var Dense::operator()(Pass& pass, const Site& site, Var x, const Layout& layout) const {
-  const Projection projection{site, parts};
+  const Projection projection{site, *this};
   x = pass.hooks().input(pass, projection, std::move(x), layout);
   Var y = apply(Linear{}, x, weight_of(pass), pass(bias));
   return pass.hooks().projected(pass, projection, x, std::move(y), layout);
@@ -83,7 +83,7 @@ Var CrossAttention::operator()(Pass& pass, const ModelConfig& config, const Stac
 
 Var FeedForward::operator()(Pass& pass, const ModelConfig& config, const Site& site, const Var& x,
                             const Layout& layout) const {
-  if (!config.gated && pass.dropout().activation == 0 && !pass.hooks().inside(site))
+  if (!config.gated && pass.dropout().activation == 0 && !pass.hooks().reaches_inside(site))
     return apply(Mlp{config.activation}, x, up.weight_of(pass), pass(up.bias), down.weight_of(pass), pass(down.bias));
   Var a = up(pass, site, x, layout);
   a = config.gated ? apply(ActivateGated{config.activation}, a, Var()) : apply(Activate{config.activation}, a, Var());

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <functional>
-#include <span>
 #include <string_view>
+#include <typeinfo>
 
 #include "models/layout.h"
 #include "models/parameter.h"
@@ -12,6 +12,7 @@
 namespace cambium {
 
 class Pass;
+struct Dense;  // models/blocks.h
 
 enum class StackKind : uint8_t { encoder, decoder };
 enum class Place : uint8_t { self_attention, cross_attention, feed_forward };
@@ -30,10 +31,11 @@ struct Site {
 // "decoder.layers.3.self_attention"
 std::string path_of(const Site&);
 
-// One product of a layer, and which of its columns are which projection: query, key, value, output, gate, up, down.
+// One product of a layer: its weight, its bias, and which of its rows are which projection (query, key, value, output,
+// gate, up, down).
 struct Projection {
   Site site;
-  std::span<const Part> parts;
+  const Dense& dense;
 };
 
 // One sublayer of the residual stream x, whose own result is h.
@@ -71,9 +73,9 @@ class Hooks {
   virtual Var projected(Pass&, const Projection&, const Var& /*x*/, Var y, const Layout&) { return y; }
   // Keys and values that every query of an attention site sees first.
   virtual PrefixRows prefix(Pass&, const Site&, const Layout&) { return {}; }
-  // Whether a tuner has to do inside this feed-forward layer: with the input or the result of one of its products, or
-  // with its activations. Where it has not, those hooks are not called, and the layer is one operation.
-  virtual bool inside(const Site&) const { return false; }
+  // Whether `input`, `projected` or `hidden` may do something in this feed-forward layer. Where not, they are not called,
+  // and the layer is one operation. Who does nothing there says so; who says nothing is called.
+  virtual bool reaches_inside(const Site&) const { return typeid(*this) != typeid(Hooks); }
   // Activations inside the feed-forward layer.
   virtual Var hidden(Pass&, const Site&, Var a, const Layout&) { return a; }
   // What a sublayer adds to the residual stream, before it is added.

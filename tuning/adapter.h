@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/kernels/activation.h"
+#include "tuning/options.h"
 #include "tuning/tuner.h"
 
 namespace cambium {
@@ -13,6 +14,7 @@ namespace cambium {
 // pfeiffer  feed-forward layers    what the stream would be without it:            ReLU  1  N(0, 0.01)
 //                                  x + h, or norm(x + h) where norms come last
 // parallel  feed-forward layers    what they read: norm(x), or x                   ReLU  4  U(-1/sqrt(width), ..)
+// lin       feed-forward layers    norm'(x + h), norm' the adapter's own           ReLU  1  N(0, 0.01)
 // Up and biases start at 0, so that at first nothing changes.
 //
 // houlsby (Houlsby et al. 2019, section 2.1, figure 2) is at the paper's place, behind the sublayer's dropout and
@@ -23,6 +25,9 @@ namespace cambium {
 // (original_ln_before, residual_before_ln), whose down and up both start as N(0, 0.02). parallel (He et al. 2022,
 // section 4.6) starts as the paper's does (Kaiming, a = sqrt 5). In models whose norms come first AdapterHub reads x
 // before the norm (reads=residual), the paper's equation the layer's input.
+// lin (Lin et al. 2020, section 3.1; the adapter of Li & Liang's tables) is one a layer, behind the feed-forward layer's sum,
+// with a LayerNorm of its own (weight 1, bias 0 at first). Where norms come last it stands before the model's norm of that
+// sum, and reads what that norm gives.
 class Adapter : public Tuner {
  public:
   struct Options {
@@ -33,8 +38,10 @@ class Adapter : public Tuner {
     std::string reads;       // output: h; sum: the stream behind the sublayer; input: what it read; residual: x
     bool norms = false;      // the base's norms train too
     bool cross = true;       // houlsby: one behind cross-attention
+    std::string layers;      // of each stack: numbers and ranges ("0,4-11"); empty: all
   };
 
+  static TunerMaker read(OptionReader&);
   // With what is empty as the kind says.
   static Options completed(Options);
 
@@ -49,11 +56,13 @@ class Adapter : public Tuner {
   double effective_scale() const override { return options_.kind == "parallel" ? 4 : 1; }
 
   Var after(Pass&, const Site&, const Sublayer&, Var h, const Layout&) override;
+  bool reaches_inside(const Site&) const override { return false; }
   bool trains(std::string_view name) const override;
 
  private:
   struct Module {
     Parameter down, down_bias, up, up_bias;  // [b, width], [b], [width, b], [width]
+    Parameter norm, norm_bias;               // lin: [width]
   };
   Options options_;
   Activation activation_;

@@ -7,9 +7,12 @@
 #include "core/path_kind.h"
 #include "core/progress.h"
 #include "models/load.h"
+#include "tuning/methods.h"
 
 namespace cambium {
 namespace {
+
+constexpr const char* kMissed = "/state/missed_steps";
 
 std::string path_in(const std::string& group, std::string name) {
   std::replace(name.begin(), name.end(), '.', '/');
@@ -137,6 +140,9 @@ void save_checkpoint(const std::string& path, Tuner& tuner, const TrainedSet& tr
   if (optimizer) {
     file.group("/optimizer");  // SGD has nothing in it
     for (const auto& [name, tensor] : optimizer->state()) file.write(path_in("/optimizer", name), on_cpu(tensor));
+    const std::vector<int64_t>& missed = optimizer->missed;
+    if (std::any_of(missed.begin(), missed.end(), [](int64_t steps) { return steps > 0; }))
+      file.write(kMissed, Tensor::of(std::vector<double>(missed.begin(), missed.end())));
   }
   save_golden(file, golden);
 
@@ -216,6 +222,11 @@ void load_training_state(const std::string& path, const TrainedSet& trained, Opt
   for (const TrainedSet::Entry& e : trained.entries())
     restore(file, path_in(e.of_base ? "/base" : group, e.name), e.value);
   for (const auto& [name, tensor] : optimizer.state()) restore(file, path_in("/optimizer", name), tensor);
+  if (file.is_dataset(kMissed)) {
+    const Tensor missed = Tensor::zeros({int64_t(optimizer.missed.size())}, DType::f64);
+    restore(file, kMissed, missed);
+    optimizer.missed.assign(missed.data<double>(), missed.data<double>() + missed.size());
+  }
   trained.refresh_working();
 }
 

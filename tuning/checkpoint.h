@@ -3,7 +3,7 @@
 //   /tuner/<i>/<name>    the parameters of tuner i, dots of names as slashes; attributes: method, options,
 //   effective_scale /base/<name>         base parameters that train (all of them where self-contained)
 //   /optimizer/<name>/.. its state; absent where a file is made to be used and not to be continued (tuner.h5, best.h5)
-//   /state               attributes: step, seed, ...
+//   /state               attributes: step, seed, ...; missed_steps: of each trained tensor, where any missed one
 //   /golden              what the file should compute (tuning/golden.h)
 //   attributes of /      format_version, software_version, model family and sizes, base_hash, ...
 //

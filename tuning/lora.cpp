@@ -6,52 +6,76 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/low_rank.h"
 #include "core/kernels/matmul.h"
-#include "tuning/options.h"
-#include "tuning/sites.h"
 
 namespace cambium {
 namespace {
 
-constexpr const char* kFused = "query_key_value";
+constexpr double kLargestRank = 65536;
+
+// Every entry must fit one of the modules.
+void check_patterns(const std::string& method, const char* option, const std::vector<ModuleNumber>& pattern,
+                    const std::vector<Target>& targets) {
+  for (const ModuleNumber& n : pattern)
+    check_input(std::any_of(targets.begin(), targets.end(),
+                            [&](const Target& t) { return number_for({n}, t.name(), -1) != -1; }),
+                method, ": ", option, ": no adapted module has \"", n.part, "\" in its name; there is ",
+                targets.front().name());
+}
 
 }  // namespace
 
-Lora::Lora(const Options& options, const TunerContext& context) : options_(options) {
-  for_each_product(context.model, [&](const Site& site, Dense& product) { adapt(site, product, context); });
-  for (const std::string& target : options_.targets) {
-    const bool found = std::any_of(adapted_.begin(), adapted_.end(), [&](const auto& entry) {
-      return std::any_of(entry.second.begin(), entry.second.end(),
-                         [&](const Adapted& a) { return a.name.ends_with("." + target); });
-    });
-    check_input(found, "lora: targets=", target, " matches nothing in this model; it has query, key, value, output, ",
-                context.model.config().gated ? "gate, up, down" : "up, down", " and ", kFused);
+Lora::Options Lora::read_options(OptionReader& o) {
+  Options options;
+  options.rank = o.integer("rank", options.rank, 1, int64_t(kLargestRank));
+  options.alpha = o.number("alpha", options.alpha, 1e-6, 1e6);
+  options.dropout = o.number("dropout", options.dropout, 0, 0.999);
+  options.targets = split(o.word("targets", "query,value"));
+  options.rslora = o.flag("rslora", false);
+  options.plus_ratio = o.number("plus_ratio", options.plus_ratio, 1e-3, 1e3);
+  options.rank_pattern = o.numbers("rank_pattern", 1, kLargestRank);
+  options.alpha_pattern = o.numbers("alpha_pattern", 1e-6, 1e6);
+  for (const ModuleNumber& n : options.rank_pattern)
+    check_input(n.value == std::floor(n.value), o.method(), ": rank_pattern: ", print_number(n.value),
+                " is no whole number");
+  return options;
+}
+
+TunerMaker Lora::read(OptionReader& o) {
+  const Options options = read_options(o);
+  o.finish();
+  return [options](const TunerContext& context) { return std::make_unique<Lora>(options, context); };
+}
+
+Lora::Lora(const Options& options, const TunerContext& context, const std::string& method) : options_(options) {
+  const std::vector<Target> targets = find_targets(context.model, method, options_.targets);
+  check_patterns(method, "rank_pattern", options_.rank_pattern, targets);
+  check_patterns(method, "alpha_pattern", options_.alpha_pattern, targets);
+  for (const Target& t : targets) {
+    Adapted m{t, t.name(), 0, 0, {}, {}};
+    m.rank = int64_t(number_for(options_.rank_pattern, m.name, double(options_.rank)));
+    m.scale = scale(number_for(options_.alpha_pattern, m.name, options_.alpha), m.rank);
+    check_input(m.rank <= std::min(t.in(), t.out()), method, ": rank ", m.rank, " exceeds the ", std::min(t.in(), t.out()),
+                " of ", m.name, " [", t.out(), ", ", t.in(), "]");
+    m.a = tuner_parameter(context.model, {m.rank, t.in()});
+    m.b = tuner_parameter(context.model, {t.out(), m.rank});
+    if (context.initialize) fill_uniform(m.a, context.seed, m.name + ".lora_a", 1 / std::sqrt(double(t.in())));
+    adapted_[{t.site, t.product}].push_back(std::move(m));
   }
 }
 
-void Lora::adapt(const Site& site, Dense& product, const TunerContext& context) {
-  const auto wanted = [&](const std::string& name) {
-    return std::find(options_.targets.begin(), options_.targets.end(), name) != options_.targets.end();
-  };
-  std::vector<Adapted> list;
-  const auto add = [&](const std::string& name, int64_t begin, int64_t end) {
-    if (!wanted(name)) return;
-    Adapted m{path_of(site) + "." + name, &product.weight, begin, end, {}, {}};
-    const int64_t in = product.weight.value.cols();
-    m.a = tuner_parameter(context.model, {options_.rank, in});
-    m.b = tuner_parameter(context.model, {end - begin, options_.rank});
-    if (context.initialize) fill_uniform(m.a, context.seed, m.name + ".lora_a", 1 / std::sqrt(double(in)));
-    list.push_back(std::move(m));
-  };
-  for (const Part& part : product.parts) add(part.name, part.begin, part.end);
-  if (product.parts.size() == 3) add(kFused, 0, product.parts.back().end);
-  if (!list.empty()) adapted_[{site, product.parts.front().name}] = std::move(list);
+double Lora::scale(double alpha, int64_t rank) const {
+  return alpha / (options_.rslora ? std::sqrt(double(rank)) : double(rank));
 }
 
 OptionMap Lora::options() const {
   return {{"rank", std::to_string(options_.rank)},
           {"alpha", print_number(options_.alpha)},
           {"dropout", print_number(options_.dropout)},
-          {"targets", listed(options_.targets, ",")}};
+          {"targets", listed(options_.targets, ",")},
+          {"rslora", options_.rslora ? "1" : "0"},
+          {"plus_ratio", print_number(options_.plus_ratio)},
+          {"rank_pattern", print_numbers(options_.rank_pattern)},
+          {"alpha_pattern", print_numbers(options_.alpha_pattern)}};
 }
 
 std::vector<NamedParameter> Lora::parameters() {
@@ -64,20 +88,26 @@ std::vector<NamedParameter> Lora::parameters() {
   return all;
 }
 
-bool Lora::inside(const Site& site) const {
+double Lora::rate_factor(std::string_view name) const { return name.ends_with(".lora_b") ? options_.plus_ratio : 1; }
+
+bool Lora::reaches_inside(const Site& site) const {
   const auto found = adapted_.lower_bound({site, ""});
   return found != adapted_.end() && found->first.first == site;
 }
 
+const Lora::List* Lora::adapted(const Projection& projection) const {
+  const auto found = adapted_.find({projection.site, projection.dense.parts.front().name});
+  return found == adapted_.end() ? nullptr : &found->second;
+}
+
 Var Lora::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
-  const auto found = adapted_.find({projection.site, projection.parts.front().name});
-  if (found == adapted_.end()) return y;
+  const List* list = adapted(projection);
+  if (!list) return y;
   const float dropout = pass.drops() ? float(options_.dropout) : 0.f;
-  const std::vector<Adapted>& list = found->second;
   // Each drops other elements of its input, so with dropout they are done one by one.
   const size_t together = dropout > 0 ? 1 : LowRank::kMost;
-  for (size_t begin = 0; begin < list.size(); begin += together) {
-    const std::span<const Adapted> group = std::span(list).subspan(begin, std::min(together, list.size() - begin));
+  for (size_t begin = 0; begin < list->size(); begin += together) {
+    const std::span<const Adapted> group = std::span(*list).subspan(begin, std::min(together, list->size() - begin));
     y = add_group(pass, group, dropout > 0 ? pass.drop_and_add(dropout, group[0].name, x, Var(), layout) : x,
                   std::move(y));
   }
@@ -88,25 +118,27 @@ Var Lora::add_group(const Pass& pass, std::span<const Adapted> group, const Var&
   LowRank op;
   Var a[LowRank::kMost], b[LowRank::kMost];
   for (size_t i = 0; i < group.size(); ++i) {
-    op.parts[i] = {.scale = float(effective_scale()),
-                   .rank = options_.rank,
-                   .column_begin = group[i].begin,
-                   .column_end = group[i].end};
+    op.parts[i] = {.scale = float(group[i].scale),
+                   .rank = group[i].rank,
+                   .column_begin = group[i].target.begin,
+                   .column_end = group[i].target.end};
     a[i] = pass(group[i].a), b[i] = pass(group[i].b);
   }
   return apply(op, x, y, a[0], b[0], a[1], b[1], a[2], b[2]);
 }
 
+Tensor Lora::summed_weight(const Tensor& w, const Tensor& a, const Tensor& b, double scale) {
+  Tensor sum = w.to(accumulator(w.dtype())).clone(), scaled = b.clone();
+  DISPATCH(scale, scaled.stream())(scaled.stream(), scaled, scale, scaled);
+  DISPATCH(matmul, sum.stream())(sum.stream(), scaled, a, {}, {.accumulate = true}, sum);
+  return sum;
+}
+
 bool Lora::merge_into(Model&) {
   for (auto& [_, list] : adapted_)
-    for (Adapted& m : list) {
-      // W + scale * B A in float32, rounded once.
-      const Tensor rows = m.weight->value.rows(m.begin, m.end);
-      Tensor sum = rows.to(accumulator(rows.dtype())).clone();
-      Tensor b = m.b.value.clone();
-      DISPATCH(scale, b.stream())(b.stream(), b, effective_scale(), b);
-      DISPATCH(matmul, sum.stream())(sum.stream(), b, m.a.value, {}, {.accumulate = true}, sum);
-      rows.copy_from(sum.to(rows.dtype()));
+    for (Adapted& m : list) {  // in float32, rounded once
+      const Tensor rows = m.target.dense->weight.value.rows(m.target.begin, m.target.end);
+      rows.copy_from(summed_weight(rows, m.a.value, m.b.value, m.scale).to(rows.dtype()));
     }
   return true;
 }

@@ -1,6 +1,8 @@
-// LoRA: y = W x + (alpha / rank) B A x, with W frozen.                        (Hu et al. 2022, section 4.1)
+// LoRA: y = W x + s B A x, with W frozen.                                     (Hu et al. 2022, section 4.1)
 #pragma once
 
+#include "tuning/options.h"
+#include "tuning/sites.h"
 #include "tuning/tuner.h"
 
 namespace cambium {
@@ -15,35 +17,52 @@ class Lora : public Tuner {
     // Projections to adapt: query, key, value, output, gate, up, down; query_key_value adapts the three as one matrix
     // (what PEFT does to GPT-2's c_attn).
     std::vector<std::string> targets = {"query", "value"};
+    bool rslora = false;    // s = alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, eq. 4)
+    double plus_ratio = 1;  // B learns at so many times the rate (LoRA+: Hayou et al. 2024; 16 in the paper)
+    std::vector<ModuleNumber> rank_pattern, alpha_pattern;  // of single modules
   };
+  // Of `reader`, without finish().
+  static Options read_options(OptionReader& reader);
+  static TunerMaker read(OptionReader&);
 
-  // A ~ U(-1/sqrt(in), 1/sqrt(in)) (Kaiming, a = sqrt 5), B = 0: the base's outputs are unchanged at first.
-  Lora(const Options&, const TunerContext&);
+  // A ~ U(-1/sqrt(in), 1/sqrt(in)) (Kaiming, a = sqrt 5), B = 0: the base's outputs are unchanged at first. method:
+  // whose name errors carry.
+  Lora(const Options&, const TunerContext&, const std::string& method = "lora");
 
   std::string method() const override { return "lora"; }
   OptionMap options() const override;
   std::vector<NamedParameter> parameters() override;
   static constexpr double kLearningRate = 1e-3;
   double default_learning_rate() const override { return kLearningRate; }
-  double effective_scale() const override { return options_.alpha / double(options_.rank); }
+  double rate_factor(std::string_view name) const override;
+  double effective_scale() const override { return scale(options_.alpha, options_.rank); }
   bool merge_into(Model&) override;
 
-  bool inside(const Site&) const override;
+  bool reaches_inside(const Site&) const override;
   Var projected(Pass&, const Projection&, const Var& x, Var y, const Layout&) override;
 
- private:
+ protected:
   // One adapted matrix: rows [begin, end) of a product's weight.
   struct Adapted {
-    std::string name;  // "decoder.layers.0.self_attention.query"
-    Parameter* weight;
-    int64_t begin, end;
+    Target target;
+    std::string name;
+    int64_t rank;
+    double scale;
     Parameter a, b;  // [rank, in], [end - begin, rank]
   };
-  void adapt(const Site&, Dense&, const TunerContext&);
+  using List = std::vector<Adapted>;
+  // Those of a product, none where it has none.
+  const List* adapted(const Projection&) const;
+  // W + s B A of a matrix, [end - begin, in] in the accumulator type, in fresh memory.
+  static Tensor summed_weight(const Tensor& w, const Tensor& a, const Tensor& b, double scale);
+
+  std::map<std::pair<Site, std::string>, List> adapted_;  // by site and first part of the product
+
+ private:
+  double scale(double alpha, int64_t rank) const;
   Var add_group(const Pass&, std::span<const Adapted>, const Var& x, Var y) const;
 
   Options options_;
-  std::map<std::pair<Site, std::string>, std::vector<Adapted>> adapted_;  // by site and first part of the product
 };
 
 }  // namespace cambium

@@ -15,16 +15,12 @@ std::vector<Tensor> zeros_like(const std::vector<Trained>& trained) {
 // A tensor as one row, whatever its shape.
 View flat(const Tensor& t) { return t ? View(t.reshape({t.size()})) : View(); }
 
-// Those of a group that have gradients.
-std::vector<OptimizerTensor> list(const std::vector<size_t>& group, const std::vector<Trained>& trained,
+std::vector<OptimizerTensor> list(const std::vector<size_t>& numbers, const std::vector<Trained>& trained,
                                   const std::vector<Tensor>& gradients, const std::vector<Tensor>& first,
                                   const std::vector<Tensor>& second) {
-  CHECK(gradients.size() == trained.size(), "optimizer: ", gradients.size(), " gradients for ", trained.size(),
-        " tensors");
   std::vector<OptimizerTensor> tensors;
-  for (const size_t i : group)
-    if (gradients[i])
-      tensors.push_back({flat(trained[i].value), flat(gradients[i]), first.empty() ? View() : flat(first[i]),
+  for (const size_t i : numbers)
+    tensors.push_back({flat(trained[i].value), flat(gradients[i]), first.empty() ? View() : flat(first[i]),
                          second.empty() ? View() : flat(second[i]), flat(trained[i].working)});
   return tensors;
 }
@@ -43,7 +39,7 @@ bool has_part(const std::string& name, const std::string& part) { return name.fi
 }  // namespace
 
 Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Trained> trained)
-    : options_(options), trained_(std::move(trained)) {
+    : missed(trained.size(), 0), options_(options), trained_(std::move(trained)) {
   std::vector<bool> used(options_.rate_factors.size());
   for (size_t i = 0; i < trained_.size(); ++i) {
     const std::string& name = trained_[i].name;
@@ -62,22 +58,42 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Trained> train
                 " in its name, which was to have a rate of its own; there is ", trained_.front().name);
 }
 
+std::vector<Optimizer::Update> Optimizer::count_step(const std::vector<Tensor>& gradients) {
+  CHECK(gradients.size() == trained_.size(), "optimizer: ", gradients.size(), " gradients for ", trained_.size(),
+        " tensors");
+  ++steps;
+  std::vector<Update> updates;
+  for (const Group& group : groups_) {
+    const size_t first = updates.size();
+    for (const size_t i : group.tensors) {
+      if (!gradients[i]) {
+        ++missed[i];
+        continue;
+      }
+      const int64_t own = steps - missed[i];
+      auto found = std::find_if(updates.begin() + long(first), updates.end(), [&](const Update& u) { return u.steps == own; });
+      if (found == updates.end()) found = updates.insert(found, {&group, own, {}});
+      found->tensors.push_back(i);
+    }
+  }
+  return updates;
+}
+
 AdamWOptimizer::AdamWOptimizer(const OptimizerOptions& options, std::vector<Trained> trained)
     : Optimizer(options, std::move(trained)), first_(zeros_like(trained_)), second_(zeros_like(trained_)) {}
 
 void AdamWOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
-  ++steps;
-  for (const Group& group : groups_) {
-    const AdamWStep step{.lr = lr * group.rate,
+  for (const Update& u : count_step(gradients)) {
+    const AdamWStep step{.lr = lr * u.group->rate,
                          .beta1 = options_.beta1,
                          .beta2 = options_.beta2,
                          .epsilon = options_.epsilon,
-                         .decay = group.decay,
-                         .correction1 = 1 - std::pow(options_.beta1, double(steps)),
-                         .correction2 = 1 - std::pow(options_.beta2, double(steps)),
+                         .decay = u.group->decay,
+                         .correction1 = 1 - std::pow(options_.beta1, double(u.steps)),
+                         .correction2 = 1 - std::pow(options_.beta2, double(u.steps)),
                          .gate = gate};
-    const auto tensors = list(group.tensors, trained_, gradients, first_, second_);
-    if (!tensors.empty()) DISPATCH(adamw, stream_of(trained_))(stream_of(trained_), step, tensors);
+    const auto tensors = list(u.tensors, trained_, gradients, first_, second_);
+    DISPATCH(adamw, stream_of(trained_))(stream_of(trained_), step, tensors);
   }
 }
 
@@ -94,11 +110,10 @@ SgdOptimizer::SgdOptimizer(const OptimizerOptions& options, std::vector<Trained>
 }
 
 void SgdOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
-  ++steps;
-  for (const Group& group : groups_) {
-    const SgdStep step{lr * group.rate, options_.momentum, group.decay, gate};
-    const auto tensors = list(group.tensors, trained_, gradients, momentum_, {});
-    if (!tensors.empty()) DISPATCH(sgd, stream_of(trained_))(stream_of(trained_), step, tensors);
+  for (const Update& u : count_step(gradients)) {
+    const SgdStep step{lr * u.group->rate, options_.momentum, u.group->decay, gate};
+    const auto tensors = list(u.tensors, trained_, gradients, momentum_, {});
+    DISPATCH(sgd, stream_of(trained_))(stream_of(trained_), step, tensors);
   }
 }
 
@@ -117,23 +132,21 @@ AdafactorOptimizer::AdafactorOptimizer(const OptimizerOptions& options, std::vec
 }
 
 void AdafactorOptimizer::step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) {
-  ++steps;
-  const double t = double(options_.initial_step + steps);
-  for (const Group& group : groups_) {
-    const AdafactorStep step{.lr = lr * group.rate,
+  for (const Update& u : count_step(gradients)) {
+    const double t = double(options_.initial_step + u.steps);
+    const AdafactorStep step{.lr = lr * u.group->rate,
                              .beta2 = 1 - std::pow(t, -options_.decay_rate),
                              .epsilon1 = options_.epsilon1,
                              .epsilon2 = options_.epsilon2,
                              .clip = options_.clip,
-                             .decay = group.decay,
+                             .decay = u.group->decay,
                              .scale_by_parameter = options_.scale_by_parameter,
                              .decay_times_lr = options_.decay_times_lr,
                              .gate = gate};
     std::vector<AdafactorTensor> tensors;
-    for (const size_t i : group.tensors)
-      if (gradients[i])
-        tensors.push_back({{trained_[i].value, gradients[i], rows_[i], columns_[i], trained_[i].working}});
-    if (!tensors.empty()) DISPATCH(adafactor, stream_of(trained_))(stream_of(trained_), step, tensors);
+    for (const size_t i : u.tensors)
+      tensors.push_back({{trained_[i].value, gradients[i], rows_[i], columns_[i], trained_[i].working}});
+    DISPATCH(adafactor, stream_of(trained_))(stream_of(trained_), step, tensors);
   }
 }
 

@@ -42,13 +42,15 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   // One update with the learning rate lr from gradients, one a trained tensor, in their order; a tensor without a
-  // gradient is left alone. gate: the gradients' factor, and whether there is an update at all, on the device
+  // gradient is left alone, and does not count the step. gate: the gradients' factor, and whether there is an update at all, on the device
   // (core/kernels/optimizer.h); none: as they are.
   virtual void step(double lr, const Tensor& gate, const std::vector<Tensor>& gradients) = 0;
   // State tensors under the trained tensor's name and a suffix, for checkpoints; the step counter is `steps`.
   virtual std::vector<std::pair<std::string, Tensor>> state() const = 0;
 
   int64_t steps = 0;
+  // Of each trained tensor how many of them it had no gradient in.
+  std::vector<int64_t> missed;
   const std::vector<Trained>& trained() const { return trained_; }
 
  protected:
@@ -58,6 +60,13 @@ class Optimizer {
     double decay = 0;
     std::vector<size_t> tensors;  // numbers in trained_
   };
+  // Counts a step. Of each group those tensors that have a gradient, in lists of as many steps of their own.
+  struct Update {
+    const Group* group;
+    int64_t steps;
+    std::vector<size_t> tensors;
+  };
+  std::vector<Update> count_step(const std::vector<Tensor>& gradients);
   OptimizerOptions options_;
   std::vector<Trained> trained_;
   std::vector<Group> groups_;  // every tensor is in one

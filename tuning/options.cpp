@@ -37,6 +37,7 @@ std::string print_number(double value) {
 
 std::string OptionReader::word(const std::string& name, const std::string& fallback) {
   const auto found = given_.find(name);
+  help_.push_back(name + "=" + fallback);
   return values_[name] = found == given_.end() ? fallback : found->second;
 }
 
@@ -63,9 +64,56 @@ double OptionReader::number(const std::string& name, double fallback, double lea
 std::string OptionReader::choice(const std::string& name, const std::string& fallback,
                                  const std::vector<std::string>& allowed) {
   const std::string value = word(name, fallback);
+  for (const std::string& other : allowed)
+    if (other != fallback) help_.back() += (help_.back().ends_with("=") ? "" : "|") + other;
   check_input(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), method_, ": ", name, "=", value,
               " is none of ", listed(allowed));
   return value;
+}
+
+std::vector<ModuleNumber> OptionReader::numbers(const std::string& name, double least, double most) {
+  const std::string value = word(name, "");
+  std::vector<ModuleNumber> all;
+  if (value.empty()) return all;
+  for (const std::string& entry : split(value)) {
+    const size_t colon = entry.rfind(':');
+    const char* end = entry.data() + entry.size();
+    double number = 0;
+    const bool there = colon != entry.npos && colon > 0;
+    const auto [stop, error] = std::from_chars(there ? entry.data() + colon + 1 : end, end, number);
+    check_input(there && error == std::errc() && stop == end && number >= least && number <= most, method_, ": ", name,
+                "=", value, ": \"", entry, "\" is not module:number with a number from ", print_number(least), " to ",
+                print_number(most));
+    all.push_back({entry.substr(0, colon), number});
+  }
+  values_[name] = print_numbers(all);
+  return all;
+}
+
+double number_for(const std::vector<ModuleNumber>& numbers, const std::string& module, double fallback) {
+  for (const ModuleNumber& n : numbers)
+    if (("." + module + ".").find("." + n.part + ".") != std::string::npos) return n.value;
+  return fallback;
+}
+
+std::string print_numbers(const std::vector<ModuleNumber>& numbers) {
+  std::string all;
+  for (const ModuleNumber& n : numbers) all += (all.empty() ? "" : ",") + n.part + ":" + print_number(n.value);
+  return all;
+}
+
+void OptionReader::take(const std::string& beginning, const OptionReader& other) {
+  for (const auto& [name, value] : other.values_) values_[beginning + name] = value;
+  for (const std::string& line : other.help_) {
+    // With the value that stands there now: a recipe has defaults of its own.
+    const size_t equals = line.find('=');
+    const std::string name = line.substr(0, equals), &value = other.values_.at(name);
+    std::vector<std::string> choices = split(line.substr(equals + 1), '|');
+    if (choices.size() == 1) choices = {value};
+    else if (const auto at = std::find(choices.begin(), choices.end(), value); at != choices.end())
+      std::rotate(choices.begin(), at, at + 1);
+    help_.push_back(beginning + name + "=" + listed(choices, "|"));
+  }
 }
 
 void OptionReader::finish() const {

@@ -14,6 +14,21 @@ std::vector<std::string> split(const std::string& list, char separator = ',');
 // The shortest text that reads back as the same number.
 std::string print_number(double);
 
+// What makes a tuner, once its options are read.
+using TunerMaker = std::function<std::unique_ptr<Tuner>(const TunerContext&)>;
+
+// A number for the modules whose names hold `part` as whole pieces between dots: "layers.0", "query".
+struct ModuleNumber {
+  std::string part;
+  double value = 0;
+};
+// The number of the first entry that fits `module`, or `fallback`.
+double number_for(const std::vector<ModuleNumber>&, const std::string& module, double fallback);
+// "layers.0:4,query:16"
+std::string print_numbers(const std::vector<ModuleNumber>&);
+
+inline constexpr int64_t kLongest = 1 << 20;  // of lengths and widths that an option may ask for
+
 class OptionReader {
  public:
   OptionReader(std::string method, const OptionMap& given) : method_(std::move(method)), given_(given) {}
@@ -23,23 +38,26 @@ class OptionReader {
   std::string word(const std::string& name, const std::string& fallback);
   // One of `allowed`.
   std::string choice(const std::string& name, const std::string& fallback, const std::vector<std::string>& allowed);
+  bool flag(const std::string& name, bool fallback) { return integer(name, fallback, 0, 1) == 1; }
+  // "part:number,part:number", or nothing.
+  std::vector<ModuleNumber> numbers(const std::string& name, double least, double most);
   // Throws InputError if an option was given that nobody asked for.
   void finish() const;
   // All that was asked for, with the values that were given and else their defaults.
   const OptionMap& values() const { return values_; }
+  // The same with their defaults and choices, in the order in which they were asked for: "rank=8", "kind=a|b".
+  const std::vector<std::string>& help() const { return help_; }
+  // What another reader was asked for, as options of this one whose names have this beginning.
+  void take(const std::string& beginning, const OptionReader& other);
+  const std::string& method() const { return method_; }
+  const OptionMap& given() const { return given_; }
 
  private:
   std::string method_;
   const OptionMap& given_;
   OptionMap values_;
+  std::vector<std::string> help_;
 };
-
-// All options of a method, defaults included, as its tuner's options() gives them, but for an empty one that a model
-// fills (a prompt's `where`); it needs no model. Throws InputError as make_tuner does, except for what only a model can
-// tell (a selector that matches nothing).
-OptionMap tuner_options(const std::string& method, const OptionMap& given);
-// The learning rate of a method where none is given, as its tuner's default_learning_rate().
-double default_learning_rate(const std::string& method);
 
 // A parameter of `shape` in the accumulator type of the model, on its device.
 Parameter tuner_parameter(const Model&, const Shape& shape);

@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "models/files/safetensors.h"
 #include "models/import/names.h"
+#include "tuning/methods.h"
 #include "tuning/options.h"
 
 namespace cambium {

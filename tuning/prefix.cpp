@@ -7,7 +7,6 @@
 #include "autograd/ops/linear.h"
 #include "models/cache.h"
 #include "tuning/optimizer.h"
-#include "tuning/options.h"
 
 namespace cambium {
 namespace {
@@ -36,14 +35,15 @@ class Reader : public Hooks {
 
  private:
   Var projected(Pass&, const Projection& p, const Var&, Var y, const Layout&) override {
-    if (p.site.stack == StackKind::encoder && p.parts.front().name == "query") {
-      const int64_t begin = p.parts[1].begin, end = p.parts[2].end;
+    if (p.site.stack == StackKind::encoder && p.dense.parts.front().name == "query") {
+      const int64_t begin = p.dense.parts[1].begin, end = p.dense.parts[2].end;
       Tensor rows = Tensor::empty({y.value.rows(), end - begin}, accumulator(y.value.dtype()), y.value.device());
       DISPATCH(convert, rows.stream())(rows.stream(), y.value.view().columns(begin, end), rows);
       encoder.push_back(halves(rows));
     }
     return y;
   }
+  bool reaches_inside(const Site&) const override { return false; }
   // [tokens, key | value] as [2, tokens, kv_width]
   static Tensor halves(const Tensor& rows) {
     const int64_t width = rows.cols() / 2;
@@ -62,6 +62,22 @@ class Reader : public Hooks {
 };
 
 }  // namespace
+
+TunerMaker Prefix::read(OptionReader& o) {
+  Options options;
+  options.length = o.integer("length", options.length, 1, kLongest);
+  options.init = o.choice("init", options.init, {"words", "random"});
+  options.reparametrize = o.flag("reparametrize", false);
+  options.hidden = o.integer("hidden", options.hidden, 1, kLongest);
+  options.sites = split(o.word("sites", "all"));
+  for (const std::string& s : options.sites)
+    check_input(s == "all" || s == "encoder" || s == "decoder" || s == "cross", "prefix: sites=", s,
+                " is none of all, encoder, decoder, cross");
+  options.words = o.word("words", "");
+  options.dropout = o.number("dropout", options.dropout, 0, 0.999);
+  o.finish();
+  return [options](const TunerContext& context) { return std::make_unique<Prefix>(options, context); };
+}
 
 Prefix::Prefix(const Options& options, const TunerContext& context)
     : options_(options), width_(context.model.config().width) {
@@ -161,7 +177,8 @@ OptionMap Prefix::options() const {
           {"reparametrize", options_.reparametrize ? "1" : "0"},
           {"hidden", std::to_string(options_.hidden)},
           {"sites", listed(options_.sites, ",")},
-          {"words", options_.words}};
+          {"words", options_.words},
+          {"dropout", print_number(options_.dropout)}};
 }
 
 std::vector<NamedParameter> Prefix::parameters() {
@@ -192,11 +209,23 @@ Var Prefix::all_rows(Pass& pass, const Group& g) const {
   return apply(TakeRows{map, 1, y.value.dtype()}, y.reshape({P * blocks, width}), Var()).reshape({blocks, P, width});
 }
 
+// With dropout: a row of a block counts as a token of a sequence, in the counters of the random numbers.
+Var Prefix::dropped(const Pass& pass, const Group& g, const Var& rows) const {
+  if (!pass.drops() || options_.dropout == 0) return rows;
+  const int64_t blocks = rows.shape()[0], P = options_.length;
+  std::vector<int32_t> who;
+  for (int64_t b = 0; b < blocks; ++b)
+    for (int64_t p = 0; p < P; ++p) who.push_back(int32_t(b)), who.push_back(int32_t(p));
+  const Tensor identities = Tensor::of(who, rows.value.device()).reshape({blocks * P, 2});
+  const DropoutConfig config = pass.dropout_at(float(options_.dropout), g.name + ".prefix");
+  return apply(DropoutAdd{config, identities}, rows.reshape({blocks * P, rows.shape()[2]}), Var()).reshape(rows.shape());
+}
+
 void Prefix::embedded(Pass& pass, StackKind kind, Var&, Layout& layout) {
   for (const Group& g : groups_) {
     if (g.stack != kind) continue;
     Var& rows = pass.memo[g.name + ".prefix"];
-    if (!rows || pass.training()) rows = all_rows(pass, g);
+    if (!rows || pass.training()) rows = dropped(pass, g, all_rows(pass, g));
     if (g.name != "decoder") continue;
     for (Layout::Row& r : layout.rows)
       if (r.position >= 0 && layout.tuner[size_t(r.sequence)] >= 0) r.position += int32_t(options_.length);
@@ -224,6 +253,12 @@ PrefixRows Prefix::prefix(Pass& pass, const Site& site, const Layout& layout) {
             {Tensor::of(begin, device), Tensor::of(length, device), options_.length}};
   }
   return {};
+}
+
+TunerMaker PTuningV2::read(OptionReader& o) {
+  const int64_t length = o.integer("length", 20, 1, kLongest);
+  o.finish();
+  return [length](const TunerContext& context) { return std::make_unique<PTuningV2>(length, context); };
 }
 
 }  // namespace cambium

@@ -1,6 +1,7 @@
 // Prefix-tuning: keys and values in front of those of attention.               (Li & Liang 2021, section 4)
 #pragma once
 
+#include "tuning/options.h"
 #include "tuning/tuner.h"
 
 namespace cambium {
@@ -18,8 +19,10 @@ class Prefix : public Tuner {
     int64_t hidden = 512;
     std::vector<std::string> sites = {"all"};  // all, or of encoder, decoder, cross
     std::string words;                         // empty: words that suit the task
+    double dropout = 0;                        // of keys and values in training; all sequences of a pass share a mask
   };
 
+  static TunerMaker read(OptionReader&);
   Prefix(const Options&, const TunerContext&);
 
   std::string method() const override { return "prefix"; }
@@ -32,6 +35,7 @@ class Prefix : public Tuner {
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
   PrefixRows prefix(Pass&, const Site&, const Layout&) override;
   int64_t position_shift(StackKind) const override;
+  bool reaches_inside(const Site&) const override { return false; }
 
  private:
   // The prefixes of one kind of site, for all layers.
@@ -48,10 +52,25 @@ class Prefix : public Tuner {
   Tensor initial_rows(const Group&, const TunerContext&) const;
   void fit_network(Group&, const Tensor& rows, const TunerContext&);
   Var all_rows(Pass&, const Group&) const;
+  Var dropped(const Pass&, const Group&, const Var& rows) const;
 
   Options options_;
   int64_t width_;
   std::vector<Group> groups_;
+};
+
+// P-tuning v2: rows of keys and values before those of every layer, N(0, 1) at first, without a network; a
+// classification head trains along wherever the objective has one.                       (Liu et al. 2022, section 3.3)
+class PTuningV2 : public Prefix {
+ public:
+  static TunerMaker read(OptionReader&);
+  PTuningV2(int64_t length, const TunerContext& context)
+      : Prefix({.length = length, .init = "random"}, context), length_(length) {}
+  std::string method() const override { return "p_tuning_v2"; }
+  OptionMap options() const override { return {{"length", std::to_string(length_)}}; }
+
+ private:
+  int64_t length_;
 };
 
 }  // namespace cambium

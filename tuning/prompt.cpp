@@ -1,13 +1,14 @@
 #include "tuning/prompt.h"
 
 #include <algorithm>
-#include <numeric>
+#include <charconv>
 
 #include "tuning/checkpoint.h"
-#include "tuning/options.h"
 
 namespace cambium {
 namespace {
+
+constexpr size_t kFrequent = 5000;  // tokens that count as frequent
 
 // The embeddings of tokens as the model's layers see them, [ids, width], in the accumulator type.
 Tensor embeddings(Model& model, const std::vector<int32_t>& ids) {
@@ -31,9 +32,22 @@ std::vector<int32_t> text_tokens(const TunerContext& context) {
   return all;
 }
 
-// `count` different ones of them, from the seed.
-std::vector<int32_t> sampled_tokens(int64_t count, const TunerContext& context, const std::string& name) {
-  const std::vector<int32_t> all = text_tokens(context);
+// S of "normal:S", none of uniform and positive.
+std::optional<double> normal_deviation(const std::string& random) {
+  if (random == "uniform" || random == "positive") return {};
+  constexpr std::string_view kNormal = "normal:";
+  double deviation = 0;
+  const char *begin = random.data() + std::min(kNormal.size(), random.size()), *end = random.data() + random.size();
+  const auto [at, error] = std::from_chars(begin, end, deviation);
+  check_input(random.starts_with(kNormal) && error == std::errc() && at == end && deviation > 0 && deviation <= 1e3,
+              "prompt: random=", random, " is none of uniform, positive and normal:S with a number S up to 1000");
+  return deviation;
+}
+
+// `count` different ones of the first `most`, from the seed.
+std::vector<int32_t> sampled_tokens(int64_t count, size_t most, const TunerContext& context, const std::string& name) {
+  std::vector<int32_t> all = text_tokens(context);
+  if (all.size() > most) all.resize(most);
   check_input(count <= int64_t(all.size()), "prompt: length ", count, " exceeds the ", all.size(),
               " tokens of text in the vocabulary");
   const RandomKey key = random_key(context.seed, name);
@@ -66,19 +80,33 @@ void set_label_rows(const Tensor& rows, const TunerContext& context) {
 
 }  // namespace
 
-Prompt::Prompt(const Options& options, const TunerContext& context) : options_(options) {
-  const ModelConfig& config = context.model.config();
-  if (options_.where.empty()) options_.where = config.encoder.layers ? "encoder" : "decoder";
-  check_input(options_.where != "encoder" || config.encoder.layers,
-              "prompt: where=encoder, but the model has no encoder");
-  check_input(options_.where != "decoder" || config.decoder.layers,
-              "prompt: where=decoder, but the model has no decoder");
-  check_input(options_.where != "both" || config.is_seq2seq(), "prompt: where=both needs an encoder and a decoder");
+TunerMaker Prompt::read(OptionReader& o) {
+  Options options;
+  options.length = o.integer("length", options.length, 1, kLongest);
+  options.init = o.choice("init", options.init, {"vocabulary", "random", "frequent", "text", "labels", "file"});
+  options.where = o.choice("where", options.where, {"", "encoder", "decoder", "both"});
+  options.text = o.word("text", ""), options.file = o.word("file", "");
+  options.random = o.word("random", options.random);
+  o.finish();
+  normal_deviation(options.random);
+  return [options](const TunerContext& context) { return std::make_unique<Prompt>(options, context); };
+}
+
+VirtualRows::VirtualRows(const std::string& method, int64_t length, std::string where, const ModelConfig& config)
+    : length_(length), where_(std::move(where)) {
+  if (where_.empty()) where_ = config.encoder.layers ? "encoder" : "decoder";
+  check_input(where_ != "encoder" || config.encoder.layers, method, ": where=encoder, but the model has no encoder");
+  check_input(where_ != "decoder" || config.decoder.layers, method, ": where=decoder, but the model has no decoder");
+  check_input(where_ != "both" || config.is_seq2seq(), method, ": where=both needs an encoder and a decoder");
+}
+
+bool VirtualRows::applies_to(StackKind kind) const { return where_ == "both" || where_ == name_of(kind); }
+
+Prompt::Prompt(const Options& options, const TunerContext& context)
+    : VirtualRows("prompt", options.length, options.where, context.model.config()), options_(options) {
   if (applies_to(StackKind::encoder)) encoder_ = initial(StackKind::encoder, context);
   if (applies_to(StackKind::decoder)) decoder_ = initial(StackKind::decoder, context);
 }
-
-bool Prompt::applies_to(StackKind kind) const { return options_.where == "both" || options_.where == name_of(kind); }
 
 Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
   const ModelConfig& config = context.model.config();
@@ -86,7 +114,9 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
   Parameter p = tuner_parameter(context.model, {options_.length, config.width});
   if (!context.initialize) return p;
   if (options_.init == "random") {
-    fill_uniform(p, context.seed, name, 0.5);
+    if (const auto deviation = normal_deviation(options_.random)) fill_normal(p, context.seed, name, *deviation);
+    else if (options_.random == "positive") fill_uniform(p, context.seed, name, 0.25, 0.25);
+    else fill_uniform(p, context.seed, name, 0.5);
   } else if (options_.init == "text") {
     std::vector<int32_t> ids = tokens_of(options_.text.empty() ? context.words : options_.text, context);
     const size_t given = ids.size();
@@ -100,7 +130,8 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
                 ", needed is ", p.value.shape());
     p.value.copy_from(rows.to(p.value.dtype()).to(p.value.device()));
   } else {
-    p.value.copy_from(embeddings(context.model, sampled_tokens(options_.length, context, name)));
+    const size_t most = options_.init == "frequent" ? kFrequent : size_t(config.vocabulary);
+    p.value.copy_from(embeddings(context.model, sampled_tokens(options_.length, most, context, name)));
     if (options_.init == "labels") {
       check_input(!context.labels.empty(), "prompt: init=labels, but the task has no label words");
       set_label_rows(p.value, context);
@@ -112,9 +143,10 @@ Parameter Prompt::initial(StackKind kind, const TunerContext& context) const {
 OptionMap Prompt::options() const {
   return {{"length", std::to_string(options_.length)},
           {"init", options_.init},
-          {"where", options_.where},
+          {"where", where_},
           {"text", options_.text},
-          {"file", options_.file}};
+          {"file", options_.file},
+          {"random", options_.random}};
 }
 
 std::vector<NamedParameter> Prompt::parameters() {
@@ -124,23 +156,24 @@ std::vector<NamedParameter> Prompt::parameters() {
   return all;
 }
 
-void Prompt::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
+Var Prompt::rows_of(Pass& pass, StackKind kind) { return pass(kind == StackKind::encoder ? encoder_ : decoder_); }
+
+void VirtualRows::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
   if (!applies_to(kind)) return;
   std::vector<int32_t> count;  // of each sequence: none where it has no tuner
-  for (const int t : layout.tuner) count.push_back(t < 0 ? 0 : int32_t(options_.length));
+  for (const int t : layout.tuner) count.push_back(t < 0 ? 0 : int32_t(length_));
   if (layout.continued) {  // the prompt is in the cache; tokens stand behind it
     for (Layout::Row& r : layout.rows) r.position += count[size_t(r.sequence)];
     return;
   }
   std::vector<int32_t> source, virtual_row;
   Layout wider = layout.with_virtual_tokens(count, source);
-  for (const Layout::Row& r : wider.rows) virtual_row.push_back(r.token < 0 ? r.token + int32_t(options_.length) : -1);
+  for (const Layout::Row& r : wider.rows) virtual_row.push_back(r.token < 0 ? r.token + int32_t(length_) : -1);
   const Device device = rows.value.device();
-  const Parameter& prompt = kind == StackKind::encoder ? encoder_ : decoder_;
   const auto tokens = std::make_shared<RowMap>(std::move(source), rows.value.rows(), device);
-  const auto virtuals = std::make_shared<RowMap>(std::move(virtual_row), options_.length, device);
+  const auto virtuals = std::make_shared<RowMap>(std::move(virtual_row), length_, device);
   rows = apply(TakeRows{tokens, 1, rows.value.dtype()}, rows, Var());
-  rows = apply(TakeRows{virtuals, 1, rows.value.dtype(), true}, pass(prompt), rows);
+  rows = apply(TakeRows{virtuals, 1, rows.value.dtype(), true}, rows_of(pass, kind), rows);
   layout = std::move(wider);
 }
 

@@ -1,5 +1,7 @@
 #include "tuning/sites.h"
 
+#include <algorithm>
+
 namespace cambium {
 namespace {
 
@@ -36,6 +38,28 @@ void for_each_sublayer(Model& model, const std::function<void(const Site&)>& f) 
     if (layer.cross_attention) f({kind, i, Place::cross_attention});
     f({kind, i, Place::feed_forward});
   });
+}
+
+std::vector<Target> find_targets(Model& model, const std::string& method, const std::vector<std::string>& wanted) {
+  constexpr const char* kFused = "query_key_value";
+  std::vector<Target> found;
+  for_each_product(model, [&](const Site& site, Dense& dense) {
+    const auto add = [&](const std::string& name, int64_t begin, int64_t end) {
+      if (std::find(wanted.begin(), wanted.end(), name) != wanted.end())
+        found.push_back({site, &dense, dense.parts.front().name, name, begin, end});
+    };
+    for (const Part& part : dense.parts) add(part.name, part.begin, part.end);
+    if (dense.parts.size() == 3) add(kFused, 0, dense.parts.back().end);
+  });
+  for (const std::string& target : wanted)
+    check_input(std::any_of(found.begin(), found.end(), [&](const Target& t) { return t.part == target; }), method,
+                ": targets=", target, " matches nothing in this model; it has query, key, value, output, ",
+                model.config().gated ? "gate, up, down" : "up, down", " and ", kFused);
+  return found;
+}
+
+bool is_of_norm(std::string_view name) {
+  return name.find("norm.weight") != name.npos || name.find("norm.bias") != name.npos;
 }
 
 }  // namespace cambium

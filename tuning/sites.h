@@ -10,6 +10,26 @@ namespace cambium {
 // Calls f(site, product) for every product of every layer, in a fixed order.
 void for_each_product(Model&, const std::function<void(const Site&, Dense&)>& f);
 
+// A projection of a product: rows [begin, end) of its weight, and what it is called.
+struct Target {
+  Site site;
+  Dense* dense = nullptr;
+  std::string product;  // the product's first part: with the site it names the product
+  std::string part;     // "query"; query_key_value for the three as one matrix
+  int64_t begin = 0, end = 0;
+
+  std::string name() const { return path_of(site) + "." + part; }  // "decoder.layers.0.self_attention.query"
+  int64_t in() const { return dense->weight.value.cols(); }
+  int64_t out() const { return end - begin; }
+};
+
+// The projections that are called one of `wanted` (query, key, value, query_key_value, output, gate, up, down), product
+// by product. Throws InputError, in the method's name, for one that matches nothing.
+std::vector<Target> find_targets(Model&, const std::string& method, const std::vector<std::string>& wanted);
+
+// Whether a parameter is a norm's: weight or bias, in a layer, behind the embedding or at the end of a stack.
+bool is_of_norm(std::string_view name);
+
 // Calls f(site) for every sublayer: self-attention, cross-attention where there is one, feed-forward.
 void for_each_sublayer(Model&, const std::function<void(const Site&)>& f);
 

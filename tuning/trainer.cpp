@@ -14,12 +14,20 @@ namespace {
 constexpr int64_t kWatchedSteps = 10, kRoundedSteps = 50;
 constexpr int64_t kEvaluated = -1;  // the round of examples that are looked at without training
 
+// The options with the tuner's own rates behind those that were asked for.
+OptimizerOptions with_rates_of(const Tuner& tuner, const TrainedSet& trained, OptimizerOptions options) {
+  for (const TrainedSet::Entry& e : trained.entries())
+    if (const double factor = tuner.rate_factor(e.name); factor != 1) options.rate_factors.push_back({e.name, factor});
+  return options;
+}
+
 }  // namespace
 
 Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options)
     : model_(model), tuner_(tuner), trained_(trained), data_(std::move(data)), options_(std::move(options)),
       schedule_(schedule_named(options_.schedule)),
-      optimizer_(make_optimizer(options_.optimizer, options_.optimizer_options, trained.for_optimizer())),
+      optimizer_(make_optimizer(options_.optimizer, with_rates_of(tuner, trained, options_.optimizer_options),
+                                trained.for_optimizer())),
       graphs_(model.device()) {
   check_input(!data_.examples.empty(), "there are no examples to train on");
   check_options(options_);

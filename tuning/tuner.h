@@ -43,15 +43,12 @@ class Tuner : public Hooks {
   virtual double live_share(std::string_view /*name*/) const { return 1; }
   // The learning rate that is used when none is given.
   virtual double default_learning_rate() const = 0;
+  // What a trained tensor's learning rate is, in terms of the run's.
+  virtual double rate_factor(std::string_view /*name*/) const { return 1; }
   // Adds its parameters into the base's: after it, the base alone computes what both did. False: not possible.
   virtual bool merge_into(Model&) { return false; }
   // A factor that the method multiplies its delta by (LoRA's alpha / rank), for checkpoints; 1 where there is none.
   virtual double effective_scale() const { return 1; }
 };
-
-// Makes the tuner `method` with its initial values. Throws InputError for an unknown method or option, a value out of
-// range, or a selector that matches nothing.
-std::unique_ptr<Tuner> make_tuner(const std::string& method, const OptionMap&, const TunerContext&);
-std::vector<std::string> tuner_methods();
 
 }  // namespace cambium

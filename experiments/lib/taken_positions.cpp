@@ -1,5 +1,6 @@
 #include "experiments/lib/taken_positions.h"
 
+#include "tuning/methods.h"
 #include "tuning/peft.h"
 
 namespace cambium {

@@ -9,6 +9,7 @@
 #include "core/lines.h"
 #include "core/machine.h"
 #include "core/sha256.h"
+#include "tuning/methods.h"
 #include "tuning/peft.h"
 
 namespace cambium {

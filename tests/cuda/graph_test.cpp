@@ -8,6 +8,7 @@
 #include "tests/cuda/sides.h"
 #include "tests/support/files.h"
 #include "tests/support/tuning.h"
+#include "tuning/methods.h"
 
 namespace cambium::testing {
 namespace {

@@ -9,6 +9,7 @@
 #include "models/generation.h"
 #include "models/load.h"
 #include "tests/support/golden.h"
+#include "tuning/methods.h"
 #include "tuning/trainer.h"
 
 namespace cambium::testing {
@@ -17,6 +18,7 @@ namespace {
 class Everything : public Hooks {
  public:
   bool trains(std::string_view) const override { return true; }
+  bool reaches_inside(const Site&) const override { return false; }
 };
 
 std::unique_ptr<Model> open_model(const std::string& name, DType dtype, Device device) {
@@ -227,8 +229,16 @@ INSTANTIATE_TEST_SUITE_P(
                       Method{"bert", "adapter", {{"bottleneck", "5"}}, "sgd"},
                       Method{"llama_gqa", "lora", {{"rank", "3"}, {"dropout", "0.1"}}, "adamw"},
                       Method{"t5", "lora", {{"rank", "2"}}, "adafactor"},
+                      Method{"gpt2", "dora", {{"rank", "3"}}, "adamw"},
+                      Method{"llama_gqa", "vera", {{"rank", "6"}}, "adamw"}, Method{"t5", "ia3", {}, "adamw"},
+                      Method{"bert", "bitfit", {}, "adamw"}, Method{"bert", "p_tuning", {{"length", "4"}}, "adamw"},
+                      Method{"bart", "lora+adapter", {{"adapter.kind", "lin"}}, "adamw"},
                       Method{"llama_gqa", "top_layers", {{"layers", "1"}}, "sgd"}, Method{"gpt2", "full", {}, "adamw"}),
-    [](const auto& info) { return std::string(info.param.model) + "_" + info.param.name; });
+    [](const auto& info) {
+      std::string name = text(info.param.model, "_", info.param.name);
+      std::replace(name.begin(), name.end(), '+', '_');
+      return name;
+    });
 
 // What a run on the GPU wrote continues there, bit for bit; the CPU reads it, too.
 TEST(GpuCheckpoint, ContinuesWithTheSameBits) {

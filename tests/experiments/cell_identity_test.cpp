@@ -7,6 +7,7 @@
 
 #include "experiments/lib/table/tuning_cell.h"
 #include "tests/support/fields.h"
+#include "tuning/methods.h"
 #include "tuning/options.h"
 
 namespace cambium::testing {

@@ -5,6 +5,7 @@
 #include "experiments/lib/taken_positions.h"
 #include "experiments/lib/task_data.h"
 #include "tests/support/golden.h"
+#include "tuning/methods.h"
 
 namespace cambium::testing {
 namespace {

@@ -16,6 +16,7 @@ using nlohmann::json;
 class Everything : public Hooks {
  public:
   bool trains(std::string_view) const override { return true; }
+  bool reaches_inside(const Site&) const override { return false; }
 };
 
 // The stored model with other rates in its configuration, as the golden script loaded it.

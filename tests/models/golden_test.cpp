@@ -9,6 +9,7 @@ namespace {
 class Everything : public Hooks {
  public:
   bool trains(std::string_view) const override { return true; }
+  bool reaches_inside(const Site&) const override { return false; }
 };
 
 struct Results {

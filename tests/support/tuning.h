@@ -6,6 +6,7 @@
 #include "core/threads.h"
 #include "models/load.h"
 #include "tests/support/golden.h"
+#include "tuning/methods.h"
 #include "tuning/trainer.h"
 
 namespace cambium::testing {

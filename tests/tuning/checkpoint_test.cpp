@@ -39,6 +39,25 @@ const std::vector<Case> kCases = {
      {{"layers", "1"}},
      "adafactor",
      {.factor_min_dim = 4, .scale_by_parameter = true}},
+    {"lora_plus",
+     "bart",
+     "lora",
+     {{"rslora", "1"}, {"plus_ratio", "4"}, {"rank_pattern", "value:3"}, {"alpha_pattern", "encoder:2"}},
+     "adamw"},
+    {"dora", "bert", "dora", {{"dropout", "0.1"}}, "adamw"},
+    {"vera", "t5", "vera", {{"rank", "6"}, {"dropout", "0.1"}}, "adafactor"},
+    {"ia3", "llama_gqa", "ia3", {}, "adamw"},
+    {"lin", "bert", "adapter", {{"kind", "lin"}, {"bottleneck", "3"}, {"layers", "1"}}, "adamw"},
+    {"p_tuning", "t5", "p_tuning", {{"length", "4"}, {"hidden", "5"}}, "adamw"},
+    {"p_tuning_v2", "bert", "p_tuning_v2", {{"length", "4"}}, "adamw"},
+    {"composed",
+     "bart",
+     "lora+adapter+layer_norm",
+     {{"lora.rank", "3"}, {"lora.dropout", "0.1"}, {"lora.plus_ratio", "4"}, {"adapter.bottleneck", "4"}},
+     "adamw"},
+    {"mam", "gpt2", "mam", {{"prefix.length", "4"}, {"prefix.dropout", "0.2"}, {"adapter.bottleneck", "4"}}, "adamw"},
+    {"bitfit", "bart", "bitfit", {}, "sgd", {.momentum = 0.9}},
+    {"layer_norm_bf16", "t5", "layer_norm", {}, "adamw", {}, DType::bf16},
     {"full", "gpt2", "full", {}, "adamw"},
     {"full_bf16", "gpt2", "full", {}, "adamw", {}, DType::bf16},
 };
@@ -232,6 +251,16 @@ TEST_F(SavedLora, FormatOfTheFutureIsRefused) {
     writer.commit();
   }
   expect_error<InputError>([&] { read_checkpoint_info(folder / "future.h5"); }, {"format version 3", "1 to 2"});
+}
+
+// Steps that a tensor had no gradient in are not its own, after a pause neither.
+TEST(Checkpoint, KeepsTheStepsOfEachTensor) {
+  const TemporaryDirectory folder;
+  TrainingRun run = make_run(kCases[0]), again = make_run(kCases[0]);
+  run.trainer->optimizer().missed[0] = 5;
+  save(run, folder / "missed.h5");
+  load_training_state(folder / "missed.h5", *again.trained, again.trainer->optimizer());
+  EXPECT_EQ(again.trainer->optimizer().missed, run.trainer->optimizer().missed);
 }
 
 // Without what only continuing needs, a file is its parameters and at most 128 KiB, however deep the model.

@@ -7,6 +7,7 @@
 #include "models/load.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
+#include "tuning/methods.h"
 #include "tuning/peft.h"
 #include "tuning/trainer.h"
 
@@ -16,6 +17,7 @@ namespace {
 class Everything : public Hooks {
  public:
   bool trains(std::string_view) const override { return true; }
+  bool reaches_inside(const Site&) const override { return false; }
 };
 
 std::unique_ptr<Model> golden_model(const std::string& name, DType dtype = DType::f32) {

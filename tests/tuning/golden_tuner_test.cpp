@@ -94,19 +94,34 @@ constexpr const char* kAdapters[] = {"gpt2_houlsby",
                                      "bart_parallel",
                                      "bert_houlsby_norms",
                                      "bart_houlsby_not_cross",
-                                     "gpt2_parallel_residual"};
+                                     "gpt2_parallel_residual",
+                                     "gpt2_lin",
+                                     "llama_gqa_lin",
+                                     "bert_lin",
+                                     "t5_lin",
+                                     "bart_lin"};
 constexpr const char* kPrefixes[] = {"bert_prefix",       "t5_prefix",         "bart_prefix",
                                      "t5_prefix_encoder", "bart_prefix_cross", "bart_prefix_decoder"};
 constexpr const char* kTopLayers[] = {"gpt2_top_layers", "t5_top_layers"};
+
+// Made with PEFT (tools/golden/peft_tuners.py).
+constexpr const char* kOfPeft[] = {
+    "gpt2_dora", "llama_gqa_dora", "bert_dora", "t5_dora", "bart_dora", "gpt2_vera", "llama_gqa_vera", "bert_vera", "t5_vera",
+    "bart_vera", "gpt2_ia3", "llama_gqa_ia3", "bert_ia3", "t5_ia3", "bart_ia3", "llama_rslora_patterns", "bart_rslora",
+    "gpt2_bitfit", "bert_bitfit", "bart_bitfit", "gpt2_layer_norm", "llama_gqa_layer_norm", "bert_layer_norm",
+    "t5_layer_norm", "bart_layer_norm", "gpt2_p_tuning_mlp", "bert_p_tuning_mlp", "t5_p_tuning_mlp", "gpt2_p_tuning_lstm",
+    "bert_p_tuning_lstm", "t5_p_tuning_lstm"};
 
 std::string name_of_case(const ::testing::TestParamInfo<const char*>& info) { return info.param; }
 INSTANTIATE_TEST_SUITE_P(Adapters, GoldenTuner, ::testing::ValuesIn(kAdapters), name_of_case);
 INSTANTIATE_TEST_SUITE_P(Prefixes, GoldenTuner, ::testing::ValuesIn(kPrefixes), name_of_case);
 INSTANTIATE_TEST_SUITE_P(TopLayers, GoldenTuner, ::testing::ValuesIn(kTopLayers), name_of_case);
 
+INSTANTIATE_TEST_SUITE_P(OfPeft, GoldenTuner, ::testing::ValuesIn(kOfPeft), name_of_case);
+
 TEST(GoldenTunerFiles, AreAllTested) {
   EXPECT_EQ(list_directory(golden_path("tuners")).size(),
-            std::size(kAdapters) + std::size(kPrefixes) + std::size(kTopLayers));
+            std::size(kAdapters) + std::size(kPrefixes) + std::size(kTopLayers) + std::size(kOfPeft));
 }
 
 }  // namespace

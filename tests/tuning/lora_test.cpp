@@ -140,7 +140,7 @@ TEST(Lora, IsInsideTheFeedForwardLayersOfItsTargetsAlone) {
   const Site site{StackKind::decoder, 1, Place::feed_forward};
   for (const auto& [targets, inside] :
        {std::pair{"query,value", false}, {"query_key_value,output", false}, {"up", true}, {"down", true}})
-    EXPECT_EQ(lora(*model, {{"targets", targets}})->inside(site), inside) << targets;
+    EXPECT_EQ(lora(*model, {{"targets", targets}})->reaches_inside(site), inside) << targets;
 }
 
 TEST(Lora, StartsFromTheSeed) {

@@ -4,6 +4,7 @@
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
 #include "tuning/denoising.h"
+#include "tuning/methods.h"
 #include "tuning/trainer.h"
 
 namespace cambium::testing {

@@ -43,6 +43,7 @@ void expect_optimizer(const std::string& name, const OptimizerOptions& options, 
   for (const auto& [dtype, tolerance] : {std::pair{DType::f64, 1e-12}, {DType::f32, 3e-6}}) {
     Problem p = make_problem(dtype, dtype == DType::f32);
     const auto optimizer = make_optimizer(name, options, p.trained);
+    std::vector<int> own(p.values.size(), 0);  // steps with a gradient, of each tensor
     for (int s = 0; s < kSteps; ++s) {
       std::vector<Tensor> gradients;
       for (const Array& g : p.gradients[size_t(s)]) gradients.push_back(to_tensor(g, dtype));
@@ -51,7 +52,7 @@ void expect_optimizer(const std::string& name, const OptimizerOptions& options, 
         Array g = p.gradients[size_t(s)][i];
         if (!g.size()) continue;
         for (double& x : g.values) x *= scale;
-        definition(p.values[i], g, i, s + 1);
+        definition(p.values[i], g, i, ++own[i]);
         expect_close(to_array(p.trained[i].value), p.values[i], tolerance, tolerance,
                      text(name, " tensor ", i, " step ", s + 1, " ", name_of(dtype)));
         if (p.trained[i].working) {

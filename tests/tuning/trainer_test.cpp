@@ -176,11 +176,15 @@ TEST(Trainer, TakesTheDataInOrder) {
 TEST(Trainer, UsesTheMethodsOwnRate) {
   const auto gpt2 = golden_model("gpt2");
   const std::map<std::string, double> rates = {{"prompt", 1e-2}, {"prefix", 5e-3},     {"adapter", 1e-3},
-                                               {"lora", 1e-3},   {"top_layers", 1e-4}, {"full", 5e-5}};
+                                               {"lora", 1e-3},   {"top_layers", 1e-4}, {"full", 5e-5},
+                                               {"ia3", 3e-3},    {"bitfit", 1e-3},     {"layer_norm", 1e-3},
+                                               {"dora", 1e-3},   {"vera", 5e-3},       {"p_tuning", 5e-3},
+                                               {"mam", 1e-3},    {"p_tuning_v2", 5e-3}};
   EXPECT_EQ(rates.size(), tuner_methods().size());
   for (const auto& [method, rate] : rates) {
     const auto model = golden_model("gpt2");
-    const auto tuner = make_tuner(method, {}, letters_context(*model));
+    const OptionMap shorter = method == "mam" ? OptionMap{{"prefix.length", "4"}} : OptionMap{};  // there are 40 places
+    const auto tuner = make_tuner(method, shorter, letters_context(*model));
     EXPECT_EQ(train(*model, *tuner, random_batch(model->config(), kLengths), {.steps = 1}).steps[0].lr, rate) << method;
   }
 }

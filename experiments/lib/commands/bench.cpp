@@ -15,6 +15,7 @@
 #include "experiments/lib/statistics.h"
 #include "experiments/lib/table/machine.h"
 #include "experiments/lib/timing.h"
+#include "tuning/methods.h"
 
 namespace cambium {
 namespace {

@@ -9,6 +9,7 @@
 #include "experiments/lib/metrics/metric.h"
 #include "experiments/lib/shapes.h"
 #include "models/fetch.h"
+#include "tuning/methods.h"
 
 namespace cambium {
 namespace {
@@ -152,17 +153,32 @@ void add_optimizer(CLI::App& c, TrainOptions& t) {
   c.add_option("--clip", t.clip, "largest norm of the gradient; 0: off")->capture_default_str();
 }
 
+// A line a method: "  lora       rank=8 alpha=16 ...".
+std::string methods_help() {
+  std::string lines;
+  for (const Method& m : methods()) {
+    constexpr size_t kIndent = 14;
+    std::string begin = text("  ", m.name);
+    for (const std::string& line : wrapped(options_help(m), kHelpWidth - kIndent)) {
+      begin.resize(kIndent, ' ');
+      lines += (line.empty() ? text("  ", m.name) : begin + line) + "\n";
+      begin.clear();
+    }
+  }
+  return lines;
+}
+
 void add_train(Commands& commands) {
   auto [c, o] = commands.add<TrainCommandOptions>("train", "Train a tuner on a task or on batches", run_train);
   c->footer(
-      "The directory of the run gets checkpoint.h5 to continue from, tuner.h5 to use (a few KB more than its "
+      std::string(
+          "The directory of the run gets checkpoint.h5 to continue from, tuner.h5 to use (a few KB more than its "
       "parameters), log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, HUP, "
       "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
-      "Options of the methods: prompt (length, init, where, text, file), prefix (length, init, reparametrize, hidden, "
-      "sites, words), adapter "
-      "(bottleneck, kind, activation, reads, norms, cross), lora (rank, alpha, dropout, targets), top_layers (layers), "
-      "full (only: beginnings of the "
-      "names of what trains, with commas between them).\n"
+      "Methods and their options, with defaults and choices:\n") +
+      methods_help() +
+      "Several on the same rows: lora+adapter, with options lora.rank=4; two of one kind: 0.rank, 1.rank. Option only "
+      "of full: beginnings of the names of what trains, with commas between them.\n"
       "  cambium train --model smollm2-135m --tuner lora --option rank=8 --task e2e --limit 500 --output runs/lora");
   TrainRun& run = o->run;
   TrainOptions& t = run.train;
@@ -277,8 +293,9 @@ void add_rest(Commands& commands) {
   {
     auto [c, o] = commands.add<MergeOptions>("merge", "Add a tuner into the weights", run_merge);
     c->footer(
-        "Only LoRA, top_layers and full can be merged. The merged model's logits are compared with the unmerged ones "
-        "before anything is written.\n"
+        "These can be merged: " +
+        listed(mergeable_methods()) +
+        ". The merged model's logits are compared with the unmerged ones before anything is written.\n"
         "  cambium merge --model smollm2-135m --tuner runs/lora/tuner.h5 --output merged");
     c->add_option("--model", o->model, kModelHelp)->required();
     c->add_option("--tuner", o->tuner, kTunerHelp)->required();
@@ -293,7 +310,7 @@ void add_rest(Commands& commands) {
   c->add_option("--shape", o->shape, listed(published_shapes()))->capture_default_str();
   c->add_option("--layers", o->layers, "another number of layers in each stack (default: the shape's)");
   c->add_option("--width", o->width, "another number of channels, heads in proportion (default: the shape's)");
-  c->add_option("--tuner", o->tuner, "full, lora, prefix, prompt or adapter")->capture_default_str();
+  c->add_option("--tuner", o->tuner, listed(tuner_methods()))->capture_default_str();
   c->add_option("--option", o->options,
                 "option of the method, as name=value (see train --help); may come several times")
       ->allow_extra_args(false);

@@ -102,6 +102,7 @@ int run_merge(const CommonOptions& common, const MergeOptions& options) {
     std::string method() const override { return "none"; }
     OptionMap options() const override { return {}; }
     double default_learning_rate() const override { return 0; }
+    bool reaches_inside(const Site&) const override { return false; }
   } none;
   const double worst = largest_difference(exact_logits(*session.model, none, sequences), before),
                allowed = kBound * std::max(1.0, largest_value(before));

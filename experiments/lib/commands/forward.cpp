@@ -42,6 +42,7 @@ std::vector<Group> grouped(const Batch& batch) {
 class AllOfTheBase : public Hooks {
  public:
   bool trains(std::string_view) const override { return true; }
+  bool reaches_inside(const Site&) const override { return false; }
 };
 
 class Forward {

@@ -6,6 +6,7 @@
 
 #include "experiments/lib/timing.h"
 #include "tuning/classification.h"
+#include "tuning/methods.h"
 #include "tuning/tuner.h"
 
 namespace cambium {

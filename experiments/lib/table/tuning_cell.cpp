@@ -18,6 +18,7 @@
 #include "experiments/lib/taken_positions.h"
 #include "experiments/lib/task_data.h"
 #include "experiments/lib/train_run.h"
+#include "tuning/methods.h"
 #include "tuning/options.h"
 
 namespace cambium {

@@ -10,6 +10,7 @@
 
 #include "core/json.h"
 #include "experiments/lib/table/svg.h"
+#include "tuning/methods.h"
 #include "tuning/options.h"
 
 namespace cambium {

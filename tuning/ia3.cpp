@@ -1,0 +1,74 @@
+#include "tuning/ia3.h"
+
+#include "autograd/ops/factors.h"
+#include "core/kernels/elementwise.h"
+
+namespace cambium {
+
+TunerMaker Ia3::read(OptionReader& o) {
+  Options options;
+  options.targets = split(o.word("targets", listed(options.targets, ",")));
+  o.finish();
+  return [options](const TunerContext& context) { return std::make_unique<Ia3>(options, context); };
+}
+
+Ia3::Ia3(const Options& options, const TunerContext& context) : options_(options) {
+  for (const Target& t : find_targets(context.model, "ia3", options_.targets)) {
+    Scaled s{t, {}};
+    s.factor = tuner_parameter(context.model, {of_input(s) ? t.in() : t.out()});
+    if (context.initialize) fill_uniform(s.factor, 0, "", 0, 1);  // all 1
+    scaled_[{t.site, t.product}].push_back(std::move(s));
+  }
+}
+
+OptionMap Ia3::options() const { return {{"targets", listed(options_.targets, ",")}}; }
+
+std::vector<NamedParameter> Ia3::parameters() {
+  std::vector<NamedParameter> all;
+  for (auto& [_, list] : scaled_)
+    for (Scaled& s : list) all.push_back({s.target.name() + ".ia3", &s.factor, 0, s.factor.value.size()});
+  return all;
+}
+
+// A ReLU may keep some of a layer dark.
+double Ia3::live_share(std::string_view name) const { return name.ends_with("down.ia3") ? 0.05 : 1; }
+
+bool Ia3::reaches_inside(const Site& site) const {
+  const auto found = scaled_.lower_bound({site, ""});
+  return found != scaled_.end() && found->first.first == site;
+}
+
+Var Ia3::scaled(Pass& pass, const Projection& projection, Var x, bool inputs) const {
+  const auto found = scaled_.find({projection.site, projection.dense.parts.front().name});
+  if (found == scaled_.end()) return x;
+  for (const Scaled& s : found->second)
+    if (of_input(s) == inputs)
+      x = apply(inputs ? ScaleColumns{} : ScaleColumns{s.target.begin, s.target.end}, x, pass(s.factor), Var());
+  return x;
+}
+
+Var Ia3::input(Pass& pass, const Projection& projection, Var x, const Layout&) {
+  return scaled(pass, projection, std::move(x), true);
+}
+
+Var Ia3::projected(Pass& pass, const Projection& projection, const Var&, Var y, const Layout&) {
+  return scaled(pass, projection, std::move(y), false);
+}
+
+bool Ia3::merge_into(Model&) {
+  for (const auto& [_, list] : scaled_)
+    for (const Scaled& s : list) {
+      const Target& t = s.target;
+      const Tensor rows = t.dense->weight.value.rows(t.begin, t.end), &l = s.factor.value;
+      Tensor w = rows.to(accumulator(rows.dtype())).clone();
+      if (of_input(s)) DISPATCH(scale_columns, w.stream())(w.stream(), w, l, {}, w);
+      else DISPATCH(scale_rows, w.stream())(w.stream(), w, l, w);
+      rows.copy_from(w.to(rows.dtype()));
+      if (of_input(s) || !t.dense->bias) continue;
+      const Tensor bias = t.dense->bias.value.rows(t.begin, t.end);
+      DISPATCH(scale_columns, bias.stream())(bias.stream(), bias, l, {}, bias);
+    }
+  return true;
+}
+
+}  // namespace cambium

@@ -1,0 +1,102 @@
+#include "tuning/vera.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/factors.h"
+#include "autograd/ops/low_rank.h"
+#include "core/kernels/matmul.h"
+
+namespace cambium {
+
+TunerMaker Vera::read(OptionReader& o) {
+  Options options;
+  options.rank = o.integer("rank", options.rank, 1, 65536);
+  options.targets = split(o.word("targets", listed(options.targets, ",")));
+  options.initial = o.number("initial", options.initial, 1e-6, 1e3);
+  options.seed = o.integer("seed", options.seed, 0, int64_t(1) << 52);
+  options.dropout = o.number("dropout", options.dropout, 0, 0.999);
+  o.finish();
+  return [options](const TunerContext& context) { return std::make_unique<Vera>(options, context); };
+}
+
+Vera::Vera(const Options& options, const TunerContext& context) : options_(options) {
+  const std::vector<Target> targets = find_targets(context.model, "vera", options_.targets);
+  int64_t in = 0, out = 0;
+  for (const Target& t : targets) in = std::max(in, t.in()), out = std::max(out, t.out());
+  const int64_t rank = options_.rank;
+  a_ = tuner_parameter(context.model, {rank, in});
+  b_ = tuner_parameter(context.model, {out, rank});
+  fill_uniform(a_, uint64_t(options_.seed), "vera.a", std::sqrt(3 / double(in)));
+  fill_uniform(b_, uint64_t(options_.seed), "vera.b", std::sqrt(3 / double(rank)));
+  std::map<int64_t, Tensor> columns;  // the first of A, one copy for each width
+  for (const Target& t : targets) {
+    Tensor& a = columns[t.in()];
+    if (!a) {
+      a = Tensor::empty({rank, t.in()}, a_.value.dtype(), a_.value.device());
+      DISPATCH(convert, a.stream())(a.stream(), a_.value.view().columns(0, t.in()), a);
+    }
+    Adapted m{t, a, tuner_parameter(context.model, {rank}), tuner_parameter(context.model, {t.out()})};
+    if (context.initialize) fill_uniform(m.inner, 0, "", 0, options_.initial);  // all alike
+    adapted_[{t.site, t.product}].push_back(std::move(m));
+  }
+}
+
+OptionMap Vera::options() const {
+  return {{"rank", std::to_string(options_.rank)},
+          {"targets", listed(options_.targets, ",")},
+          {"initial", print_number(options_.initial)},
+          {"seed", std::to_string(options_.seed)},
+          {"dropout", print_number(options_.dropout)}};
+}
+
+std::vector<NamedParameter> Vera::parameters() {
+  std::vector<NamedParameter> all;
+  for (auto& [_, list] : adapted_)
+    for (Adapted& m : list) {
+      all.push_back({m.target.name() + ".vera_b", &m.outer, 0, m.outer.value.size()});
+      all.push_back({m.target.name() + ".vera_d", &m.inner, 0, m.inner.value.size()});
+    }
+  return all;
+}
+
+bool Vera::reaches_inside(const Site& site) const {
+  const auto found = adapted_.lower_bound({site, ""});
+  return found != adapted_.end() && found->first.first == site;
+}
+
+// diag(d) A [rank, in] and diag(b) B [out, rank]
+std::pair<Var, Var> Vera::scaled_pair(const Pass& pass, const Adapted& m) const {
+  return {apply(ScaleRows{}, Var(m.a), pass(m.inner)),
+          apply(ScaleRows{}, Var(b_.value.rows(0, m.target.out())), pass(m.outer))};
+}
+
+Var Vera::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
+  const auto found = adapted_.find({projection.site, projection.dense.parts.front().name});
+  if (found == adapted_.end()) return y;
+  for (const Adapted& m : found->second) {
+    const float p = pass.drops() ? float(options_.dropout) : 0.f;
+    const Var in = p > 0 ? pass.drop_and_add(p, m.target.name(), x, Var(), layout) : x;
+    LowRank op;
+    op.parts[0] = {.rank = options_.rank, .column_begin = m.target.begin, .column_end = m.target.end};
+    const auto [a, b] = scaled_pair(pass, m);
+    y = apply(op, in, y, a, b, Var(), Var(), Var(), Var());
+  }
+  return y;
+}
+
+bool Vera::merge_into(Model&) {
+  Hooks none;
+  const Pass pass(none);
+  for (const auto& [_, list] : adapted_)
+    for (const Adapted& m : list) {
+      const Tensor rows = m.target.dense->weight.value.rows(m.target.begin, m.target.end);
+      const auto [a, b] = scaled_pair(pass, m);
+      Tensor sum = rows.to(accumulator(rows.dtype())).clone();
+      DISPATCH(matmul, sum.stream())(sum.stream(), b.value, a.value, {}, {.accumulate = true}, sum);
+      rows.copy_from(sum.to(rows.dtype()));
+    }
+  return true;
+}
+
+}  // namespace cambium

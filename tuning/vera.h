@@ -1,0 +1,49 @@
+// VeRA: y = W x + b (B (d (A x))), with one random frozen pair A, B for all layers and learned vectors d and b.
+//                                                                             (Kopiczko et al. 2024, eq. 2)
+#pragma once
+
+#include "tuning/options.h"
+#include "tuning/sites.h"
+#include "tuning/tuner.h"
+
+namespace cambium {
+
+// A [rank, widest input] and B [widest output, rank] are U(-sqrt(3 / in), sqrt(3 / in)) of their own inputs (Kaiming
+// uniform with gain 1), from `seed` alone: they are not stored. A matrix that is smaller takes their first columns and rows
+// (as PEFT does). d starts at 0.1 and b at 0: at first nothing changes.
+class Vera : public Tuner {
+ public:
+  struct Options {
+    int64_t rank = 256;
+    std::vector<std::string> targets = {"query", "value"};
+    double initial = 0.1;  // of d
+    int64_t seed = 0;      // of A and B
+    double dropout = 0;    // of x, in training
+  };
+  static TunerMaker read(OptionReader&);
+  Vera(const Options&, const TunerContext&);
+
+  std::string method() const override { return "vera"; }
+  OptionMap options() const override;
+  std::vector<NamedParameter> parameters() override;
+  static constexpr double kLearningRate = 5e-3;
+  double default_learning_rate() const override { return kLearningRate; }
+  bool merge_into(Model&) override;
+
+  bool reaches_inside(const Site&) const override;
+  Var projected(Pass&, const Projection&, const Var& x, Var y, const Layout&) override;
+
+ private:
+  struct Adapted {
+    Target target;
+    Tensor a;                    // its columns of A, [rank, in]
+    Parameter inner, outer;      // d [rank], b [end - begin]
+  };
+  std::pair<Var, Var> scaled_pair(const Pass&, const Adapted&) const;
+
+  Options options_;
+  Parameter a_, b_;  // frozen
+  std::map<std::pair<Site, std::string>, std::vector<Adapted>> adapted_;
+};
+
+}  // namespace cambium
