@@ -60,7 +60,7 @@ function(cambium_cpu_kernels folder)
 endfunction()
 
 function(cambium_library)
-  file(GLOB sources CONFIGURE_DEPENDS core/*.cpp autograd/*.cpp models/*.cpp models/*/*.cpp tuning/*.cpp
+  file(GLOB sources CONFIGURE_DEPENDS core/*.cpp core/workers/*.cpp autograd/*.cpp models/*.cpp models/*/*.cpp tuning/*.cpp
        experiments/lib/*.cpp experiments/lib/*/*.cpp)
   cambium_gpu_sources(gpu_sources)
   add_library(cambium SHARED ${sources} ${gpu_sources})
@@ -70,13 +70,29 @@ function(cambium_library)
   set_target_properties(cambium PROPERTIES UNITY_BUILD ${CAMBIUM_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   target_link_libraries(cambium PUBLIC cambium_flags cambium_cpu PRIVATE Threads::Threads
     nlohmann_json::nlohmann_json LibLZMA::LibLZMA PkgConfig::PCRE2 PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ICU PkgConfig::ZIP
-    ${STEMMER_LIBRARY} ${SENTENCEPIECE_TRAINER_LIBRARY} ${SENTENCEPIECE_LIBRARY} ${HDF5_C_LIBRARIES})
+    ${STEMMER_LIBRARY} ${SENTENCEPIECE_TRAINER_LIBRARY} ${SENTENCEPIECE_LIBRARY} ${HDF5_C_LIBRARIES} ${CMAKE_DL_LIBS})
   target_include_directories(cambium PRIVATE ${HDF5_C_INCLUDE_DIRS})
   target_compile_definitions(cambium PRIVATE CAMBIUM_VERSION="${PROJECT_VERSION}")
   set_source_files_properties(experiments/lib/data_path.cpp PROPERTIES
     COMPILE_DEFINITIONS CAMBIUM_SOURCE_DATA="${CMAKE_SOURCE_DIR}/experiments/data")
   install(DIRECTORY experiments/data/ DESTINATION share/cambium)
   cambium_gpu_link(cambium)
+endfunction()
+
+# MPI is a library of its own, lib/libcambium_mpi.so, which is loaded where an MPI launcher started the program:
+# nothing else needs MPI, neither to build nor to run.
+function(cambium_mpi)
+  if(NOT CAMBIUM_MPI)
+    return()
+  endif()
+  find_package(MPI QUIET COMPONENTS C)
+  if(NOT MPI_C_FOUND)
+    message(STATUS "No MPI: built without it (package libopenmpi-dev)")
+    return()
+  endif()
+  add_library(cambium_mpi SHARED core/mpi/mpi_library.cpp)
+  target_link_libraries(cambium_mpi PRIVATE cambium_flags MPI::MPI_C)
+  add_dependencies(cambium cambium_mpi)
 endfunction()
 
 # One program for each file directly in experiments/ and examples/; the target `programs` is all of them.
