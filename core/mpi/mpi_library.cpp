@@ -1,4 +1,6 @@
 // lib/libcambium_mpi.so: MPI behind the table. The only file that includes mpi.h.
+#define OMPI_SKIP_MPICXX 1  // C alone
+#define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 
 #include <cstdio>
@@ -40,13 +42,15 @@ const char* version() {
 }
 
 int send(const void* bytes, size_t count, int to, int* request) {
-  MPI_Request own;
-  return remembered(MPI_Isend(bytes, int(count), MPI_BYTE, to, 0, MPI_COMM_WORLD, &own), own, request);
+  MPI_Request own = MPI_REQUEST_NULL;
+  const int error = MPI_Isend(bytes, int(count), MPI_BYTE, to, 0, MPI_COMM_WORLD, &own);
+  return remembered(error, own, request);
 }
 
 int receive(void* bytes, size_t count, int from, int* request) {
-  MPI_Request own;
-  return remembered(MPI_Irecv(bytes, int(count), MPI_BYTE, from, 0, MPI_COMM_WORLD, &own), own, request);
+  MPI_Request own = MPI_REQUEST_NULL;
+  const int error = MPI_Irecv(bytes, int(count), MPI_BYTE, from, 0, MPI_COMM_WORLD, &own);
+  return remembered(error, own, request);
 }
 
 int test(int request, int* done) { return MPI_Test(&requests[size_t(request)], done, MPI_STATUS_IGNORE); }
@@ -64,7 +68,7 @@ int finish() { return MPI_Finalize(); }
 }  // namespace cambium
 
 extern "C" const cambium::MpiTable* cambium_mpi_table() {
-  static const cambium::MpiTable table = {cambium::start, cambium::version, cambium::send,   cambium::receive,
+  static const cambium::MpiTable table = {cambium::start, cambium::version, cambium::send,  cambium::receive,
                                           cambium::test,  cambium::explain, cambium::finish};
   return &table;
 }

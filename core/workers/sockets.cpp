@@ -270,8 +270,7 @@ void admit(int fd, const std::string& welcome) { send_all(fd, packed({kAdmitted,
 void refuse(int fd, const std::string& reason) { send_all(fd, packed({kRefused, reason}), in_seconds(1)); }
 
 std::map<int, Joined> accept_workers(const Listener& listener, const std::vector<int>& ranks, const std::string& key,
-                                     SteadyTime until, bool at_once,
-                                     const std::function<void(const json&)>& check) {
+                                     SteadyTime until, bool at_once, const std::function<void(const json&)>& check) {
   struct Guest {
     Descriptor fd;
     std::string read;

@@ -55,7 +55,8 @@ struct Frame {
   std::string bytes;
 };
 std::string packed(const Frame&);
-// Takes the first whole frame off what has been read; whether there was one. Throws InputError for one that is too long.
+// Takes the first whole frame off what has been read; whether there was one. Throws InputError for one that is too
+// long.
 bool take_frame(std::string& read, Frame&);
 // Reads what is there without waiting; false when the other side has closed.
 bool read_available(int fd, std::string& read);

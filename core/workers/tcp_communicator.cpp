@@ -120,14 +120,16 @@ std::unique_ptr<Communicator> join_by_tcp(const Launch& launch, double deadline)
     star = open_of(welcome_all(launch, listener, until, table));
   } else {
     std::string welcome;
-    const json hello = {{"key", launch.job},     {"rank", launch.rank},
-                        {"size", launch.size},   {"host", host_name()},
+    const json hello = {{"key", launch.job},
+                        {"rank", launch.rank},
+                        {"size", launch.size},
+                        {"host", host_name()},
                         {"endpoint", to_json(listener.endpoint())}};
     try {
       star.emplace(0, join({{launch.master}, launch.port}, hello, until, &welcome));
     } catch (const Error& error) {
-      throw Error(text("worker ", launch.rank, " of ", launch.size, " on ", host_name(), " cannot join worker 0: ",
-                       error.what()));
+      throw Error(text("worker ", launch.rank, " of ", launch.size, " on ", host_name(),
+                       " cannot join worker 0: ", error.what()));
     }
     table = table_of(welcome, launch.size);
   }

@@ -86,7 +86,7 @@ void Watch::acknowledge() {  // with the lock
 }
 
 void Watch::lost(int rank) {
-  for (const SteadyTime until = in_seconds(3); poll_time(until, 1) > 0;) {
+  for (const SteadyTime until = in_seconds(1.5); poll_time(until, 1) > 0;) {
     if (const auto known = failure()) throw WorkerFailed(*known);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

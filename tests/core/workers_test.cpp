@@ -24,11 +24,11 @@ constexpr double kDeadline = 20;  // seconds; no test waits for it
 // Names for environment variables while a test runs.
 class Environment {
  public:
-  explicit Environment(const std::map<std::string, std::string>& values) {
-    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PMI_SIZE",
-                             "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_JOB_ID", "WORLD_SIZE", "RANK",
-                             "MASTER_ADDR", "MASTER_PORT", "CAMBIUM_WORKER_DEADLINE", "TORCHELASTIC_RUN_ID",
-                             "TORCHELASTIC_USE_AGENT_STORE"}) {
+  explicit Environment(const std::map<std::string, std::string>& values = {}) {
+    for (const char* name :
+         {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "SLURM_STEP_NUM_TASKS",
+          "SLURM_PROCID", "SLURM_JOB_ID", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT", "CAMBIUM_WORKER_DEADLINE",
+          "TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"}) {
       if (const char* old = std::getenv(name)) before_[name] = old;
       ::unsetenv(name);
     }
@@ -108,7 +108,7 @@ TEST_P(WorkersOf, TcpHearEachOther) {
 TEST(Workers, OneProcessIsAlone) {
   check_calls(solo());
   EXPECT_THROW(solo().exchange(1, {}, {}), Error);
-  Environment none({});
+  Environment none;
   EXPECT_EQ(Workers().communicator().size(), 1);
 }
 
@@ -129,7 +129,7 @@ TEST(Workers, AFailureReachesAllWithRankHostAndReason) {
       EXPECT_EQ(std::string(failed.what()), "worker 2 of 4 on " + host_name() + ": the disk is full");
       // The first to say so at worker 0 prints it; the others are silent.
       const bool silent = c.fail(failed.exit_code(), failed.what());
-      if (c.rank() != 0) EXPECT_TRUE(silent);
+      EXPECT_TRUE(silent || c.is_first());
       std::this_thread::sleep_for(std::chrono::milliseconds(300));
     }
   });
@@ -200,7 +200,10 @@ TEST(Workers, ThoseThatDoNotFitAreNamed) {
         {0, 2, "a worker has rank 0 of 2, as worker 0 has"}}) {
     std::string at_first;
     std::thread master([&] { at_first = why_not(first); });
-    const nlohmann::json hello = {{"key", ""}, {"rank", rank}, {"size", size}, {"host", "h"},
+    const nlohmann::json hello = {{"key", ""},
+                                  {"rank", rank},
+                                  {"size", size},
+                                  {"host", "h"},
                                   {"endpoint", {{"addresses", {"127.0.0.1"}}, {"port", 1}}}};
     try {
       join({{"127.0.0.1"}, first.port}, hello, in_seconds(kDeadline));
@@ -247,8 +250,8 @@ TEST(Watch, ASilentWorkerHasFailed) {
 }
 
 TEST(Watch, ASlowWorkerThatGivesSignsHasNot) {
-  Watched w(0.5);
-  for (int i = 0; i < 40; ++i) {
+  Watched w(1);
+  for (int i = 0; i < 50; ++i) {
     send_all(w.mine, packed({'l', ""}), in_seconds(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(25));
     ASSERT_FALSE(w.watch->failure()) << w.watch->failure()->text;
@@ -289,11 +292,8 @@ TEST(Launch, TakesWhatLaunchersSay) {
     Environment pmix({{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"}, {"PMIX_RANK", "1"}});
     EXPECT_EQ(launched().by, Launch::By::mpi);
   }
-  Environment e({{"WORLD_SIZE", "2"},
-                 {"RANK", "1"},
-                 {"MASTER_ADDR", "node7"},
-                 {"MASTER_PORT", "29500"},
-                 {"SLURM_JOB_ID", "12"}});
+  Environment e(
+      {{"WORLD_SIZE", "2"}, {"RANK", "1"}, {"MASTER_ADDR", "node7"}, {"MASTER_PORT", "29500"}, {"SLURM_JOB_ID", "12"}});
   const Launch l = launched();
   EXPECT_EQ(l.by, Launch::By::tcp);
   EXPECT_EQ(std::tuple(l.rank, l.size, l.master, l.port, l.job), std::tuple(1, 2, "node7", 29500, "12"));
@@ -332,16 +332,16 @@ TEST(Launch, RefusesWhatNoLauncherSays) {
     }
   }
   for (const char* value : {"0", "3601", "1e3", "soon"}) {
-    Environment e({{"CAMBIUM_WORKER_DEADLINE", value}});
+    Environment e(std::map<std::string, std::string>{{"CAMBIUM_WORKER_DEADLINE", value}});
     EXPECT_THROW(worker_deadline(), InputError) << value;
   }
-  Environment e({});
+  Environment e;
   EXPECT_EQ(worker_deadline(), 30);
 }
 
 // As one of several processes of a launcher, which the next test is.
-TEST(Workers, OfALauncherHearEachOther) {
-  if (!std::getenv("CAMBIUM_TEST_WORKERS")) GTEST_SKIP() << "runs below a launcher";
+TEST(Workers, DISABLED_OfALauncherHearEachOther) {
+  ASSERT_TRUE(std::getenv("CAMBIUM_TEST_WORKERS")) << "runs below a launcher";
   Workers workers;
   EXPECT_EQ(workers.communicator().size(), std::atoi(std::getenv("CAMBIUM_TEST_WORKERS")));
   check_calls(workers.communicator());
@@ -358,9 +358,10 @@ TEST(Workers, ByMpirun) {
   if (!file_exists("/usr/bin/mpirun")) GTEST_SKIP() << "there is no mpirun here (package openmpi-bin)";
   if (!file_exists(own_program().substr(0, own_program().rfind("/bin/")) + "/lib/libcambium_mpi.so"))
     GTEST_SKIP() << "this build has no MPI (package libopenmpi-dev)";
-  const ProcessResult r = run_process({"/usr/bin/mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "4",
-                                       own_program(), "--gtest_filter=Workers.OfALauncherHearEachOther"},
-                                      {.environment = {{"CAMBIUM_TEST_WORKERS", "4"}}});
+  const ProcessResult r =
+      run_process({"/usr/bin/mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "4", own_program(),
+                   "--gtest_filter=*OfALauncherHearEachOther", "--gtest_also_run_disabled_tests"},
+                  {.environment = {{"CAMBIUM_TEST_WORKERS", "4"}}});
   EXPECT_EQ(r.code, 0) << r.out << r.err;
   EXPECT_NE(r.out.find("Open MPI"), std::string::npos) << r.out;
 }
