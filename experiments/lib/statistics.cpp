@@ -68,6 +68,29 @@ double quantile(std::vector<double> values, double q) {
   return values[below] + (place - double(below)) * (values[above] - values[below]);
 }
 
+std::vector<double> ranks(std::span<const double> values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t(0));
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
+  std::vector<double> all(values.size());
+  for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    while (end < order.size() && values[order[end]] == values[order[begin]]) ++end;
+    for (size_t i = begin; i < end; ++i) all[order[i]] = double(begin + 1 + end) / 2;
+  }
+  return all;
+}
+
+double spearman(std::span<const double> x, std::span<const double> y) {
+  check_input(x.size() == y.size(), "a correlation of ", x.size(), " with ", y.size(), " values");
+  if (x.size() < 2) return kNan;
+  const std::vector<double> a = ranks(x), b = ranks(y);
+  const double mean = double(x.size() + 1) / 2;
+  double ab = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    ab += (a[i] - mean) * (b[i] - mean), aa += (a[i] - mean) * (a[i] - mean), bb += (b[i] - mean) * (b[i] - mean);
+  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : kNan;
+}
+
 // The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4.
 double student_within(double t, int64_t degrees) {
   CHECK(degrees >= 1, "Student's distribution with ", degrees, " degrees of freedom");

@@ -46,8 +46,8 @@ ZipFile::ZipFile(const std::string& path) : path_(path) {
   }
 }
 
-void ZipFile::extract(const std::string& name, const std::string& to, int64_t limit,
-                      const ByteProgress& progress) const {
+void ZipFile::unpack(const std::string& name, int64_t limit, const std::function<void(std::string_view)>& block,
+                     const ByteProgress& progress) const {
   zip_stat_t status;
   check_input(zip_stat(raw(archive_), name.c_str(), ZIP_FL_ENC_GUESS, &status) == 0, path_, ": has no ", name);
   check_input((status.valid & ZIP_STAT_SIZE) && status.size <= zip_uint64_t(limit), path_, ": ", name, " has ",
@@ -55,18 +55,34 @@ void ZipFile::extract(const std::string& name, const std::string& to, int64_t li
   const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> file(zip_fopen_index(raw(archive_), status.index, 0),
                                                                zip_fclose);
   check_input(bool(file), path_, ": ", name, " cannot be unpacked: ", zip_strerror(raw(archive_)));
-  AtomicFile out(to);
-  std::vector<char> block(size_t(1) << 20);
+  std::vector<char> bytes(size_t(1) << 20);
   int64_t done = 0;
-  while (const zip_int64_t n = zip_fread(file.get(), block.data(), block.size())) {
+  while (const zip_int64_t n = zip_fread(file.get(), bytes.data(), bytes.size())) {
     check_input(n > 0, path_, ": ", name, " cannot be unpacked: ", zip_error_strerror(zip_file_get_error(file.get())));
     done += n;
     check_input(done <= int64_t(status.size), path_, ": ", name, " is longer than it claims");
-    out.write(block.data(), size_t(n));
+    block({bytes.data(), size_t(n)});
     if (progress) progress(done, int64_t(status.size));
   }
   check_input(done == int64_t(status.size), path_, ": ", name, " ends early");
-  out.commit();
+}
+
+void ZipFile::extract(const std::string& name, const std::string& to, int64_t limit,
+                      const ByteProgress& progress) const {
+  std::unique_ptr<AtomicFile> out;
+  const auto write = [&](std::string_view block) {
+    if (!out) out = std::make_unique<AtomicFile>(to);
+    out->write(block);
+  };
+  unpack(name, limit, write, progress);
+  write({});  // an empty file is one, too
+  out->commit();
+}
+
+std::string ZipFile::read(const std::string& name, int64_t limit) const {
+  std::string bytes;
+  unpack(name, limit, [&](std::string_view block) { bytes += block; }, {});
+  return bytes;
 }
 
 }  // namespace cambium

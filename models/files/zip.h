@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/sha256.h"
@@ -20,8 +21,13 @@ class ZipFile {
   // Unpacks one file, whole or not at all; its length and CRC-32 are compared. InputError if it is
   // not there, damaged, or larger than `limit` bytes.
   void extract(const std::string& name, const std::string& to, int64_t limit, const ByteProgress& progress = {}) const;
+  // The bytes of a small one, with the same checks.
+  std::string read(const std::string& name, int64_t limit) const;
 
  private:
+  void unpack(const std::string& name, int64_t limit, const std::function<void(std::string_view)>& block,
+              const ByteProgress&) const;
+
   std::string path_;
   std::shared_ptr<void> archive_;
   std::vector<std::string> names_;

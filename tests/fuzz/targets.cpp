@@ -12,12 +12,14 @@
 #include "models/files/gguf.h"
 #include "models/files/onnx.h"
 #include "models/files/safetensors.h"
+#include "models/files/torch_tensor.h"
 #include "models/import/config.h"
 #include "models/load.h"
 #include "models/tokenizers/tokenizer.h"
 #include "tests/support/files.h"
 #include "tests/support/hdf5_body.h"
 #include "tests/support/paths.h"
+#include "tests/support/zip_archive.h"
 #include "tuning/peft.h"
 
 namespace cambium::testing {
@@ -141,6 +143,10 @@ const std::vector<FuzzTarget>& fuzz_targets() {
        [](std::string_view input) { read_all(SafetensorsFile(put("a.safetensors", input))); }},
       {"Gguf", "gguf", read_gguf},
       {"Onnx", "onnx", [](std::string_view input) { read_all(OnnxFile(put("a.onnx", input))); }},
+      {"Torch", "torch",
+       [](std::string_view input) {  // the pickle: an archive's sums would keep damage from it
+         read_torch_tensor(put("p.pt", zip_archive({{"p/data.pkl", std::string(input)}, {"p/data/0", "12345678"}})));
+       }},
       {"Config", "config", read_config},
       {"Hdf5", "hdf5", read_hdf5},
       {"Hdf5Foreign", "hdf5", [](std::string_view input) { read_everything(put("theirs.h5", input)); }},

@@ -129,6 +129,14 @@ def safetensors(tensors, **meta):
     return struct.pack("<Q", len(text)) + text + body
 
 
+def torch_pickle():
+    """What torch.save pickles for a float32 tensor [2, 1]."""
+    put("torch", "tensor",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00((X\x07\0\0\0storageq\x01ctorch\nFloatStorage\nq\x02X\x01\0\0\x000q\x03"
+        b"X\x03\0\0\0cpuq\x04K\x02tq\x05QK\x00K\x02K\x01\x86q\x06K\x01K\x01\x86q\x07\x89ccollections\nOrderedDict\nq\x08)Rq\ttq\n"
+        b"Rq\x0b.")
+
+
 def weights():
     put("safetensors", "types", safetensors({
         "a": ("F32", np.arange(6, dtype="f4").reshape(2, 3)), "b": ("F16", np.ones(4, "f2")),
@@ -241,6 +249,7 @@ def hdf5():
 
 tokenizers()
 weights()
+torch_pickle()
 configurations()
 tables()
 hdf5()
