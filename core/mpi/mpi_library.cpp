@@ -1,4 +1,4 @@
-// lib/libcambium_mpi.so: MPI behind the table. The only file that includes mpi.h.
+// lib/libcambium_mpi.so: MPI behind the table. The only file that includes MPI's header.
 #define OMPI_SKIP_MPICXX 1  // C alone
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>

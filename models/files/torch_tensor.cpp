@@ -1,5 +1,5 @@
-// The part of a pickle that a saved tensor takes. (Python's Lib/pickletools.py; torch/serialization.py,
-// torch/_utils.py)
+// The part of a pickle that a saved tensor takes. (Python's module pickletools; torch's
+// modules serialization and _utils)
 #include "models/files/torch_tensor.h"
 
 #include <cstring>

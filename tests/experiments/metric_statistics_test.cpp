@@ -42,15 +42,6 @@ TEST(MetricStatistics, QuantilesLieBetweenTheirNeighbours) {
   EXPECT_EQ(quantile({7}, 0.3), 7);
 }
 
-// A table of means: row (value, 1).
-StatisticsTable means(const std::vector<double>& values) {
-  StatisticsTable table{.width = 2, .scores = [](std::span<const double> sums) {
-                          return metrics::Scores{{"mean", sums[0] / sums[1]}};
-                        }};
-  for (const double value : values) table.values.insert(table.values.end(), {value, 1.0});
-  return table;
-}
-
 TEST(MetricStatistics, HolmStepsDown) {
   const std::vector<double> p = {0.01, 0.04, 0.03, 0.005};
   const std::vector<double> expected = {0.03, 0.06, 0.06, 0.02};

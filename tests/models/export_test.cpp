@@ -44,7 +44,9 @@ TEST_F(Export, KeepsTheClassOfAModel) {
       EXPECT_EQ(j.at("architectures"), json::array({kind}));
       EXPECT_EQ(j.at("max_position_embeddings"), original.at("max_position_embeddings"));
       EXPECT_EQ(j.contains("attention_bias"), std::string(type) == "llama") << type;  // no other class reads it
-      if (original.contains("sliding_window")) EXPECT_EQ(j.at("sliding_window"), original.at("sliding_window"));
+      if (original.contains("sliding_window")) {
+        EXPECT_EQ(j.at("sliding_window"), original.at("sliding_window"));
+      }
       EXPECT_EQ(to_json(ModelSource::open(folder)->config()),
                 to_json(ModelSource::open(golden_path(std::string("models/") + model))->config()));
     }

@@ -5,18 +5,12 @@
 #include <cstdlib>
 #include <utility>
 
-#include "core/regex.h"
 #include "experiments/lib/metrics/text.h"
 
 namespace cambium::metrics {
 namespace {
 
 // In this order: mteval-v13a.pl, NormalizeText. All classes are ASCII, so bytes are as good as characters.
-struct Substitution {
-  Regex pattern;
-  const char* replacement;
-};
-
 const std::vector<Substitution>& clean_up() {
   static const std::vector<Substitution> list = {
       {Regex("<skipped>"), ""}, {Regex("-\n"), ""},   {Regex("\n"), " "},   {Regex("&quot;"), "\""},

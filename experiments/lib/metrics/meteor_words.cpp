@@ -9,7 +9,6 @@
 
 #include "core/csv.h"
 #include "core/error.h"
-#include "core/regex.h"
 #include "experiments/lib/data_path.h"
 #include "experiments/lib/metrics/e2e.h"
 #include "experiments/lib/metrics/text.h"
@@ -39,11 +38,6 @@ void for_each_line(std::string_view text, F&& f) {
 const std::string kAlpha =
     R"(A-Za-z\x{160}\x{17d}\x{161}\x{17e}\x{178}\x{c0}-\x{d6}\x{d8}-\x{f6}\x{f8}-\x{17e}\x{400}-\x{4ff})"
     R"(\x{500}-\x{527}\x{a640}-\x{a66e}\x{a67e}-\x{a697}\x{1d00}-\x{1d7f})";
-
-struct Substitution {
-  Regex pattern;
-  const char* replacement;
-};
 
 const std::vector<Substitution>& substitutions() {
   const auto regex = [](const std::string& pattern) { return Regex(pattern, Regex::unicode); };

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/regex.h"
+
 namespace cambium::metrics {
 
 // Valid UTF-8: each maximal bad sequence becomes one U+FFFD (Python's errors="replace"). Everything below
@@ -33,5 +35,11 @@ struct CodePoint {
   int length;
 };
 CodePoint code_point(std::string_view text, size_t at);
+
+// What a tokenizer that is a list of regular expressions puts for each match of one.
+struct Substitution {
+  Regex pattern;
+  const char* replacement;
+};
 
 }  // namespace cambium::metrics
