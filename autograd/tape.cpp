@@ -21,6 +21,16 @@ void Tape::backward(const Var& root, Tensor seed) {
   run_down_to(0);
 }
 
+void Tape::backward(std::span<const Var> roots, const Tensor& seed) {
+  for (const Var& root : roots) {
+    if (!root.wants_gradient()) continue;
+    CHECK(root.tape == this && seed.shape() == root.shape(), "backward: seed ", seed.shape(), " for a value ",
+          root.shape());
+    add(root.slot, seed);
+  }
+  run_down_to(0);
+}
+
 void Tape::run_down_to(size_t mark) {
   while (nodes_.size() > mark) {
     const std::unique_ptr<Node> node = std::move(nodes_.back());

@@ -10,6 +10,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <typeinfo>
@@ -71,6 +72,8 @@ class Tape {
 
   // Runs everything recorded, last to first; `seed` is the gradient of `root`. Nodes die as they are run.
   void backward(const Var& root, Tensor seed);
+  // From several values at once; those that depend on nothing that trains count nothing. seed: of each, in its shape.
+  void backward(std::span<const Var> roots, const Tensor& seed);
   // The gradient of a leaf after backward, in its shape; none if nothing reached it.
   Tensor gradient(const Var& leaf) const;
 

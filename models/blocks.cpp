@@ -1,11 +1,18 @@
 #include "models/blocks.h"
 
+#include <algorithm>
+
 #include "autograd/ops/linear.h"
 #include "autograd/ops/mlp.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/rotary.h"
 
 namespace cambium {
+
+OwnedSegments PrefixRows::segments(Device device) const {
+  if (!*this) return {};
+  return {Tensor::of(begin, device), Tensor::of(length, device), *std::max_element(length.begin(), length.end())};
+}
 
 Var Norm::operator()(const Pass& pass, const ModelConfig& config, const Var& x) const {
   if (config.norm == NormKind::rms) return apply(RmsNorm{config.epsilon}, x, pass(weight));
@@ -16,7 +23,7 @@ Var Dense::operator()(Pass& pass, const Site& site, Var x, const Layout& layout)
   const Projection projection{site, *this};
   x = pass.hooks().input(pass, projection, std::move(x), layout);
   Var y = apply(Linear{}, x, weight_of(pass), pass(bias));
-  return pass.hooks().projected(pass, projection, x, std::move(y), layout);
+  return pass.hooks().projected(pass, projection, apply(Identity{}, x), std::move(y), layout);
 }
 
 Var Dense::weight_of(const Pass& pass) const {
@@ -35,7 +42,7 @@ Attend attend(const Pass& pass, const ModelConfig& config, const StackShape& sha
                      .dropout = pass.dropout_at(pass.dropout().attention, path_of(site))},
           .queries = queries,
           .keys = keys,
-          .prefixes = prefix.segments,
+          .prefixes = prefix.segments(queries.begin.device()),
           .token = identities};
 }
 
@@ -107,12 +114,12 @@ Var Layer::operator()(Pass& pass, const ModelConfig& config, const StackContext&
     }
     const float p = pass.dropout().residual;
     if (p > 0) h = pass.drop_and_add(p, path_of(site) + ".residual", std::move(h), Var(), layout);
-    const std::function<Var(const Var&)> result = [&](const Var& added) {
-      const Var sum = apply(Add{}, x, added);
+    const std::function<Var(const Var&, const Var&)> result = [&](const Var& residual, const Var& added) {
+      const Var sum = apply(Add{}, residual, added);
       return config.norm_first ? sum : norm(pass, config, sum);
     };
-    h = pass.hooks().after(pass, site, {read, x, result}, std::move(h), layout);
-    x = result(h);
+    h = pass.hooks().after(pass, site, {apply(Identity{}, read), apply(Identity{}, x), result}, std::move(h), layout);
+    x = result(x, h);
   };
   sublayer(Place::self_attention, self_attention_norm, [&](const Site& site, const Var& read) {
     return self_attention(pass, config, stack, site, read, all, caches ? &caches->self : nullptr);

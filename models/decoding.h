@@ -11,8 +11,9 @@
 
 namespace cambium {
 
-// Throws InputError unless an input and its new tokens fit the model's positions.
-void check_input_length(const Model&, const Hooks&, std::span<const int32_t> input, const GenerationOptions&);
+// Throws InputError unless an input and its new tokens fit the model's positions; tuner: its Sequence::tuner.
+void check_input_length(const Model&, const Hooks&, std::span<const int32_t> input, int tuner,
+                        const GenerationOptions&);
 
 // One text being written, in one slot of the cache.
 struct Hypothesis {

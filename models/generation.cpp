@@ -39,9 +39,10 @@ Decoding::Decoding(Model& model, Hooks& hooks, const GenerationOptions& options,
     given_.assign(inputs.begin(), inputs.end());
   }
   std::vector<int32_t> capacity;
-  for (const auto& ids : given_)
+  for (size_t i = 0; i < given_.size(); ++i)
     capacity.insert(capacity.end(), size_t(options.width()),
-                    int32_t(int64_t(ids.size()) + options.max_new_tokens + hooks.virtual_tokens(StackKind::decoder)));
+                    int32_t(int64_t(given_[i].size()) + options.max_new_tokens +
+                            hooks.virtual_tokens(StackKind::decoder, tuner_[i])));
   cache_ = std::make_unique<DecoderCache>(config, capacity, model.activation_type(), model.device());
 }
 
@@ -241,7 +242,7 @@ std::vector<std::vector<Generated>> write_one_by_one(Decoding& decoding, const G
 namespace {
 
 void check_options(const Model& model, const Hooks& hooks, const std::vector<std::vector<int32_t>>& inputs,
-                   const GenerationOptions& o) {
+                   const std::vector<int>& tuner, const GenerationOptions& o) {
   const ModelConfig& config = model.config();
   check_input(bool(model.head) && config.decoder.layers,
               "this model has no decoder with an LM head: it cannot generate");
@@ -268,19 +269,19 @@ void check_options(const Model& model, const Hooks& hooks, const std::vector<std
     for (const int32_t id : inputs[i])
       check_input(id >= 0 && id < config.vocabulary, "input ", i, ": id ", id, " is outside the vocabulary of ",
                   config.vocabulary);
-    reading(text("input ", i), [&] { check_input_length(model, hooks, inputs[i], o); });
+    reading(text("input ", i), [&] { check_input_length(model, hooks, inputs[i], tuner[i], o); });
   }
 }
 
 }  // namespace
 
-void check_input_length(const Model& model, const Hooks& hooks, std::span<const int32_t> input,
+void check_input_length(const Model& model, const Hooks& hooks, std::span<const int32_t> input, int tuner,
                         const GenerationOptions& o) {
   const ModelConfig& config = model.config();
   const int64_t size = int64_t(input.size());
   const int64_t longest =
-      (config.is_seq2seq() ? 1 : size) + o.max_new_tokens - 1 + hooks.position_shift(StackKind::decoder);
-  const int64_t read = config.is_seq2seq() ? size + hooks.position_shift(StackKind::encoder) : 0;
+      (config.is_seq2seq() ? 1 : size) + o.max_new_tokens - 1 + hooks.position_shift(StackKind::decoder, tuner);
+  const int64_t read = config.is_seq2seq() ? size + hooks.position_shift(StackKind::encoder, tuner) : 0;
   check_input(!config.max_positions || std::max(longest, read) <= config.max_positions, size, " tokens, with ",
               o.max_new_tokens, " new ones, are more than the model's ", config.max_positions, " positions");
 }
@@ -289,8 +290,8 @@ std::vector<std::vector<Generated>> generate(Model& model, Hooks& hooks,
                                              const std::vector<std::vector<int32_t>>& inputs,
                                              const GenerationOptions& options, const std::vector<int>& tuner,
                                              const std::function<void(int64_t)>& progress) {
-  check_options(model, hooks, inputs, options);
-  std::vector<int> tuners = tuner.empty() ? std::vector<int>(inputs.size(), 0) : tuner;
+  const std::vector<int> tuners = tuner.empty() ? std::vector<int>(inputs.size(), 0) : tuner;
+  check_options(model, hooks, inputs, tuners, options);
   std::vector<std::vector<Generated>> all;
   for (size_t begin = 0; begin < inputs.size(); begin += size_t(options.batch_size)) {
     const size_t count = std::min(size_t(options.batch_size), inputs.size() - begin);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string_view>
 #include <typeinfo>
+#include <vector>
 
 #include "models/layout.h"
 #include "models/parameter.h"
@@ -42,18 +43,21 @@ struct Projection {
 struct Sublayer {
   const Var& read;      // what it computed h from: norm(x) where norms come first, else x
   const Var& residual;  // x
-  // What the stream is behind it: x + h, or norm(x + h) where norms come last.
-  const std::function<Var(const Var& h)>& result;
+  // What the stream is behind it: x + h, or norm(x + h) where norms come last. Of all rows, or of some of both.
+  const std::function<Var(const Var& residual, const Var& h)>& result;
 };
 
 // Keys and values in front of a site's own: [R, kv_heads * head_size] each, and which rows each sequence sees.
 struct PrefixRows {
   Var key, value;
-  OwnedSegments segments;
+  std::vector<int32_t> begin, length;  // of each sequence
 
   explicit operator bool() const { return bool(key.value); }
+  OwnedSegments segments(Device) const;  // absent where there are no rows
 };
 
+// What a hook reads more than once (x of `projected`; read and residual of `after`) gets one sum of gradients, so that
+// they have the same bits where the hook sees a slice of the batch (tuning/mixture.h).
 class Hooks {
  public:
   virtual ~Hooks() = default;
@@ -61,10 +65,10 @@ class Hooks {
   // Embedded tokens, after the embedding's scale, before positions, types and norm. May insert virtual tokens:
   // then rows, layout and its positions are replaced together.
   virtual void embedded(Pass&, StackKind, Var& /*rows*/, Layout&) {}
-  // The most virtual tokens that `embedded` puts in front of a sequence.
-  virtual int64_t virtual_tokens(StackKind) const { return 0; }
-  // By how much the positions of tokens move, at most: what is in front of them takes places too.
-  virtual int64_t position_shift(StackKind kind) const { return virtual_tokens(kind); }
+  // How many virtual tokens `embedded` puts into a sequence; `tuner` is the sequence's own (Sequence::tuner).
+  virtual int64_t virtual_tokens(StackKind, int /*tuner*/) const { return 0; }
+  // By how much the positions of its tokens move, at most: what is in front of them takes places too.
+  virtual int64_t position_shift(StackKind kind, int tuner) const { return virtual_tokens(kind, tuner); }
   // What a layer reads.
   virtual Var layer_input(Pass&, StackKind, int /*layer*/, Var x, const Layout&) { return x; }
   // What a product reads.

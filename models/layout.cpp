@@ -68,6 +68,53 @@ Layout Layout::with_virtual_tokens(std::span<const int32_t> count, std::vector<i
   return result;
 }
 
+std::vector<Layout::Run> Layout::runs() const {
+  std::vector<Run> all;
+  for (int64_t s = 0; s < sequences(); ++s) {
+    if (all.empty() || all.back().tuner != tuner[size_t(s)]) all.push_back({s, s, tuner[size_t(s)]});
+    all.back().end = s + 1;
+  }
+  return all;
+}
+
+Layout Layout::part(int64_t first, int64_t last) const {
+  CHECK(first >= 0 && first < last && last <= sequences(), "layout: sequences ", first, " to ", last, " of ",
+        sequences());
+  Layout result;
+  const auto slice = [&](const auto& all, auto& own) { own.assign(all.begin() + first, all.begin() + last); };
+  slice(length, result.length), slice(sequence_index, result.sequence_index), slice(tuner, result.tuner);
+  result.continued = continued;
+  const int32_t from = begin[size_t(first)], to = begin[size_t(last - 1)] + length[size_t(last - 1)];
+  result.rows.assign(rows.begin() + from, rows.begin() + to);
+  for (Row& r : result.rows) r.sequence -= int32_t(first);
+  for (int64_t s = first; s < last; ++s) result.begin.push_back(begin[size_t(s)] - from);
+  if (!read) return result;
+  result.read.emplace();
+  for (const TokenPlace& place : *read)
+    if (place.sequence >= first && place.sequence < last)
+      result.read->push_back({place.sequence - int32_t(first), place.token});
+  return result;
+}
+
+Layout Layout::joined(std::span<const Layout> parts) {
+  Layout result;
+  for (const Layout& p : parts) {
+    CHECK(p.continued == parts.front().continued && bool(p.read) == bool(parts.front().read),
+          "layout: the parts of a batch are of different passes");
+    const int32_t row = int32_t(result.size()), sequence = int32_t(result.sequences());
+    const auto append = [](auto& all, const auto& own) { all.insert(all.end(), own.begin(), own.end()); };
+    append(result.length, p.length), append(result.sequence_index, p.sequence_index), append(result.tuner, p.tuner);
+    append(result.rows, p.rows);
+    for (size_t r = size_t(row); r < result.rows.size(); ++r) result.rows[r].sequence += sequence;
+    for (const int32_t b : p.begin) result.begin.push_back(b + row);
+    result.continued = p.continued;
+    if (!p.read) continue;
+    if (!result.read) result.read.emplace();
+    for (const TokenPlace& place : *p.read) result.read->push_back({place.sequence + sequence, place.token});
+  }
+  return result;
+}
+
 std::vector<int32_t> Layout::read_rows() const {
   std::vector<int32_t> result;
   for (const TokenPlace& place : *read) {

@@ -21,7 +21,7 @@ struct Sequence {
   std::vector<int32_t> ids;
   std::vector<int32_t> labels;  // empty: none
   int64_t index = 0;            // its place in the order of the data: the counter of its random numbers
-  int tuner = 0;                // which tuner treats it; below 0: none
+  int tuner = 0;                // which tuner of a mixture treats it (tuning/mixture.h); below 0: none
 };
 
 using Batch = std::vector<Sequence>;
@@ -65,6 +65,17 @@ struct Layout {
   // Puts `count[s]` virtual tokens in front of each sequence and gives tokens' old rows for the new layout
   // (below 0: a virtual one) in `source`. Positions of virtual tokens count from 0; others move by `count[s]`.
   Layout with_virtual_tokens(std::span<const int32_t> count, std::vector<int32_t>& source) const;
+
+  // Neighbouring sequences [begin, end) with one tuner.
+  struct Run {
+    int64_t begin = 0, end = 0;
+    int tuner = 0;
+  };
+  std::vector<Run> runs() const;
+  // Sequences [begin, end) with their rows, as a batch of their own: both count from 0 in it.
+  Layout part(int64_t begin, int64_t end) const;
+  // The parts of a batch one after the other; all of them are continued, or none.
+  static Layout joined(std::span<const Layout> parts);
 
   // Rows of the tokens in `read`, ascending. Throws where a token is not there, or they are not in order.
   std::vector<int32_t> read_rows() const;

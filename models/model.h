@@ -83,8 +83,9 @@ class Model {
   Tensor logits(Pass&, const Tensor& hidden);
   // Scores of the classification head, [sequences, classes].
   Tensor classify(Pass&, const Batch&);
-  // Their loss, scaled as in `loss`; label int32 [sequences].
-  Var class_loss(Pass&, const Batch&, const Tensor& label, const CrossEntropyConfig&);
+  // Their loss, scaled as in `loss`, from what the first tokens became; label int32 [sequences].
+  static std::vector<TokenPlace> class_places(const Batch&);
+  Var class_loss(Pass&, const Batch&, Var first, const Tensor& label, const CrossEntropyConfig&);
 
   struct Loss {
     Var sum;  // scale * (sum over scored tokens), [1]
@@ -92,6 +93,9 @@ class Model {
   };
   // The loss of a batch whose sequences carry labels. scale: usually 1 / scored tokens of the whole batch.
   Loss loss(Pass&, const Batch&, const CrossEntropyConfig&);
+  // The tokens that are scored, and the loss of what they became, rows [tokens, width].
+  std::vector<TokenPlace> scored_places(const Batch&) const;
+  Loss loss_of(Pass&, const Batch&, const Var& rows, const CrossEntropyConfig&);
   // Logits [R, tokens] of some tokens of the vocabulary alone, and the loss of choosing among them; label int32 [R]
   // counts in `tokens`.
   Tensor choice_logits(Pass&, const Var& hidden, const std::vector<int32_t>& tokens);
@@ -141,7 +145,7 @@ class Model {
   std::unique_ptr<Pooler> make_pooler() const;
   std::unique_ptr<Classifier> make_classifier() const;
   void randomize_parts(const std::vector<std::string>& prefixes, uint64_t seed, float deviation);
-  Var class_rows(Pass&, const Batch&);
+  Var class_rows(Pass&, const Batch&, Var first);
   std::pair<Var, Var> choices(Pass&, const std::vector<int32_t>& tokens);
   Var head_rows(Pass&, const Var& hidden);
   Var head_weight(Pass&);

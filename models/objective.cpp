@@ -60,7 +60,7 @@ void Model::check(const Batch& batch) const {
 void Model::check_positions(const Batch& batch, const Hooks& hooks) const {
   if (config_.max_positions == 0) return;
   const auto fits = [&](const Sequence& s, StackKind kind, size_t tokens) {
-    const int64_t shift = hooks.position_shift(kind);
+    const int64_t shift = hooks.position_shift(kind, s.tuner);
     check_input(int64_t(tokens) + shift <= config_.max_positions, "sequence ", s.index, " has ", tokens,
                 " tokens, and ", shift, " places are taken in front of them; the model has ", config_.max_positions,
                 " positions");
@@ -105,16 +105,17 @@ Model::Hidden Model::hidden(Pass& pass, const Batch& batch) {
   return result;
 }
 
-Var Model::class_rows(Pass& pass, const Batch& batch) {
-  CHECK(classifier, "this model has no classification head");
+std::vector<TokenPlace> Model::class_places(const Batch& batch) {
   std::vector<TokenPlace> first;
+  for (size_t s = 0; s < batch.size(); ++s) first.push_back({int32_t(s), 0});
+  return first;
+}
+
+Var Model::class_rows(Pass& pass, const Batch& batch, Var x) {
+  CHECK(classifier, "this model has no classification head");
   std::vector<int64_t> index;
   std::vector<int> tuner;
-  for (const Sequence& s : batch) {
-    first.push_back({int32_t(first.size()), 0});
-    index.push_back(s.index), tuner.push_back(s.tuner);
-  }
-  Var x = hidden(pass, batch, std::move(first));
+  for (const Sequence& s : batch) index.push_back(s.index), tuner.push_back(s.tuner);
   // Dropout's random numbers count sequences: each is one row here.
   const Layout rows(std::vector<std::vector<int32_t>>(batch.size(), {0}), index, tuner);
   const auto drop = [&](Var x, const char* place) {
@@ -127,13 +128,14 @@ Var Model::class_rows(Pass& pass, const Batch& batch) {
 }
 
 Tensor Model::classify(Pass& pass, const Batch& batch) {
-  const Var x = class_rows(pass, batch);
+  const Var x = class_rows(pass, batch, hidden(pass, batch, class_places(batch)));
   return product(x.value, pass(classifier->output.weight).value, {.transpose_b = true}, accumulator(x.value.dtype()),
                  pass(classifier->output.bias).value);
 }
 
-Var Model::class_loss(Pass& pass, const Batch& batch, const Tensor& label, const CrossEntropyConfig& config) {
-  const Var x = class_rows(pass, batch);
+Var Model::class_loss(Pass& pass, const Batch& batch, Var first, const Tensor& label,
+                      const CrossEntropyConfig& config) {
+  const Var x = class_rows(pass, batch, std::move(first));
   return apply(LmHeadLoss{label, config}, x, pass(classifier->output.weight), pass(classifier->output.bias));
 }
 
@@ -158,20 +160,30 @@ Var Model::choice_loss(Pass& pass, const Var& hidden, const std::vector<int32_t>
   return apply(LmHeadLoss{label, config}, head_rows(pass, hidden), weight, bias);
 }
 
-Model::Loss Model::loss(Pass& pass, const Batch& batch, const CrossEntropyConfig& config) {
-  check_input(bool(head), "this model has no LM head: a loss over the vocabulary cannot be computed");
-  std::vector<TokenPlace> scored;
-  std::vector<int32_t> labels;
+std::vector<TokenPlace> Model::scored_places(const Batch& batch) const {
+  std::vector<TokenPlace> places;
   for (size_t s = 0; s < batch.size(); ++s) {
     const std::vector<int32_t> of_row = row_labels(config_, batch[s]);
     for (size_t t = 0; t < of_row.size(); ++t)
-      if (of_row[t] != kNotScored) scored.push_back({int32_t(s), int32_t(t)}), labels.push_back(of_row[t]);
+      if (of_row[t] != kNotScored) places.push_back({int32_t(s), int32_t(t)});
   }
-  Loss loss;
-  loss.scored = int64_t(labels.size());
-  const Var x = head_rows(pass, hidden(pass, batch, std::move(scored)));
-  loss.sum = apply(LmHeadLoss{Tensor::of(labels, device_), config}, x, head_weight(pass), pass(head->bias));
-  return loss;
+  return places;
+}
+
+Model::Loss Model::loss(Pass& pass, const Batch& batch, const CrossEntropyConfig& config) {
+  check_input(bool(head), "this model has no LM head: a loss over the vocabulary cannot be computed");
+  return loss_of(pass, batch, hidden(pass, batch, scored_places(batch)), config);
+}
+
+Model::Loss Model::loss_of(Pass& pass, const Batch& batch, const Var& rows, const CrossEntropyConfig& config) {
+  check_input(bool(head), "this model has no LM head: a loss over the vocabulary cannot be computed");
+  std::vector<int32_t> labels;
+  for (const Sequence& s : batch)
+    for (const int32_t label : row_labels(config_, s))
+      if (label != kNotScored) labels.push_back(label);
+  const Var x = head_rows(pass, rows);
+  return {apply(LmHeadLoss{Tensor::of(labels, device_), config}, x, head_weight(pass), pass(head->bias)),
+          int64_t(labels.size())};
 }
 
 }  // namespace cambium

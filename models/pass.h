@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "autograd/ops/elementwise.h"
 #include "autograd/tape.h"
@@ -39,8 +40,8 @@ class Pass {
   // residual + dropout(x), or their sum where dropout is off; residual may be absent.
   Var drop_and_add(float probability, const std::string& place, Var x, const Var& residual, const Layout&) const;
 
-  // What a hook computed once for the whole pass and uses at several sites.
-  std::map<std::string, Var> memo;
+  // What hooks computed once for the whole pass and use at several sites: whose, and its name.
+  std::map<std::pair<const Hooks*, std::string>, Var> memo;
 
   // Keep only the inputs of each layer and compute the layer again in backward.
   bool recompute = false;

@@ -134,7 +134,7 @@ Var Adapter::after(Pass& pass, const Site& site, const Sublayer& sublayer, Var h
   const Module& m = found->second;
   const std::string& reads = options_.reads;
   Var read = reads == "output"  ? h
-                   : reads == "sum"   ? sublayer.result(h)
+                   : reads == "sum"   ? sublayer.result(sublayer.residual, h)
                    : reads == "input" ? sublayer.read
                                       : sublayer.residual;
   if (m.norm) read = apply(LayerNorm{kNormEpsilon}, read, pass(m.norm), pass(m.norm_bias));

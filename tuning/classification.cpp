@@ -55,7 +55,7 @@ void LabelWords::check(const Model& model, const Batch& batch) const {
   }
 }
 
-Var LabelWords::rows(Model& model, Pass& pass, const Batch& batch) const {
+Objective::Question LabelWords::question(const Model& model, const Batch& batch) const {
   Batch inputs = batch;
   const bool seq2seq = model.config().is_seq2seq();
   // Of a decoder with an encoder: its first free step. BART's writes <s> before.
@@ -70,16 +70,16 @@ Var LabelWords::rows(Model& model, Pass& pass, const Batch& batch) const {
                                                       : int64_t(s.ids.size()) - 1;
     chosen.push_back({int32_t(chosen.size()), int32_t(place)});
   }
-  return model.hidden(pass, inputs, std::move(chosen));
+  return {std::move(inputs), std::move(chosen)};
 }
 
-Model::Loss LabelWords::loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {
-  return {model.choice_loss(pass, rows(model, pass, batch), words_, labels(model, batch), config),
-          int64_t(batch.size())};
+Model::Loss LabelWords::answer(Model& model, Pass& pass, const Batch& batch, const Var& rows,
+                               const CrossEntropyConfig& config) const {
+  return {model.choice_loss(pass, rows, words_, labels(model, batch), config), int64_t(batch.size())};
 }
 
 Tensor LabelWords::scores(Model& model, Pass& pass, const Batch& batch) const {
-  return model.choice_logits(pass, rows(model, pass, batch), words_).to(Device::cpu()).to(DType::f32);
+  return model.choice_logits(pass, rows_of(model, pass, batch), words_).to(Device::cpu()).to(DType::f32);
 }
 
 // A head -------------------------------------------------------------------------------------------
@@ -91,9 +91,9 @@ ClassificationHead::ClassificationHead(Model& model, int64_t classes, uint64_t s
               " classes, the task ", classes);
 }
 
-Model::Loss ClassificationHead::loss(Model& model, Pass& pass, const Batch& batch,
-                                     const CrossEntropyConfig& config) const {
-  return {model.class_loss(pass, batch, labels(model, batch), config), int64_t(batch.size())};
+Model::Loss ClassificationHead::answer(Model& model, Pass& pass, const Batch& batch, const Var& rows,
+                                       const CrossEntropyConfig& config) const {
+  return {model.class_loss(pass, batch, rows, labels(model, batch), config), int64_t(batch.size())};
 }
 
 Tensor ClassificationHead::scores(Model& model, Pass& pass, const Batch& batch) const {

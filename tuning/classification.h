@@ -30,12 +30,11 @@ class LabelWords : public Classification {
   std::string description() const override;
   int64_t classes() const override { return int64_t(words_.size()); }
   void check(const Model&, const Batch&) const override;
-  Model::Loss loss(Model&, Pass&, const Batch&, const CrossEntropyConfig&) const override;
+  Question question(const Model&, const Batch&) const override;
+  Model::Loss answer(Model&, Pass&, const Batch&, const Var& rows, const CrossEntropyConfig&) const override;
   Tensor scores(Model&, Pass&, const Batch&) const override;
 
  private:
-  Var rows(Model&, Pass&, const Batch&) const;  // hidden rows of the positions
-
   std::vector<int32_t> words_;
   std::optional<int32_t> mask_;
 };
@@ -48,7 +47,8 @@ class ClassificationHead : public Classification {
 
   std::string description() const override { return text("classification head, ", classes_, " classes"); }
   int64_t classes() const override { return classes_; }
-  Model::Loss loss(Model&, Pass&, const Batch&, const CrossEntropyConfig&) const override;
+  Question question(const Model&, const Batch& batch) const override { return {batch, Model::class_places(batch)}; }
+  Model::Loss answer(Model&, Pass&, const Batch&, const Var& rows, const CrossEntropyConfig&) const override;
   Tensor scores(Model&, Pass&, const Batch&) const override;
   bool reads(std::string_view name) const override { return !name.starts_with("head."); }
   bool trains(std::string_view name) const override;

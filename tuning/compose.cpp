@@ -65,7 +65,7 @@ Compose::Compose(std::string method, std::vector<Child> children, Model& model)
   check_base(model);
   int inserting = 0, prefixes = 0;
   for (const Child& c : children_) {
-    inserting += c.tuner->virtual_tokens(StackKind::encoder) + c.tuner->virtual_tokens(StackKind::decoder) > 0;
+    inserting += c.tuner->virtual_tokens(StackKind::encoder, 0) + c.tuner->virtual_tokens(StackKind::decoder, 0) > 0;
     prefixes += dynamic_cast<const Prefix*>(c.tuner.get()) != nullptr;
   }
   check_input(inserting <= 1, method_, ": two tuners that insert virtual tokens cannot be put together");
@@ -124,6 +124,10 @@ double Compose::live_share(std::string_view name) const {
   return tuner->live_share(own);
 }
 
+bool Compose::draws() const {
+  return std::any_of(children_.begin(), children_.end(), [](const Child& c) { return c.tuner->draws(); });
+}
+
 bool Compose::merge_into(Model& model) {
   return std::all_of(children_.begin(), children_.end(), [&](Child& c) { return c.tuner->merge_into(model); });
 }
@@ -132,15 +136,15 @@ void Compose::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
   for (Child& c : children_) c.tuner->embedded(pass, kind, rows, layout);
 }
 
-int64_t Compose::virtual_tokens(StackKind kind) const {
+int64_t Compose::virtual_tokens(StackKind kind, int tuner) const {
   int64_t sum = 0;
-  for (const Child& c : children_) sum += c.tuner->virtual_tokens(kind);
+  for (const Child& c : children_) sum += c.tuner->virtual_tokens(kind, tuner);
   return sum;
 }
 
-int64_t Compose::position_shift(StackKind kind) const {
+int64_t Compose::position_shift(StackKind kind, int tuner) const {
   int64_t sum = 0;
-  for (const Child& c : children_) sum += c.tuner->position_shift(kind);
+  for (const Child& c : children_) sum += c.tuner->position_shift(kind, tuner);
   return sum;
 }
 

@@ -33,12 +33,13 @@ class Compose : public Tuner {
   double default_learning_rate() const override;
   double rate_factor(std::string_view name) const override;
   double live_share(std::string_view name) const override;
+  bool draws() const override;
   // In order; false where a child cannot. Children that change the same matrix may not commute: compare logits.
   bool merge_into(Model&) override;
 
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
-  int64_t virtual_tokens(StackKind) const override;
-  int64_t position_shift(StackKind) const override;
+  int64_t virtual_tokens(StackKind, int tuner) const override;
+  int64_t position_shift(StackKind, int tuner) const override;
   Var layer_input(Pass&, StackKind, int layer, Var x, const Layout&) override;
   Var input(Pass&, const Projection&, Var x, const Layout&) override;
   Var projected(Pass&, const Projection&, const Var& x, Var y, const Layout&) override;

@@ -49,7 +49,7 @@ Var Dora::projected(Pass& pass, const Projection& projection, const Var& x, Var 
   y = Lora::projected(pass, projection, x, std::move(y), layout);
   for (const Adapted& m : *list) {
     const auto [begin, end] = std::pair{m.target.begin, m.target.end};
-    Var& factor = pass.memo[text(uintptr_t(this), ".", m.name)];  // all steps of a generation read the same
+    Var& factor = pass.memo[{this, m.name}];  // all steps of a generation read the same
     if (!factor || pass.training()) {
       const Tensor sum =
           summed_weight(pass(projection.dense.weight).value.rows(begin, end), m.a.value, m.b.value, m.scale);

@@ -36,6 +36,7 @@ class Lora : public Tuner {
   double default_learning_rate() const override { return kLearningRate; }
   double rate_factor(std::string_view name) const override;
   double effective_scale() const override { return scale(options_.alpha, options_.rank); }
+  bool draws() const override { return options_.dropout > 0; }
   bool merge_into(Model&) override;
 
   bool reaches_inside(const Site&) const override;

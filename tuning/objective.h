@@ -47,8 +47,23 @@ class Objective {
   // Throws InputError, naming the sequence, unless the model can learn from these (as `view` gives them).
   virtual void check(const Model& model, const Batch& batch) const { model.check(batch); }
   virtual int64_t scored(const Model& model, const Batch& batch) const { return model.scored_tokens(batch); }
-  virtual Model::Loss loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {
-    return model.loss(pass, batch, config);
+  // What the model reads of a batch, and of which tokens what they become is read: sequence by sequence.
+  struct Question {
+    Batch inputs;
+    std::vector<TokenPlace> tokens;
+  };
+  virtual Question question(const Model& model, const Batch& batch) const { return {batch, model.scored_places(batch)}; }
+  // The loss of the answers: rows [tokens, width] are what those tokens became (Model::hidden).
+  virtual Model::Loss answer(Model& model, Pass& pass, const Batch& batch, const Var& rows,
+                             const CrossEntropyConfig& config) const {
+    return model.loss_of(pass, batch, rows, config);
+  }
+  Model::Loss loss(Model& model, Pass& pass, const Batch& batch, const CrossEntropyConfig& config) const {
+    return answer(model, pass, batch, rows_of(model, pass, batch), config);
+  }
+  Var rows_of(Model& model, Pass& pass, const Batch& batch) const {
+    Question asked = question(model, batch);
+    return model.hidden(pass, asked.inputs, std::move(asked.tokens));
   }
   // Whether the loss depends on a base parameter: what it does not read never trains.
   virtual bool reads(std::string_view name) const {

@@ -224,15 +224,15 @@ Var Prefix::dropped(const Pass& pass, const Group& g, const Var& rows) const {
 void Prefix::embedded(Pass& pass, StackKind kind, Var&, Layout& layout) {
   for (const Group& g : groups_) {
     if (g.stack != kind) continue;
-    Var& rows = pass.memo[g.name + ".prefix"];
+    Var& rows = pass.memo[{this, g.name}];
     if (!rows || pass.training()) rows = dropped(pass, g, all_rows(pass, g));
     if (g.name != "decoder") continue;
     for (Layout::Row& r : layout.rows)
-      if (r.position >= 0 && layout.tuner[size_t(r.sequence)] >= 0) r.position += int32_t(options_.length);
+      if (r.position >= 0) r.position += int32_t(options_.length);
   }
 }
 
-int64_t Prefix::position_shift(StackKind kind) const {
+int64_t Prefix::position_shift(StackKind kind, int) const {
   const bool shifts = kind == StackKind::decoder &&
                       std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.name == "decoder"; });
   return shifts ? options_.length : 0;
@@ -241,16 +241,13 @@ int64_t Prefix::position_shift(StackKind kind) const {
 PrefixRows Prefix::prefix(Pass& pass, const Site& site, const Layout& layout) {
   for (const Group& g : groups_) {
     if (g.stack != site.stack || g.place != site.place) continue;
-    const Var& rows = pass.memo.at(g.name + ".prefix");
+    const Var& rows = pass.memo.at({this, g.name});
     const auto block = [&](int64_t i) {
       return apply(Slice{i, i + 1}, rows).reshape({options_.length, g.shape.kv_width()});
     };
-    std::vector<int32_t> begin(size_t(layout.sequences()), 0), length;
-    for (const int t : layout.tuner) length.push_back(t < 0 ? 0 : int32_t(options_.length));
-    const Device device = rows.value.device();
-    return {block(2 * site.layer),
-            block(2 * site.layer + 1),
-            {Tensor::of(begin, device), Tensor::of(length, device), options_.length}};
+    const size_t sequences = size_t(layout.sequences());
+    return {block(2 * site.layer), block(2 * site.layer + 1), std::vector<int32_t>(sequences, 0),
+            std::vector<int32_t>(sequences, int32_t(options_.length))};
   }
   return {};
 }

@@ -34,7 +34,8 @@ class Prefix : public Tuner {
   // Tokens of a decoder stand behind the prefix; an encoder's positions stay.
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
   PrefixRows prefix(Pass&, const Site&, const Layout&) override;
-  int64_t position_shift(StackKind) const override;
+  int64_t position_shift(StackKind, int tuner) const override;
+  bool draws() const override { return options_.dropout > 0; }
   bool reaches_inside(const Site&) const override { return false; }
 
  private:

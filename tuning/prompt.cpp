@@ -160,10 +160,9 @@ Var Prompt::rows_of(Pass& pass, StackKind kind) { return pass(kind == StackKind:
 
 void VirtualRows::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
   if (!applies_to(kind)) return;
-  std::vector<int32_t> count;  // of each sequence: none where it has no tuner
-  for (const int t : layout.tuner) count.push_back(t < 0 ? 0 : int32_t(length_));
+  const std::vector<int32_t> count(size_t(layout.sequences()), int32_t(length_));
   if (layout.continued) {  // the prompt is in the cache; tokens stand behind it
-    for (Layout::Row& r : layout.rows) r.position += count[size_t(r.sequence)];
+    for (Layout::Row& r : layout.rows) r.position += int32_t(length_);
     return;
   }
   std::vector<int32_t> source, virtual_row;

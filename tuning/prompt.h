@@ -11,7 +11,7 @@ namespace cambium {
 class VirtualRows : public Tuner {
  public:
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
-  int64_t virtual_tokens(StackKind kind) const override { return applies_to(kind) ? length_ : 0; }
+  int64_t virtual_tokens(StackKind kind, int) const override { return applies_to(kind) ? length_ : 0; }
   bool reaches_inside(const Site&) const override { return false; }
 
  protected:

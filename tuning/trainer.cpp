@@ -1,225 +1,149 @@
 #include "tuning/trainer.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
-#include <utility>
+#include <array>
+#include <functional>
 
-#include "core/random.h"
 #include "core/signals.h"
 
 namespace cambium {
 namespace {
 
-constexpr int64_t kWatchedSteps = 10, kRoundedSteps = 50;
-constexpr int64_t kEvaluated = -1;  // the round of examples that are looked at without training
+// One of the trainees, in the loop.
+struct Runner {
+  Trainee* trainee;
+  TrainListener* listener;
+  int number;  // of its tuner in the mixture
+  TrainOutcome outcome = {};
 
-// The options with the tuner's own rates behind those that were asked for.
-OptimizerOptions with_rates_of(const Tuner& tuner, const TrainedSet& trained, OptimizerOptions options) {
-  for (const TrainedSet::Entry& e : trained.entries())
-    if (const double factor = tuner.rate_factor(e.name); factor != 1) options.rate_factors.push_back({e.name, factor});
-  return options;
+  bool goes_on() const { return outcome.end == TrainEnd::finished && !trainee->is_done(); }
+  // What fails is this one's own affair.
+  void guarded(const std::function<void()>& work) {
+    try {
+      work();
+    } catch (const std::exception&) {
+      outcome = {TrainEnd::failed, std::current_exception()};
+    }
+  }
+};
+
+bool draws(const Trainee& t) {
+  const DropoutRates& d = t.options().dropout;
+  return d.embedding > 0 || d.attention > 0 || d.residual > 0 || d.activation > 0 || t.tuner().draws();
+}
+
+// Whether one pass can serve both: it drops with the rates and random numbers of one seed and step.
+bool fit_together(const Trainee& a, const Trainee& b) {
+  const TrainOptions &p = a.options(), &q = b.options();
+  if (p.recompute != q.recompute) return false;
+  if (!draws(a) && !draws(b)) return true;
+  const auto rates = [](const DropoutRates& d) {
+    return std::array{d.embedding, d.attention, d.residual, d.activation};
+  };
+  return p.seed == q.seed && a.step() == b.step() && rates(p.dropout) == rates(q.dropout);
+}
+
+using Group = std::vector<Runner*>;
+
+std::vector<Group> grouped(const Group& runners) {
+  std::vector<Group> groups;
+  for (Runner* r : runners) {
+    const auto fits = [&](const Group& g) { return fit_together(*g.front()->trainee, *r->trainee); };
+    const auto found = std::find_if(groups.begin(), groups.end(), fits);
+    if (found == groups.end()) groups.push_back({r});
+    else found->push_back(r);
+  }
+  return groups;
+}
+
+// Shard number s of all that have one with sequences in it.
+void run_shard(Model& model, Hooks& hooks, const Group& group, int64_t s) {
+  std::vector<StepPart> parts;
+  Group members;
+  for (Runner* r : group) {
+    if (s >= r->trainee->options().shards) continue;
+    StepPart part = r->trainee->shard(s);
+    if (part.batch.empty()) r->trainee->skip_shard();
+    else parts.push_back(std::move(part)), members.push_back(r);
+  }
+  if (parts.empty()) return;
+  const Trainee& first = *group.front()->trainee;
+  Tape tape;
+  Pass pass(hooks, tape);
+  pass.recompute = first.options().recompute;
+  pass.set_dropout(first.options().dropout, first.options().seed, uint64_t(first.step()));
+  for (Runner* r : members) r->trainee->trained().enter(pass);
+  const std::vector<Model::Loss> losses = losses_of(model, pass, parts);
+  run_backward(tape, losses);
+  for (size_t i = 0; i < members.size(); ++i) {
+    Trainee& t = *members[i]->trainee;
+    t.add_shard(s, losses[i], t.trained().gradients(pass));
+  }
+}
+
+void run_step(Model& model, Hooks& hooks, const Group& group, gpu::StepGraphs& graphs) {
+  int64_t sequences = 0, rows = 0, shards = 0;
+  for (const Runner* r : group) {
+    sequences += r->trainee->sequences(), rows += r->trainee->rows();
+    shards = std::max(shards, r->trainee->options().shards);
+  }
+  graphs.run(sequences, rows, [&] {
+    for (int64_t s = 0; s < shards; ++s) run_shard(model, hooks, group, s);
+    for (Runner* r : group) r->trainee->update();
+  });
 }
 
 }  // namespace
 
-Trainer::Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options)
-    : model_(model), tuner_(tuner), trained_(trained), data_(std::move(data)), options_(std::move(options)),
-      schedule_(schedule_named(options_.schedule)),
-      optimizer_(make_optimizer(options_.optimizer, with_rates_of(tuner, trained, options_.optimizer_options),
-                                trained.for_optimizer())),
-      graphs_(model.device()) {
-  check_input(!data_.examples.empty(), "there are no examples to train on");
-  check_options(options_);
-  if (options_.lr == 0) options_.lr = tuner.default_learning_rate();
-  steps_per_epoch_ = (data_.examples.size() + options_.batch_size - 1) / options_.batch_size;
-  total_steps_ = options_.steps ? options_.steps : steps_per_epoch_ * options_.epochs;
-  warmup_ = warmup_steps(options_.warmup, total_steps_);
-  // Behind a matrix of zeros (LoRA's B) gradients are zero until an update has changed it; a warm-up's first has rate
-  // 0.
-  const int64_t needed = warmup_ > 0 ? 3 : 2;
-  // Sums of bfloat16 numbers come out as exact zeros now and then: it takes more steps until all scalars had another.
-  const bool rounds = model_.weight_type() == DType::bf16;
-  const int64_t watched = !rounds                        ? kWatchedSteps
-                          : total_steps_ < kRoundedSteps ? kWatchedSteps - 1  // too few to be certain
-                                                         : kRoundedSteps;
-  audit_.emplace(trained_, tuner_, total_steps_ < needed ? 0 : std::min(total_steps_, watched));
-  for (const Examples* set : {&data_.examples, &data_.dev})
-    if (set->in_memory() && !set->empty()) {
-      const Batch all = views(set->range(0, set->size()), kEvaluated);
-      data_.objective->check(model_, all);
-      model_.check_positions(all, tuner_);
-      check_input(data_.objective->scored(model_, all) > 0,
-                  "the examples have no token to score: give targets other than ", kNotScored);
+void check_together(Model& model, std::span<Trainee* const> trainees) {
+  std::vector<Tuner*> tuners;
+  for (const Trainee* t : trainees) tuners.push_back(&t->tuner());
+  Mixture(tuners, model);
+  for (size_t i = 0; trainees.size() > 1 && i < trainees.size(); ++i)
+    for (const TrainedSet::Entry& e : trainees[i]->trained().entries())
+      check_input(!e.of_base, "run ", i, " (", trainees[i]->tuner().method(), ") trains ", e.name,
+                  " of the base, which the others read: it needs a process of its own");
+}
+
+std::vector<TrainOutcome> train_together(Model& model, std::span<Trainee* const> trainees,
+                                         std::span<TrainListener* const> listeners, gpu::StepGraphs& graphs) {
+  check_together(model, trainees);
+  std::vector<Tuner*> tuners;
+  std::vector<Runner> runners;
+  for (size_t i = 0; i < trainees.size(); ++i) {
+    tuners.push_back(&trainees[i]->tuner());
+    runners.push_back({trainees[i], listeners[i], int(i)});
+  }
+  Mixture mixture(tuners, model);
+  const uint64_t frozen = frozen_checksum(model, trainees.front()->trained());
+  for (Trainee* t : trainees) t->begin(frozen);
+  while (std::any_of(runners.begin(), runners.end(), [](const Runner& r) { return r.goes_on(); })) {
+    Group active;
+    for (Runner& r : runners) {
+      if (!r.goes_on()) continue;
+      r.guarded([&] { r.trainee->begin_step(r.number); });
+      if (r.outcome.end == TrainEnd::finished) active.push_back(&r);
     }
-}
-
-Batch Trainer::views(const Batch& examples, int64_t round) const {
-  const RandomKey key = random_key(options_.seed, "objective", uint64_t(round));
-  Batch batch;
-  for (const Sequence& s : examples) batch.push_back(data_.objective->view(s, key));
-  return batch;
-}
-
-void Trainer::resume_at(int64_t step) {
-  step_ = step;
-  optimizer_->steps = step;
-  if (step > 0) audit_.reset();
-}
-
-Batch Trainer::first_examples(int64_t count) const { return views(data_.examples.range(0, count), kEvaluated); }
-
-std::vector<int32_t> Trainer::batch_at(int64_t step) {
-  const int64_t epoch = (step - 1) / steps_per_epoch_, place = (step - 1) % steps_per_epoch_;
-  const int64_t count = data_.examples.size(), begin = place * options_.batch_size;
-  if (epoch_ != epoch) {
-    epoch_ = epoch;
-    if (options_.shuffle) {
-      order_ = shuffled(count, options_.seed, epoch);
-    } else {
-      order_.resize(size_t(count));
-      std::iota(order_.begin(), order_.end(), 0);
-    }
+    for (const Group& group : grouped(active)) run_step(model, mixture, group, graphs);
+    const bool stops = stop_signal() != 0;
+    for (Runner* r : active)
+      r->guarded([&] {
+        const bool last = r->trainee->is_done();
+        r->trainee->after_step(*r->listener, stops && !last);
+        if (stops && !last) r->outcome.end = TrainEnd::stopped;
+      });
   }
-  return {order_.begin() + begin, order_.begin() + std::min(count, begin + options_.batch_size)};
-}
-
-Batch Trainer::read_batch(const std::vector<int32_t>& numbers) const {
-  Batch batch;
-  for (const int32_t n : numbers) batch.push_back(data_.examples[n]);
-  batch = views(batch, (step_ - 1) / steps_per_epoch_);
-  if (!data_.examples.in_memory() || data_.objective->is_random()) {
-    data_.objective->check(model_, batch);
-    model_.check_positions(batch, tuner_);
-  }
-  return batch;
-}
-
-std::vector<Tensor> Trainer::gradients_of_shard(const Batch& batch, int64_t scored, const Tensor& loss) {
-  Tape tape;
-  Pass pass(tuner_, tape);
-  pass.recompute = options_.recompute;
-  pass.set_dropout(options_.dropout, options_.seed, uint64_t(step_));
-  trained_.enter(pass);
-  const Model::Loss l = data_.objective->loss(
-      model_, pass, batch,
-      {.gradient_scale = 1 / float(scored), .label_smoothing = options_.label_smoothing, .z_loss = options_.z_loss});
-  loss.copy_from(l.sum.value.reshape({1}));
-  if (!l.sum.wants_gradient() || l.scored == 0) return std::vector<Tensor>(trained_.entries().size());
-  const Tensor one = Tensor::of(std::vector<double>{1}).to(l.sum.value.dtype()).to(l.sum.value.device());
-  tape.backward(l.sum, one);
-  return trained_.gradients(pass);
-}
-
-std::vector<Tensor> Trainer::gradients_of(const Batch& batch, int64_t scored, const Tensor& losses) {
-  // Shard s takes the sequences [s n / S, (s + 1) n / S).
-  GradientTree tree;
-  const int64_t n = int64_t(batch.size()), S = options_.shards;
-  for (int64_t s = 0; s < S; ++s) {
-    const Batch shard(batch.begin() + s * n / S, batch.begin() + (s + 1) * n / S);
-    tree.add(shard.empty() ? std::vector<Tensor>(trained_.entries().size())
-                           : gradients_of_shard(shard, scored, losses.rows(s, s + 1)));
-  }
-  return tree.total();
-}
-
-std::vector<Tensor> Trainer::update(const Batch& batch) {
-  StepReport step{.step = step_,
-                  .steps = total_steps_,
-                  .lr = options_.lr * schedule_factor(schedule_, step_, warmup_, total_steps_)};
-  int64_t rows = 0;
-  for (const Sequence& s : batch) step.tokens += int64_t(s.ids.size()), rows += int64_t(s.ids.size() + s.labels.size());
-  const int64_t scored = data_.objective->scored(model_, batch);
-  CHECK(scored > 0, "step ", step_, ": no token of the batch is scored");
-  std::vector<Tensor> gradients;
-  graphs_.run(int64_t(batch.size()), rows, [&] {
-    const Tensor losses = Tensor::zeros({options_.shards}, accumulator(model_.weight_type()), model_.device());
-    gradients = gradients_of(batch, scored, losses);
-    log_->add(losses, gradients, options_.clip);
-    optimizer_->step(step.lr, log_->gate(), gradients);
-  });
-  pending_.push_back(step);
-  if (!is_watched()) gradients.clear();
-  return gradients;
-}
-
-int64_t Trainer::report_every() const {
-  constexpr int64_t kOnGpu = 10;
-  return options_.report_every ? options_.report_every : model_.device().is_gpu() ? kOnGpu : 1;
-}
-
-void Trainer::report(TrainListener& listener) {
-  std::vector<StepReport> steps = std::exchange(pending_, {});
-  if (steps.empty()) return;
-  const std::vector<StepFacts> facts = log_->take();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - pending_since_).count();
-  int64_t tokens = 0;
-  for (const StepReport& r : steps) tokens += r.tokens;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    StepReport& r = steps[i];
-    r.loss = facts[i].loss, r.gradient_norm = facts[i].gradient.norm, r.tokens_per_second = double(tokens) / seconds;
-    if (!facts[i].finite()) step_ = r.step, optimizer_->steps = r.step - 1;  // later steps changed nothing
-    const int64_t bad = facts[i].gradient.not_finite;
-    CHECK(facts[i].finite(), "step ", r.step, ": the loss is ", std::isnan(r.loss) ? std::fabs(r.loss) : r.loss,
-          ", the gradient of ", bad < 0 ? "no parameter" : trained_.entries()[size_t(bad)].name,
-          " is not finite; stopped before the update.\nThe last checkpoint is as it was; a lower --lr or --clip may "
-          "help");
-    listener.on_step(r);
-  }
-}
-
-double Trainer::evaluate() {
-  Pass pass(tuner_);
-  double sum = 0;
-  int64_t scored = 0;
-  for (int64_t begin = 0; begin < data_.dev.size(); begin += options_.batch_size) {
-    const Batch batch = views(data_.dev.range(begin, begin + options_.batch_size), kEvaluated);
-    const Model::Loss l = data_.objective->loss(model_, pass, batch, {.gradient_scale = 1, .gradient = false});
-    const Tensor value = l.sum.value.to(Device::cpu()).to(DType::f64);
-    sum += value.data<double>()[0];
-    scored += l.scored;
-  }
-  CHECK(scored > 0, "no token of the dev set is scored");
-  return sum / double(scored);
-}
-
-void Trainer::check_values() const {
-  std::vector<Tensor> values;
-  for (const TrainedSet::Entry& e : trained_.entries()) values.push_back(e.value);
-  const int64_t bad = gradient_norm(values).not_finite;
-  CHECK(bad < 0, "step ", step_, ": ", bad < 0 ? "" : trained_.entries()[size_t(bad)].name,
-        " is not finite after the update; nothing is saved.\nThe last checkpoint is as it was; a lower --lr may help");
+  std::vector<TrainOutcome> outcomes;
+  for (const Runner& r : runners) outcomes.push_back(r.outcome);
+  return outcomes;
 }
 
 TrainEnd Trainer::run(TrainListener& listener) {
-  const uint64_t frozen = frozen_checksum(model_, trained_);
-  log_.emplace(model_.device(), report_every());
-  while (step_ < total_steps_) {
-    if (pending_.empty()) pending_since_ = std::chrono::steady_clock::now();
-    ++step_;
-    const std::vector<Tensor> gradients = update(read_batch(batch_at(step_)));
-    if (is_watched() || int64_t(pending_.size()) == report_every()) report(listener);
-    if (is_watched()) audit_->see(step_, gradients);
-
-    const bool last = step_ == total_steps_;
-    const bool evaluates =
-        !data_.dev.empty() && (last || step_ % (options_.eval_every ? options_.eval_every : steps_per_epoch_) == 0);
-    const bool stops = stop_signal() != 0 && !last;
-    const bool saves = last || stops || (options_.save_every && step_ % options_.save_every == 0);
-    if (evaluates || saves) report(listener), check_values();
-    if (evaluates) {
-      const double loss = evaluate();
-      CHECK(std::isfinite(loss), "step ", step_, ": the loss of the dev set is ", loss, "; nothing is saved");
-      const bool best = !best_dev || loss < *best_dev;
-      if (best) best_dev = loss;
-      listener.on_evaluation(step_, loss, best);
-    }
-    if (last)
-      CHECK(frozen_checksum(model_, trained_) == frozen, "the frozen base changed while training: nothing is saved");
-    if (saves) listener.on_save(step_, last);
-    if (stops) return TrainEnd::stopped;
-  }
-  return TrainEnd::finished;
+  Trainee* const one[] = {this};
+  TrainListener* const its[] = {&listener};
+  const TrainOutcome outcome = train_together(model(), one, its, graphs_).front();
+  if (outcome.error) std::rethrow_exception(outcome.error);
+  return outcome.end;
 }
 
 }  // namespace cambium

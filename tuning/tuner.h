@@ -41,6 +41,8 @@ class Tuner : public Hooks {
   virtual std::vector<NamedParameter> parameters() { return {}; }
   // Share of a trained tensor's scalars that must have had a gradient after a few steps; see the trainer's audit.
   virtual double live_share(std::string_view /*name*/) const { return 1; }
+  // Whether it drops something itself in training, with the pass's random numbers.
+  virtual bool draws() const { return false; }
   // The learning rate that is used when none is given.
   virtual double default_learning_rate() const = 0;
   // What a trained tensor's learning rate is, in terms of the run's.

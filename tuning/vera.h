@@ -30,6 +30,7 @@ class Vera : public Tuner {
   double default_learning_rate() const override { return kLearningRate; }
   bool merge_into(Model&) override;
 
+  bool draws() const override { return options_.dropout > 0; }
   bool reaches_inside(const Site&) const override;
   Var projected(Pass&, const Projection&, const Var& x, Var y, const Layout&) override;
 

@@ -64,6 +64,46 @@ struct TakeRows {
   }
 };
 
+// The rows of up to eight inputs one after the other; absent ones have none. Types and columns are those of the first.
+struct Join {
+  static constexpr size_t kMost = 8;
+  struct Saved {
+    std::array<int64_t, kMost> rows{};
+  };
+
+  Tensor forward(Saved& saved, Needs<kMost>, const Tensor& a, const Tensor& b, const Tensor& c, const Tensor& d,
+                 const Tensor& e, const Tensor& f, const Tensor& g, const Tensor& h) const {
+    const std::array<const Tensor*, kMost> parts{&a, &b, &c, &d, &e, &f, &g, &h};
+    int64_t all = 0;
+    for (size_t i = 0; i < kMost; ++i) {
+      const Tensor& x = *parts[i];
+      if (!x) continue;
+      CHECK(x.cols() == a.cols() && x.dtype() == a.dtype(), "join: ", a.shape(), " ", name_of(a.dtype()), " and ",
+            x.shape(), " ", name_of(x.dtype()));
+      all += saved.rows[i] = x.rows();
+    }
+    Tensor y = Tensor::empty({all, a.cols()}, a.dtype(), a.device());
+    for (int64_t i = 0, begin = 0; i < int64_t(kMost); begin += saved.rows[size_t(i)], ++i)
+      if (const Tensor& x = *parts[size_t(i)]; x && x.rows() > 0)
+        y.rows(begin, begin + x.rows()).copy_from(x.reshape({x.rows(), x.cols()}));
+    return y;
+  }
+  void backward(const Saved& saved, Tensor dy, Grads<kMost> grads) const {
+    for (int64_t i = 0, begin = 0; i < int64_t(kMost); begin += saved.rows[size_t(i)], ++i)
+      if (grads.needs(int(i))) grads.add(int(i), dy.rows(begin, begin + saved.rows[size_t(i)]));
+  }
+};
+
+// x itself. The gradients of all that read the result are added up before they join those of x's other readers, as
+// those of a slice are: (r + (a + b)), not ((r + a) + b).
+struct Identity {
+  enum Input { kX };
+  struct Saved {};
+
+  Tensor forward(Saved&, Needs<1>, const Tensor& x) const { return x; }
+  void backward(const Saved&, Tensor dy, Grads<1> grads) const { grads.add(kX, std::move(dy)); }
+};
+
 // The elements [begin, end) of the first dimension.
 struct Slice {
   int64_t begin = 0, end = 0;

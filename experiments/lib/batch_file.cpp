@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/json_integer.h"
 #include "core/path_kind.h"
+#include "experiments/lib/open_tuners.h"
 
 namespace cambium {
 namespace {
@@ -21,7 +22,7 @@ std::vector<int32_t> ids_of(const json& list, const std::string& where) {
   return ids;
 }
 
-Batch batch_of(const json& object, const Model& model, int tuners, const std::string& where) {
+Batch batch_of(const json& object, const Model& model, std::span<const std::string> tuners, const std::string& where) {
   check_input(object.is_object() && object.contains("inputs") && object["inputs"].is_array(), where,
               " has no list \"inputs\"");
   for (const auto& [name, _] : object.items())
@@ -39,13 +40,9 @@ Batch batch_of(const json& object, const Model& model, int tuners, const std::st
     q.ids = ids_of(inputs[s], text(where, ": inputs[", s, "]"));
     if (object.contains("targets")) q.labels = ids_of(object["targets"][s], text(where, ": targets[", s, "]"));
     check_input(!object.contains("targets") || !q.labels.empty(), where, ": targets[", s, "] is empty");
-    q.tuner = tuners == 1 ? 0 : -1;
-    if (object.contains("tuners")) {
-      const json& t = object["tuners"][s];
-      check_input(is_int(t, -1, tuners - 1), where, ": tuners[", s, "] = ", brief(t), "; there are ", tuners,
-                  " tuners");
-      q.tuner = t.get<int>();
-    }
+    q.tuner = tuners.size() == 1 ? 0 : -1;
+    if (object.contains("tuners"))
+      q.tuner = tuner_number(object["tuners"][s], tuners, text(where, ": tuners[", s, "]"));
     batch.push_back(std::move(q));
   }
   reading(where, [&] { model.check(batch); });
@@ -54,7 +51,7 @@ Batch batch_of(const json& object, const Model& model, int tuners, const std::st
 
 }  // namespace
 
-Batch read_batch_file(const std::string& path, const Model& model, int tuners) {
+Batch read_batch_file(const std::string& path, const Model& model, std::span<const std::string> tuners) {
   check_path(path, Wanted::json);
   return batch_of(parse_json_file(path), model, tuners, path);
 }

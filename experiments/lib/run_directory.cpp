@@ -42,8 +42,8 @@ std::string difference(json old, json now) {
   return "";
 }
 
-// Whether it is a checkpoint. A sound one that cannot be read now (a full disk) is an Error: nothing may start anew over
-// it.
+// Whether it is a checkpoint. A sound one that cannot be read now (a full disk) is an Error: nothing may start anew
+// over it.
 bool usable(const std::string& path) {
   if (!file_exists(path)) return false;
   try {
@@ -122,7 +122,7 @@ void RunDirectory::clear() const {
     if (checkpoint_.empty() ? is_ours(name) : is_temporary(name)) fs::remove(options_.directory + "/" + name);
 }
 
-void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& trained, Trainer& trainer,
+void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& trained, Trainee& trainee,
                          const TrainingState& state) {
   if (!lock_) {  // the directory was not there; another process may have begun a run in it since
     make_directories(options_.directory);
@@ -132,19 +132,20 @@ void RunDirectory::begin(Session& session, Tuner& tuner, const TrainedSet& train
   }
   clear();
   write_file(options_.directory + "/config.json", parse_json(options_.config, "configuration").dump(2) + "\n");
-  session_ = &session, tuner_ = &tuner, trained_ = &trained, trainer_ = &trainer, state_ = state;
-  cut_log(log_path_, trainer.step());
+  session_ = &session, tuner_ = &tuner, trained_ = &trained, trainee_ = &trainee, state_ = state;
+  cut_log(log_path_, trainee.step());
   if (file_exists(dev_path_))
-    for (const json& line : cut_log(dev_path_, trainer.step()))
+    for (const json& line : cut_log(dev_path_, trainee.step()))
       if (line.contains("loss") && line["loss"].is_number())
         evaluations_.push_back({line["step"].get<int64_t>(), line["loss"].get<double>()});
-  events_ = std::make_unique<TensorBoardWriter>(options_.directory, trainer.step());
+  events_ = std::make_unique<TensorBoardWriter>(options_.directory, trainee.step());
+  if (!options_.progress) return;
   if (!session.model->device().is_gpu())
     Progress::say(text("training with ", threads(), threads() == 1 ? " thread" : " threads", " of ",
                        usable_processors(allowed_processors(), processor_quota()).why, ", kernels for ",
                        instruction_set()));
-  progress_ = std::make_unique<Progress>(text("training ", tuner.method()), trainer.total_steps());
-  progress_->update(trainer.step());
+  progress_ = std::make_unique<Progress>(text("training ", tuner.method()), trainee.total_steps());
+  progress_->update(trainee.step());
 }
 
 // Keeps the lines of steps up to `step`, and gives them; a line that a killed run left half-written goes too.
@@ -171,6 +172,7 @@ void RunDirectory::on_step(const StepReport& r) {
                           {"train/lr", r.lr},
                           {"train/grad_norm", r.gradient_norm},
                           {"train/tok_s", r.tokens_per_second}});
+  if (!progress_) return;
   char note[64];
   std::snprintf(note, sizeof note, "loss %.3f, %.0f tokens/s", r.loss, r.tokens_per_second);
   progress_->note(note);
@@ -196,7 +198,7 @@ void RunDirectory::on_save(int64_t, bool last) {
   if (file_exists(path)) fs::create_hard_link(path, second, none);
   if (file_exists(path) && !file_exists(second)) fs::copy_file(path, second);  // a file system without links
   try {
-    save("checkpoint.h5", golden, &trainer_->optimizer());
+    save("checkpoint.h5", golden, &trainee_->optimizer());
   } catch (...) {
     fs::remove(second, none);
     throw;
@@ -204,11 +206,11 @@ void RunDirectory::on_save(int64_t, bool last) {
   if (file_exists(second)) fs::rename(second, options_.directory + "/checkpoint.previous.h5");
 }
 
-Golden RunDirectory::golden() const { return compute_golden(*session_->model, *tuner_, trainer_->first_examples(3)); }
+Golden RunDirectory::golden() const { return compute_golden(*session_->model, *tuner_, trainee_->first_examples(3)); }
 
 void RunDirectory::save(const std::string& name, const Golden& golden, const Optimizer* optimizer) {
-  state_.step = trainer_->step();
-  state_.best_dev = trainer_->best_dev;
+  state_.step = trainee_->step();
+  state_.best_dev = trainee_->best_dev;
   save_checkpoint(options_.directory + "/" + name, *tuner_, *trained_, optimizer, state_, session_->identity, golden);
 }
 

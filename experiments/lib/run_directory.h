@@ -10,7 +10,7 @@
 #include "core/progress.h"
 #include "experiments/lib/session.h"
 #include "tuning/tensorboard.h"
-#include "tuning/trainer.h"
+#include "tuning/trainee.h"
 
 namespace cambium {
 
@@ -18,6 +18,7 @@ struct RunOptions {
   std::string directory;
   bool resume = false, overwrite = false;
   std::string config;  // JSON of everything that the result depends on
+  bool progress = true;  // shown; off where several runs go on at once
 };
 
 struct Evaluation {
@@ -38,7 +39,7 @@ class RunDirectory : public TrainListener {
   // The checkpoint to continue from; empty: start anew.
   const std::string& checkpoint() const { return checkpoint_; }
   // When nothing can be refused any more: clears an overwritten run away, writes the configuration, cuts the log.
-  void begin(Session&, Tuner&, const TrainedSet&, Trainer&, const TrainingState&);
+  void begin(Session&, Tuner&, const TrainedSet&, Trainee&, const TrainingState&);
 
   // Those of earlier sessions too.
   const std::vector<Evaluation>& evaluations() const { return evaluations_; }
@@ -61,7 +62,7 @@ class RunDirectory : public TrainListener {
   Session* session_ = nullptr;
   Tuner* tuner_ = nullptr;
   const TrainedSet* trained_ = nullptr;
-  Trainer* trainer_ = nullptr;
+  Trainee* trainee_ = nullptr;
   TrainingState state_;
   std::unique_ptr<TensorBoardWriter> events_;
   std::unique_ptr<Progress> progress_;

@@ -7,7 +7,7 @@ namespace cambium {
 
 int64_t taken_positions(const Hooks& tuner, const ModelConfig& config) {
   const bool decoder = !config.is_encoder() && !config.is_seq2seq();
-  return tuner.position_shift(decoder ? StackKind::decoder : StackKind::encoder);
+  return tuner.position_shift(decoder ? StackKind::decoder : StackKind::encoder, 0);
 }
 
 int64_t taken_positions(Session& session, const TrainRun& run) {

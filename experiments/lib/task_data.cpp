@@ -66,7 +66,8 @@ void check_evaluation(Session& session, const Hooks& hooks, const Task& task, De
       const std::string& input = items[size_t(i)].input;
       check_input_length(
           *session.model, hooks,
-          to_prompt(input, session.require_tokenizer(), session.model->config(), task.max_input_tokens()), generation);
+          to_prompt(input, session.require_tokenizer(), session.model->config(), task.max_input_tokens()), 0,
+          generation);
     });
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/random.h"
 #include "cuda/graph.h"
+#include "tuning/step.h"
 #include "tuning/step_log.h"
 #include "tuning/trained_set.h"
 
@@ -49,7 +50,7 @@ Times time_training_steps(Model& model, Tuner& tuner, const Batch& batch, const 
   AdamWOptimizer optimizer({}, trained.for_optimizer());
   objective.check(model, batch);
   model.check_positions(batch, tuner);
-  const float scale = 1 / float(objective.scored(model, batch));
+  const StepPart part{&objective, batch, {.gradient_scale = 1 / float(objective.scored(model, batch))}};
   int64_t rows = 0;
   for (const Sequence& s : batch) rows += int64_t(s.ids.size() + s.labels.size());
   gpu::StepGraphs graphs(model.device());
@@ -60,10 +61,10 @@ Times time_training_steps(Model& model, Tuner& tuner, const Batch& batch, const 
       Pass pass(tuner, tape);
       pass.set_dropout(model.config().dropout, seed, uint64_t(step));
       trained.enter(pass);
-      const Model::Loss loss = objective.loss(model, pass, batch, {.gradient_scale = scale});
-      tape.backward(loss.sum, Tensor::of(std::vector<float>{1}).to(model.device()));
+      const std::vector<Model::Loss> losses = losses_of(model, pass, std::span(&part, 1));
+      run_backward(tape, losses);
       const std::vector<Tensor> gradients = trained.gradients(pass);
-      log.add(loss.sum.value, gradients, 1);
+      log.add(losses.front().sum.value, gradients, 1);
       optimizer.step(1e-4, log.gate(), gradients);
     });
     log.take();  // waits

@@ -17,25 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-// Keeps the losses and hands everything on.
-class Recorder : public TrainListener {
- public:
-  Recorder(RunDirectory& run, TrainResult& result) : run_(run), result_(result) {}
-  void on_step(const StepReport& r) override {
-    result_.losses.push_back(r.loss);
-    tokens_ += r.tokens;
-    run_.on_step(r);
-  }
-  void on_evaluation(int64_t step, double loss, bool best) override { run_.on_evaluation(step, loss, best); }
-  void on_save(int64_t step, bool last) override { run_.on_save(step, last); }
-  int64_t tokens() const { return tokens_; }
-
- private:
-  RunDirectory& run_;
-  TrainResult& result_;
-  int64_t tokens_ = 0;
-};
-
 std::string data_hash(const TrainData& data) {
   Sha256 sum;
   sum.update(data.examples.hash() + data.dev.hash());
@@ -97,58 +78,130 @@ std::function<Tensor(const std::string&)> master_of(const Session& session, cons
 
 }  // namespace
 
-TrainResult train(Session& session, const TrainRun& run, TrainData data) {
-  RunOptions run_options = run.run;
-  run_options.config = run_config(session, run, data);
-  RunDirectory directory(run_options);
+namespace {
 
-  Model& model = *session.model;
-  TrainResult result;
-  const std::string& from = directory.checkpoint().empty() ? run.tuner_from : directory.checkpoint();
-  if (from.empty()) {
-    TunerContext context = session.context(run.train.seed);
+// One run: its tuner, what it learns from, and its directory, to which it hands everything on.
+class Run : public TrainListener {
+ public:
+  // Refuses what cannot begin, and touches no file.
+  Run(Session& session, const TrainRun& run, TrainData data) : session_(session), options_(run.run) {
+    options_.config = run_config(session, run, data);
+    directory_.emplace(options_);
+    const std::string from = directory_->checkpoint().empty() ? run.tuner_from : directory_->checkpoint();
+    result_.tuner = from.empty() ? new_tuner(run) : stored_tuner(from, run);
+    trained_.emplace(*session.model, *result_.tuner, master_of(session, from), *data.objective);
+    trainee_.emplace(*session.model, *result_.tuner, *trained_, std::move(data), run.train);
+    state_ = {.steps = trainee_->total_steps(),
+              .shards = run.train.shards,
+              .seed = run.train.seed,
+              .run_config = options_.config,
+              .instruction_set = instruction_set()};
+    if (!directory_->checkpoint().empty()) resume();
+  }
+
+  Trainee& trainee() { return *trainee_; }
+  // shared: progress of several runs.
+  void begin(Progress* shared) {
+    shared_ = shared;
+    result_.trained_scalars = trained_->scalars();
+    directory_->begin(session_, *result_.tuner, *trained_, *trainee_, state_);
+  }
+  TrainResult finished(const TrainOutcome& outcome, double seconds) {
+    result_.end = outcome.end, result_.error = outcome.error;
+    result_.seconds = seconds;
+    result_.steps = trainee_->step();
+    result_.tokens_per_second = seconds > 0 ? result_.tokens / seconds : 0;
+    result_.dev_losses = directory_->evaluations();
+    result_.last_loss = last_logged_loss(options_.directory + "/log.jsonl");
+    return std::move(result_);
+  }
+
+  void on_step(const StepReport& r) override {
+    result_.losses.push_back(r.loss);
+    result_.tokens += double(r.tokens);
+    directory_->on_step(r);
+    if (shared_) shared_->add(1);
+  }
+  void on_evaluation(int64_t step, double loss, bool best) override { directory_->on_evaluation(step, loss, best); }
+  void on_save(int64_t step, bool last) override { directory_->on_save(step, last); }
+
+ private:
+  std::unique_ptr<Tuner> new_tuner(const TrainRun& run) {
+    TunerContext context = session_.context(run.train.seed);
     context.words = run.words, context.labels = run.labels;
-    result.tuner = make_tuner(run.method, run.options, context);
-  } else {
-    result.tuner = open_tuner(from, session, run.force_base);
-    const bool peft = is_peft_adapter(from);  // which has none
+    return make_tuner(run.method, run.options, context);
+  }
+
+  std::unique_ptr<Tuner> stored_tuner(const std::string& from, const TrainRun& run) {
+    auto tuner = open_tuner(from, session_, run.force_base);
+    const bool peft = is_peft_adapter(from);  // which has no record
     const Golden stored = peft ? Golden() : read_golden(from);
-    if (!peft && stored.empty() && directory.checkpoint().empty())
+    if (!peft && stored.empty() && directory_->checkpoint().empty())
       Progress::say(text("note: ", from, " stores no logits: whether it computes what it did cannot be checked"));
-    const double worst = golden_difference(model, *result.tuner, stored);
+    const double worst = golden_difference(*session_.model, *tuner, stored);
     if (!(worst <= 1e-4))
       Progress::say(
           text("warning: ", from, ": logits differ from the stored ones by ", worst, "; model or machine is another"));
-  }
-  TrainedSet trained(model, *result.tuner, master_of(session, from), *data.objective);
-  Trainer trainer(model, *result.tuner, trained, std::move(data), run.train);
-  TrainingState state{.steps = trainer.total_steps(),
-                      .shards = run.train.shards,
-                      .seed = run.train.seed,
-                      .run_config = run_options.config,
-                      .instruction_set = instruction_set()};
-  if (!directory.checkpoint().empty()) {
-    const CheckpointInfo info = read_checkpoint_info(directory.checkpoint());
-    if (info.state.instruction_set != state.instruction_set)
-      Progress::say(text("note: this run was started with ", info.state.instruction_set, "; with ",
-                         state.instruction_set, " its bits will differ"));
-    load_training_state(directory.checkpoint(), trained, trainer.optimizer());
-    trainer.resume_at(info.state.step);
-    trainer.best_dev = info.state.best_dev;
+    return tuner;
   }
 
-  result.trained_scalars = trained.scalars();
-  directory.begin(session, *result.tuner, trained, trainer, state);
-  Recorder recorder(directory, result);
+  void resume() {
+    const CheckpointInfo info = read_checkpoint_info(directory_->checkpoint());
+    if (info.state.instruction_set != state_.instruction_set)
+      Progress::say(text("note: this run was started with ", info.state.instruction_set, "; with ",
+                         state_.instruction_set, " its bits will differ"));
+    load_training_state(directory_->checkpoint(), *trained_, trainee_->optimizer());
+    trainee_->resume_at(info.state.step);
+    trainee_->best_dev = info.state.best_dev;
+  }
+
+  Session& session_;
+  RunOptions options_;
+  std::optional<RunDirectory> directory_;
+  std::optional<TrainedSet> trained_;
+  std::optional<Trainee> trainee_;
+  TrainingState state_;
+  TrainResult result_;
+  Progress* shared_ = nullptr;
+};
+
+std::vector<TrainResult> run_all(Session& session, std::vector<std::unique_ptr<Run>>& runs) {
+  std::vector<Trainee*> trainees;
+  std::vector<TrainListener*> listeners;
+  int64_t steps = 0;
+  for (const auto& r : runs) {
+    trainees.push_back(&r->trainee()), listeners.push_back(r.get());
+    steps += r->trainee().total_steps() - r->trainee().step();
+  }
+  check_together(*session.model, trainees);
+  std::optional<Progress> progress;
+  if (runs.size() > 1) progress.emplace(text("training ", runs.size(), " tuners"), steps);
+  for (const auto& r : runs) r->begin(progress ? &*progress : nullptr);
+  gpu::StepGraphs graphs(session.model->device());
   const auto start = std::chrono::steady_clock::now();
-  result.end = trainer.run(recorder);
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result.steps = trainer.step();
-  result.tokens = double(recorder.tokens());
-  result.tokens_per_second = result.seconds > 0 ? result.tokens / result.seconds : 0;
-  result.dev_losses = directory.evaluations();
-  result.last_loss = last_logged_loss(run.run.directory + "/log.jsonl");
+  const std::vector<TrainOutcome> outcomes = train_together(*session.model, trainees, listeners, graphs);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::vector<TrainResult> results;
+  for (size_t i = 0; i < runs.size(); ++i) results.push_back(runs[i]->finished(outcomes[i], seconds));
+  return results;
+}
+
+}  // namespace
+
+TrainResult train(Session& session, const TrainRun& run, TrainData data) {
+  std::vector<std::unique_ptr<Run>> one;
+  one.push_back(std::make_unique<Run>(session, run, std::move(data)));
+  TrainResult result = std::move(run_all(session, one).front());
+  if (result.error) std::rethrow_exception(result.error);
   return result;
+}
+
+std::vector<TrainResult> train_together(Session& session, const std::vector<TrainRun>& runs,
+                                        std::vector<TrainData> data, const std::function<std::string(size_t)>& name) {
+  std::vector<std::unique_ptr<Run>> all;
+  for (size_t i = 0; i < runs.size(); ++i)
+    reading(name(i), [&] { all.push_back(std::make_unique<Run>(session, runs[i], std::move(data[i]))); });
+  return run_all(session, all);
 }
 
 }  // namespace cambium

@@ -2,11 +2,15 @@
 // and the experiments share.
 #pragma once
 
+#include <exception>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "experiments/lib/run_directory.h"
 #include "experiments/lib/tasks/task.h"
+#include "tuning/trainer.h"
 
 namespace cambium {
 
@@ -29,10 +33,16 @@ struct TrainResult {
   std::vector<double> losses;                             // of each step
   std::vector<Evaluation> dev_losses;                     // of the whole run
   std::unique_ptr<Tuner> tuner;
+  std::exception_ptr error;  // of a run that failed
 };
 
 // Trains on the session's model. Continues the run in the directory if asked to.
 TrainResult train(Session&, const TrainRun&, TrainData);
+
+// The same for several runs at once, in one process: each writes what it would alone. What one throws while it trains
+// is its result's error. Throws InputError for what cannot begin, before any directory is touched; name(i) names run i.
+std::vector<TrainResult> train_together(Session&, const std::vector<TrainRun>&, std::vector<TrainData>,
+                                        const std::function<std::string(size_t)>& name);
 
 // The configuration that results depend on, as JSON: what --resume compares.
 std::string run_config(const Session&, const TrainRun&, const TrainData&);

@@ -61,6 +61,24 @@ TEST(Ops, Slice) {
   });
 }
 
+TEST(Ops, Join) {
+  check_op(OpCase{
+      .name = "join",
+      .op = Join{},
+      .definition =
+          +[](const Array& a, const Array& b, const Array& c, const Array& d, const Array& e, const Array& f,
+              const Array& g, const Array& h) {
+            Array y;
+            for (const Array* x : {&a, &b, &c, &d, &e, &f, &g, &h})
+              y.values.insert(y.values.end(), x->values.begin(), x->values.end());
+            y.shape = {int64_t(y.values.size()) / a.cols(), a.cols()};
+            return y;
+          },
+      .shapes = {{{2, 3}, {1, 3}, {}, {}, {}, {}, {}, {}},
+                 {{1, 2}, {2, 2}, {1, 2}, {3, 2}, {1, 2}, {1, 2}, {2, 2}, {1, 2}}},
+  });
+}
+
 // Half the angle table is cosines, half sines; position -1 is not rotated.
 struct RotateCase {
   int heads, size, rotary;

@@ -150,6 +150,14 @@ TEST_F(ForwardCommand, MixesTuners) {
   EXPECT_TRUE(alone[0].is_dataset("/gradients/0/decoder/layers/0/self_attention/query/lora_b"));
   EXPECT_TRUE(alone[3].is_dataset("/gradients/decoder/position/weight"));
 
+  // Tuners may be called by their names.
+  put("named.json", "{" + sequences + R"(, "tuners": ["b", 0, -1, "peft"]})");
+  forward(folder / "named.json", "named.h5", {"--tuner", a, "--tuner", "b=" + b, "--tuner", "peft=" + peft});
+  EXPECT_TRUE(read_text_file(folder / "named.h5") == read_text_file(folder / "mixed.h5"));
+  bad({"forward", "--model", gpt2, "--dtype", "f32", "--input", folder / "named.json", "--output", folder / "none.h5",
+       "--tuner", a, "--tuner", b, "--tuner", peft},
+      {"named.json", "tuners[0]", "\"b\"", "no --tuner has that name"});
+
   // What changes the base itself cannot be mixed.
   good({"train", "--model", gpt2, "--tuner", "top_layers", "--batches", folder / "batch.json", "--output",
         folder / "top", "--dtype", "f32", "--steps", "1", "--quiet"});

@@ -173,6 +173,67 @@ TEST_F(TextCommand, TrainEvaluateGenerateScore) {
   EXPECT_EQ(std::set<std::string>(four.begin(), four.end()).size(), 4u);
 }
 
+// Each line is written by the tuner that it names, by number or name, as if alone.
+TEST_F(TextCommand, GenerateMixesTuners) {
+  const auto trained = [&](const std::string& name, const std::string& tuner) {
+    good({"train",  "--model",   model,     "--tuner", tuner,      "--option",    "init=random",
+          "--task", "e2e",       "--limit", "8",       "--steps",  "2",           "--lr",
+          "0.5",    "--no-eval", "--dtype", "f32",     "--output", folder / name, "--quiet"});
+    return folder / name + "/tuner.h5";
+  };
+  const std::string a = trained("a", "prefix"), b = trained("b", "prompt");
+  const auto arguments = [&](const std::vector<std::string>& tuners) {
+    std::vector<std::string> all{"generate", "--model", model, "--max-new-tokens", "6", "--dtype", "f32", "--quiet"};
+    for (const std::string& t : tuners) all.insert(all.end(), {"--tuner", t});
+    return all;
+  };
+  const auto written = [&](const std::vector<std::string>& tuners, const std::string& input) {
+    std::vector<json> all;
+    for (const std::string& line : lines(good(arguments(tuners), {.input = input}).out))
+      all.push_back(json::parse(line));
+    return all;
+  };
+  const json first = written({a}, "name[Blue]\n")[0], second = written({b}, "name[Blue]\n")[0],
+             base = written({}, "name[Blue]\n")[0];
+  EXPECT_NE(first, second);
+  EXPECT_NE(first, base);
+  const auto mixed = written({a, "other=" + b}, R"(name[Blue]
+{"text": "name[Blue]", "tuner": "other"}
+{"tuner": -1, "text": "name[Blue]"}
+"name[Blue]"
+{"text": "name[Blue]", "tuner": 1}
+{"text": "name[Blue]"}
+)");
+  ASSERT_EQ(mixed.size(), 6u);
+  const std::vector<std::pair<const json*, json>> expected = {{&first, 0}, {&second, "other"}, {&base, -1},
+                                                              {&first, 0}, {&second, "other"}, {&first, 0}};
+  for (size_t i = 0; i < mixed.size(); ++i) {
+    json result = *expected[i].first;
+    result["tuner"] = expected[i].second;
+    EXPECT_EQ(mixed[i], result) << i;
+  }
+  EXPECT_EQ(written({a}, R"({"text": "name[Blue]", "tuner": -1})")[0], base);
+  EXPECT_EQ(written({a}, R"({"name": "a text that begins with a brace"})").size(), 1u);
+
+  const auto refused = [&](const std::vector<std::string>& tuners, const std::string& input,
+                           std::initializer_list<std::string_view> parts) {
+    bad(arguments(tuners), parts, 2, {.input = input});
+  };
+  refused({a, b}, "x\n{\"text\": \"x\", \"tuner\": 2}\n", {"standard input:2", "tuner", "2", "2 tuners"});
+  refused({a, b}, R"({"text": "x", "tuner": -2})", {"standard input:1", "-2"});
+  refused({a, b}, R"({"text": "x", "tuner": 18446744073709551615})", {"18446744073709551615"});
+  refused({a, "n=" + b}, R"({"text": "x", "tuner": "m"})", {"\"m\"", "no --tuner has that name"});
+  refused({a, b}, R"({"text": "x", "tuner": ""})", {"no --tuner has that name"});
+  refused({a}, R"({"text": 5})", {"standard input:1", "text = 5"});
+  refused({a}, R"({"text": "x", "prompt": 1})", {"standard input:1", "prompt"});
+  refused({a}, R"({"text": "x", "tuner": 0, "tuner": -1})", {"standard input:1", "tuner"});
+  refused({}, R"({"text": "x", "tuner": 0})", {"standard input:1", "0 tuners"});
+  refused({"n=" + a, "n=" + b}, "x\n", {"two tuners of that name"});
+  refused({"=" + a}, "x\n", {"name is empty"});
+  refused({"1=" + a}, "x\n", {"must not be a number"});
+  refused({a, "n=" + (folder / "none.h5")}, "x\n", {"none.h5"});
+}
+
 TEST_F(TextCommand, BadInput) {
   const auto generate = [&](const std::vector<std::string>& more, const std::string& input,
                             std::initializer_list<std::string_view> parts) {

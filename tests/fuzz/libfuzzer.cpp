@@ -3,9 +3,6 @@
 //   cmake --preset default -B build-fuzz -DCAMBIUM_FUZZ=ON -DCMAKE_C_COMPILER=clang-16 -DCMAKE_CXX_COMPILER=clang++-16
 //   cmake --build build-fuzz --target fuzz
 //   CAMBIUM_FUZZ_TARGET=Gguf build-fuzz/bin/fuzz -max_total_time=300 FINDINGS tests/fuzz/corpus/gguf
-//
-// Hdf5 and Hdf5Foreign read in child processes, because the HDF5 library does not survive every file: what a child's
-// sanitizer prints and leaves as an artifact is the library's, and no finding unless the fuzzer itself ends.
 #include <cstdio>
 #include <cstdlib>
 

@@ -150,7 +150,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
       {"Config", "config", read_config},
       {"Hdf5", "hdf5", read_hdf5},
       {"Hdf5Foreign", "hdf5", [](std::string_view input) { read_everything(put("theirs.h5", input)); }},
-      {"Batch", "batch", [](std::string_view input) { read_batch_file(put("batch.json", input), small_model(), 2); }},
+      {"Batch", "batch", [](std::string_view input) { read_batch_file(put("batch.json", input), small_model(), std::array<std::string, 2>{"a", "b"}); }},
       {"Peft", "peft",
        [](std::string_view input) {
          load_peft_adapter(put_directory(input, {"adapter_config.json", "adapter_model.safetensors"}), small_model());

@@ -60,7 +60,7 @@ TEST_P(GoldenDropout, IsInAllPlaces) {
     Var loss;
     if (cases.contains("classes")) {
       const Tensor label = Tensor::of(cases.at("classes").get<std::vector<int32_t>>());
-      loss = model->class_loss(pass, batch, label, {.gradient_scale = 1 / float(batch.size())});
+      loss = model->class_loss(pass, batch, model->hidden(pass, batch, Model::class_places(batch)), label, {.gradient_scale = 1 / float(batch.size())});
     } else {
       loss = model->loss(pass, batch, {.gradient_scale = 1 / float(model->scored_tokens(batch))}).sum;
       const Model::Hidden h = model->hidden(pass, batch);

@@ -37,7 +37,8 @@ TEST(Adapter, IsItsDefinition) {
   const Array input = random_array({rows, width}, 1), h = random_array({rows, width}, 2),
               residual = random_array({rows, width}, 3), sum = random_array({rows, width}, 4);
   const auto var = [](const Array& a) { return Var(to_tensor(a, DType::f64)); };
-  const std::function<Var(const Var&)> result = [&](const Var& added) {
+  const std::function<Var(const Var&, const Var&)> result = [&](const Var& before, const Var& added) {
+    expect_close(to_array(before.value), residual, 0, 0, "what `result` adds to");
     expect_close(to_array(added.value), h, 0, 0, "what `result` is asked for");
     return var(sum);
   };

@@ -64,8 +64,8 @@ TEST(Compose, PromptAndPrefix) {
   const auto both = make_tuner("prompt+prefix", {{"prompt.length", "3"}, {"prompt.init", "random"}, {"prefix.length", "2"},
                                                  {"prefix.init", "random"}},
                                {.model = *model});
-  EXPECT_EQ(both->virtual_tokens(StackKind::decoder), 3);
-  EXPECT_EQ(both->position_shift(StackKind::decoder), 5);
+  EXPECT_EQ(both->virtual_tokens(StackKind::decoder, 0), 3);
+  EXPECT_EQ(both->position_shift(StackKind::decoder, 0), 5);
   expect_error<InputError>(
       [&] {
         train(*model, *both, random_batch(model->config(), {36}), {.steps = 1});

@@ -1,11 +1,11 @@
 // The command line of `cambium`: arguments to options.
 #include <CLI/CLI.hpp>
-#include <charconv>
 
 #include "core/machine.h"
 #include "experiments/lib/commands/arguments.h"
 #include "experiments/lib/commands/commands.h"
 #include "experiments/lib/commands/help.h"
+#include "experiments/lib/commands/train_arguments.h"
 #include "experiments/lib/metrics/metric.h"
 #include "experiments/lib/shapes.h"
 #include "models/fetch.h"
@@ -16,7 +16,10 @@ namespace {
 
 constexpr const char* kModelHelp =
     "Hugging Face directory, .gguf file, .h5 file of ours, or the name of a fetched model";
-constexpr const char* kTunerHelp = "checkpoint of a tuner, or directory of a PEFT adapter";
+constexpr const char* kTunerHelp = "tuner.h5 or checkpoint.h5 of a tuner, or directory of a PEFT adapter";
+constexpr const char* kTunersHelp =
+    "tuner.h5 or checkpoint.h5 of a tuner, or directory of a PEFT adapter; several are numbered from 0 in their order, "
+    "and NAME=T names one";
 
 // What runs when a subcommand was chosen.
 using Action = std::function<int(const CommonOptions&)>;
@@ -100,57 +103,13 @@ void add_forward(Commands& commands) {
       "sequence-to-sequence models; -100 is not scored.\n"
       "  cambium forward --model smollm2-135m --input batch.json --output out.h5 --gradients");
   c->add_option("--model", o->model, kModelHelp)->required();
-  c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
-  c->add_option("--input", o->input, "batch.json: {\"inputs\": [[ids], ..], \"targets\": [[ids], ..]}")->required();
+  c->add_option("--tuner", o->tuners, kTunersHelp)->allow_extra_args(false);
+  c->add_option("--input", o->input,
+                "batch.json: {\"inputs\": [[ids], ..], \"targets\": [[ids], ..], \"tuners\": [number, name or -1, ..]}")
+      ->required();
   c->add_option("--output", o->output, "out.h5")->required();
   c->add_flag("--gradients", o->gradients, "gradients of all base parameters, or of the tuners' own");
   c->add_flag("--force-base", o->force_base, "use a tuner of another base");
-}
-
-// "lora_b=16"
-RateFactor rate_factor_of(const std::string& option) {
-  const size_t equals = option.find('=');
-  RateFactor f{option.substr(0, equals)};
-  const std::string number = equals == option.npos ? "" : option.substr(equals + 1);
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), f.factor);
-  if (f.part.empty() || number.empty() || error != std::errc() || end != number.data() + number.size())
-    throw CLI::ValidationError(text("--lr-factor ", option, ": give a part of names and a factor, as lora_b=16"));
-  return f;
-}
-
-void add_optimizer(CLI::App& c, TrainOptions& t) {
-  OptimizerOptions& o = t.optimizer_options;
-  c.add_option("--optimizer", t.optimizer, "adamw, adafactor or sgd")->capture_default_str();
-  c.add_option("--lr", t.lr, "learning rate (default: the method's)")->check(CLI::PositiveNumber)->type_name("FLOAT");
-  c.add_option_function<std::vector<std::string>>(
-       "--lr-factor",
-       [&o](const std::vector<std::string>& list) {
-         for (const std::string& option : list) o.rate_factors.push_back(rate_factor_of(option));
-       },
-       "tensors with PART in their names learn at so many times the rate, as lora_b=16; may come several times")
-      ->allow_extra_args(false);
-  c.add_option("--schedule", t.schedule, "constant, linear or cosine")->capture_default_str();
-  c.add_option("--warmup", t.warmup, "steps, or a share of all (6%)")->capture_default_str();
-  c.add_option("--weight-decay", o.weight_decay, "of every trained tensor")->capture_default_str();
-  c.add_option("--no-decay", o.no_decay, "but not of those with such parts in their names, as bias,norm")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  c.add_option("--beta1", o.beta1, "of AdamW")->capture_default_str();
-  c.add_option("--beta2", o.beta2, "of AdamW")->capture_default_str();
-  c.add_option("--epsilon", o.epsilon, "of AdamW")->capture_default_str();
-  c.add_option("--momentum", o.momentum, "of SGD");
-  c.add_option("--decay-rate", o.decay_rate, "of Adafactor: its second moment keeps 1 - step^-rate")
-      ->capture_default_str();
-  c.add_option("--initial-step", o.initial_step, "of Adafactor: steps that count as done before the first");
-  c.add_option("--update-clip", o.clip, "of Adafactor: largest root mean square of an update")->capture_default_str();
-  c.add_option("--factor-min-dim", o.factor_min_dim, "of Adafactor: smallest side of matrices whose state is factored")
-      ->capture_default_str();
-  c.add_option("--epsilon1", o.epsilon1, "of Adafactor: added to squared gradients")->capture_default_str();
-  c.add_option("--epsilon2", o.epsilon2, "of Adafactor: least scale of a parameter")->capture_default_str();
-  c.add_flag("--scale-by-parameter", o.scale_by_parameter,
-             "of Adafactor: rates times the parameter's root mean square");
-  c.add_flag("--decay-times-lr", o.decay_times_lr, "of Adafactor: weight decay times the rate, as AdamW has it");
-  c.add_option("--clip", t.clip, "largest norm of the gradient; 0: off")->capture_default_str();
 }
 
 // A line a method: "  lora       rank=8 alpha=16 ...".
@@ -174,50 +133,26 @@ void add_train(Commands& commands) {
       std::string(
           "The directory of the run gets checkpoint.h5 to continue from, tuner.h5 to use (a few KB more than its "
       "parameters), log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, HUP, "
-      "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened.\n"
+      "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened. Runs of "
+      "--runs learn what they would alone, bit for bit.\n"
       "Methods and their options, with defaults and choices:\n") +
       methods_help() +
       "Several on the same rows: lora+adapter, with options lora.rank=4; two of one kind: 0.rank, 1.rank. Option only "
       "of full: beginnings of the names of what trains, with commas between them.\n"
       "  cambium train --model smollm2-135m --tuner lora --option rank=8 --task e2e --limit 500 --output runs/lora");
-  TrainRun& run = o->run;
-  TrainOptions& t = run.train;
   c->add_option("--model", o->model, kModelHelp)->required();
-  c->add_option("--tuner", run.method, text("method: ", listed(tuner_methods())));
-  c->add_option("--option", o->options, "option of the method, as name=value; may come several times")
-      ->allow_extra_args(false);
-  c->add_option("--tuner-from", run.tuner_from, "start from the tuner in a checkpoint");
-  c->add_option("--task", o->task, text("task: ", listed(task_names())));
-  c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
-  c->add_option("--decision", o->decision,
-                "how a model tells the class of a classification task: text, words (label words at a position), head, "
-                "or auto (encoders head, others text)");
-  c->add_option("--batches", o->batches, "batch.json instead of a task: in its order, without shuffling");
-  c->add_option("--output", run.run.directory, "directory of the run")->required();
-  add_optimizer(*c, t);
-  c->add_option("--batch-size", t.batch_size, "sequences a step")->capture_default_str();
-  c->add_option("--epochs", t.epochs, "times through the data")->capture_default_str();
-  c->add_option("--steps", t.steps, "steps instead of epochs");
-  c->add_option("--shards", t.shards, "pieces of a batch, a power of two: less memory; stored with the run")
-      ->capture_default_str();
-  c->add_option("--dropout", o->dropout, "probability, or config for the model's own")->capture_default_str();
-  c->add_option("--label-smoothing", t.label_smoothing, "share of the target that is spread over the vocabulary");
-  c->add_option("--z-loss", t.z_loss, "factor of the squared logarithm of the softmax's sum, added to the loss");
-  c->add_option("--limit", o->limit, "so many training examples, drawn from the seed");
-  c->add_flag_callback(
-      "--no-shuffle", [o = o] { o->run.train.shuffle = false; }, "keep the order of the data");
-  c->add_flag_callback(
-      "--no-eval", [o = o] { o->evaluate = false; }, "no dev loss (and no best.h5)");
-  c->add_option("--save-every", t.save_every, "steps between checkpoints (default: at the end only)");
-  c->add_option("--eval-every", t.eval_every, "steps between dev losses (default: at the end of each epoch)");
-  c->add_option("--report-every", t.report_every,
-                "steps after which their losses are read from a GPU, which works on meanwhile (default: 1 on the CPU, "
-                "10 on a GPU)");
-  c->add_flag("--recompute", t.recompute,
-              "keep only layers' inputs and compute them again in backward: less memory, a third more time");
-  c->add_flag("--resume", run.run.resume, "continue the run in --output");
-  c->add_flag("--overwrite", run.run.overwrite, "replace the run in --output");
-  c->add_flag("--force-base", run.force_base, "start from a tuner of another base");
+  add_run_options(*c, *o);
+  const std::vector<CLI::Option*> of_one = c->get_options([](const CLI::Option* option) {
+    return option->get_group() != "Common" && option->check_lname("model") == false && !option->check_lname("help");
+  });
+  auto* runs =
+      c->add_option("--runs", o->runs,
+                    "runs.json: {\"runs\": [{\"output\": RUN, \"tuner\": METHOD, \"options\": {..}, ..}, ..]}, "
+                    "several runs at once on one base; keys are these options without dashes");
+  for (CLI::Option* option : of_one) runs->excludes(option);
+  c->add_flag("--resume", o->run.run.resume, "continue the run in --output, or all of --runs");
+  c->add_flag("--overwrite", o->run.run.overwrite, "replace the run in --output, or all of --runs");
+  c->add_flag("--force-base", o->run.force_base, "start from a tuner of another base");
 }
 
 void add_generate(Commands& commands) {
@@ -228,9 +163,10 @@ void add_generate(Commands& commands) {
       "  echo 'name : Alimentum | area : city centre ||' | cambium generate --model smollm2-135m --tuner "
       "runs/lora/tuner.h5 --beam 5");
   c->add_option("--model", o->model, kModelHelp)->required();
-  c->add_option("--tuner", o->tuners, kTunerHelp)->allow_extra_args(false);
+  c->add_option("--tuner", o->tuners, kTunersHelp)->allow_extra_args(false);
   c->add_option("--input", o->input,
-                "file of lines (default: standard input); a line that is a JSON string is decoded first");
+                "file of lines (default: standard input); a line that is a JSON string is decoded first; a line "
+                "{\"text\": \"..\", \"tuner\": 1} names its tuner, too (default: the first; -1: none)");
   c->add_option("--output", o->output, "file (default: standard output)");
   c->add_option("--format", o->format, "jsonl or text")->capture_default_str();
   add_generation(*c, *o);

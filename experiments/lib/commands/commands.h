@@ -34,12 +34,16 @@ int run_forward(const CommonOptions&, const ForwardOptions&);
 
 struct TrainCommandOptions {
   std::string model, task, data, batches, dropout = "0", decision;
+  std::string runs;                  // a file of several runs, instead of all that belongs to one
   std::vector<std::string> options;  // k=v
   int64_t limit = 0;
   bool evaluate = true;  // the dev loss now and then
   TrainRun run;
 };
 int run_train(const CommonOptions&, const TrainCommandOptions&);
+// The runs of options.runs; model, --resume, --overwrite and --force-base are those of `options`, seed: of a run that
+// names none. Throws InputError, naming file, run and key.
+std::vector<TrainCommandOptions> read_runs_file(const TrainCommandOptions& options, uint64_t seed);
 
 struct GenerateOptions {
   std::string model, input, output, format = "jsonl";

@@ -1,4 +1,5 @@
 // train and evaluate.
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -46,7 +47,7 @@ DropoutRates dropout_of(const std::string& option, const ModelConfig& config) {
 TrainData data_of(const TrainCommandOptions& options, Session& session, TrainRun& run) {
   TrainData data;
   if (!options.batches.empty()) {
-    data.examples = read_batch_file(options.batches, *session.model, 1);
+    data.examples = read_batch_file(options.batches, *session.model, std::array<std::string, 1>());
     run.train.shuffle = false;
     return data;
   }
@@ -63,7 +64,11 @@ TrainData data_of(const TrainCommandOptions& options, Session& session, TrainRun
 
 }  // namespace
 
-int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
+namespace {
+
+// What can be refused before the model is read.
+void check_run(const TrainCommandOptions& options) {
+  check_input(!options.run.run.directory.empty(), "--output is required: the directory of the run");
   check_input(options.task.empty() != options.batches.empty(), "train needs either --task with its data, or --batches");
   check_input(options.run.method.empty() != options.run.tuner_from.empty(),
               "train needs either --tuner METHOD or --tuner-from CHECKPOINT");
@@ -78,36 +83,108 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
   if (!options.run.tuner_from.empty()) check_tuner(options.run.tuner_from);
   if (!options.batches.empty()) check_path(options.batches, Wanted::json);
   check_output_directory(options.run.run.directory, options.run.run.resume || options.run.run.overwrite);
-  Session session = open_session(options.model, common);
+}
+
+// The run, and what it learns from.
+std::pair<TrainRun, TrainData> prepared(const TrainCommandOptions& options, Session& session) {
   TrainRun run = options.run;
   run.options = option_map(options.options);
-  run.train.seed = common.seed;
   run.train.dropout = dropout_of(options.dropout, session.model->config());
   TrainData data = data_of(options, session, run);
+  return {std::move(run), std::move(data)};
+}
+
+void note_what_cannot_be_exported(const Session& session) {
   try {
     huggingface_config(session.model->config());
   } catch (const Error& error) {
     Progress::say(text("note: merged, this model can be written as .h5 alone: ", error.what()));
   }
+}
+
+json summary_of(const TrainResult& result, const std::string& directory) {
+  return {{"steps", result.steps},
+          {"loss", std::isfinite(result.last_loss) ? json(result.last_loss) : json()},
+          {"seconds", result.seconds},
+          {"tok_s", result.tokens_per_second},
+          {"trainable", result.trained_scalars},
+          {"checkpoint", directory + "/checkpoint.h5"},
+          {"tuner", directory + "/tuner.h5"}};
+}
+
+void say_result(const TrainResult& result, const std::string& directory) {
+  Progress::say(text(result.tuner->method(), ": ", result.trained_scalars, " parameters trained for ", result.steps,
+                     " steps", result.losses.empty() ? ", all before" : " in " + print_duration(result.seconds),
+                     std::isfinite(result.last_loss) ? text(", last loss ", result.last_loss) : "", ", ", directory,
+                     "/tuner.h5"));
+}
+
+std::string message_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+// Several runs at once; 1 where one failed, 75 where they were stopped.
+int run_many(const CommonOptions& common, const TrainCommandOptions& options) {
+  const std::vector<TrainCommandOptions> list = read_runs_file(options, common.seed);
+  const auto name = [&](size_t i) { return text(options.runs, ": runs[", i, "]"); };
+  for (size_t i = 0; i < list.size(); ++i) reading(name(i), [&] { check_run(list[i]); });
+  Session session = open_session(options.model, common);
+  std::vector<TrainRun> runs;
+  std::vector<TrainData> data;
+  for (size_t i = 0; i < list.size(); ++i)
+    reading(name(i), [&] {
+      auto [run, its_data] = prepared(list[i], session);
+      run.run.progress = list.size() == 1;
+      runs.push_back(std::move(run)), data.push_back(std::move(its_data));
+    });
+  note_what_cannot_be_exported(session);
+  catch_stop_signals();
+  const std::vector<TrainResult> results = train_together(session, runs, std::move(data), name);
+  json all = json::array();
+  std::string failed;
+  bool stopped = false;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const std::string& directory = runs[i].run.directory;
+    json summary = summary_of(results[i], directory);
+    summary["output"] = directory;
+    if (results[i].error) {
+      summary["error"] = message_of(results[i].error);
+      failed += (failed.empty() ? "" : "\n") + directory + ": " + message_of(results[i].error);
+    } else if (results[i].end == TrainEnd::stopped) {
+      Progress::say(text(directory, ": stopped after step ", results[i].steps, "; --resume continues from there"));
+      stopped = true;
+    } else if (!common.json) {
+      say_result(results[i], directory);
+    }
+    all.push_back(std::move(summary));
+  }
+  if (common.json) std::cout << json{{"runs", all}}.dump() << "\n";
+  CHECK(failed.empty(), failed);
+  return stopped ? kStoppedExitCode : 0;
+}
+
+}  // namespace
+
+int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
+  if (!options.runs.empty()) return run_many(common, options);
+  check_run(options);
+  Session session = open_session(options.model, common);
+  TrainCommandOptions own = options;
+  own.run.train.seed = common.seed;
+  auto [run, data] = prepared(own, session);
+  note_what_cannot_be_exported(session);
   catch_stop_signals();
   const TrainResult result = train(session, run, std::move(data));
   if (result.end == TrainEnd::stopped) {
     Progress::say(text("stopped after step ", result.steps, "; --resume continues from there"));
     return kStoppedExitCode;
   }
-  const json summary = {{"steps", result.steps},
-                        {"loss", std::isfinite(result.last_loss) ? json(result.last_loss) : json()},
-                        {"seconds", result.seconds},
-                        {"tok_s", result.tokens_per_second},
-                        {"trainable", result.trained_scalars},
-                        {"checkpoint", run.run.directory + "/checkpoint.h5"},
-                        {"tuner", run.run.directory + "/tuner.h5"}};
-  if (common.json) std::cout << summary.dump() << "\n";
-  else
-    Progress::say(text(result.tuner->method(), ": ", result.trained_scalars, " parameters trained for ", result.steps,
-                       " steps", result.losses.empty() ? ", all before" : " in " + print_duration(result.seconds),
-                       std::isfinite(result.last_loss) ? text(", last loss ", result.last_loss) : "", ", ",
-                       run.run.directory, "/tuner.h5"));
+  if (common.json) std::cout << summary_of(result, run.run.directory).dump() << "\n";
+  else say_result(result, run.run.directory);
   return 0;
 }
 
@@ -129,8 +206,8 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   generation.max_new_tokens = options.max_new_tokens.value_or(generation.max_new_tokens);
   generation.beams = options.beams, generation.batch_size = options.batch_size, generation.seed = common.seed;
   GenerationOptions own = generation;
-  auto settings = apply_generation_settings(session.source->path(), session.model->config(),
-                                            {"max_new_tokens", "num_beams"}, own);
+  auto settings =
+      apply_generation_settings(session.source->path(), session.model->config(), {"max_new_tokens", "num_beams"}, own);
   settings.used.insert(settings.used.end(), settings.not_used.begin(), settings.not_used.end());
   if (!settings.used.empty() && !session.model->config().is_encoder())
     Progress::say(text("note: outputs are written as the task says, without the model's own ", listed(settings.used)));
