@@ -120,7 +120,7 @@ std::vector<std::string> arguments_of(const std::string& key, const json& value,
     check_input(value.is_object(), where, " = ", brief(value), " is no object of the method's options");
     for (const auto& [name, of] : value.items())
       all.push_back("--option=" + name + "=" + argument_of(of, option, where + "." + name));
-  } else if (option.get_type_size() == 0) {  // a flag
+  } else if (option.get_expected_max() == 0) {  // a flag
     check_input(value.is_boolean(), where, " = ", brief(value), " is neither true nor false");
     if (value.get<bool>()) all.push_back("--" + key);
   } else if (value.is_array()) {
