@@ -15,7 +15,6 @@ namespace {
 
 using metrics::StatisticsTable;
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kNormal975 = 1.959963984540054, kNormal80 = 0.8416212335729143;
 
 // Rounding must not decide whether a sample that only reorders sums counts as equal to the observed one.
@@ -48,15 +47,25 @@ double score_of(const StatisticsTable& table, const std::vector<double>& times, 
   return named_score(table, sums, score);
 }
 
-void check_tables(std::span<const StatisticsTable> a, std::span<const StatisticsTable> b, int samples) {
-  check_input(!a.empty() && a.size() == b.size(), "a paired test of ", a.size(), " seeds with ", b.size(),
-              ": they must be the same seeds");
-  for (size_t k = 0; k < a.size(); ++k)
-    for (const StatisticsTable* t : {&a[k], &b[k]})
-      check_input(t->sentences() == a[0].sentences() && t->width == a[0].width && t->sentences() > 0,
-                  "a paired test of ", a[0].sentences(), " texts with ", t->sentences(),
+void check_terms(std::span<const ContrastTerm> terms, int samples) {
+  CHECK(!terms.empty(), "a test of nothing");
+  for (const ContrastTerm& term : terms) {
+    check_input(!term.seeds.empty() && term.seeds.size() == terms[0].seeds.size(), "a paired test of ",
+                terms[0].seeds.size(), " seeds with ", term.seeds.size(), ": they must be the same seeds");
+    const StatisticsTable& first = terms[0].seeds[0];
+    for (const StatisticsTable& t : term.seeds)
+      check_input(t.sentences() == first.sentences() && t.width == first.width && t.sentences() > 0,
+                  "a paired test of ", first.sentences(), " texts with ", t.sentences(),
                   ": they must be the same texts");
+  }
   check_input(samples > 1, "a test needs at least two samples, not ", samples);
+}
+
+// The mean over seeds.
+double mean_score(std::span<const StatisticsTable> seeds, const std::vector<double>& times, std::string_view score) {
+  double mean = 0;
+  for (const StatisticsTable& t : seeds) mean += score_of(t, times, score) / double(seeds.size());
+  return mean;
 }
 
 }  // namespace
@@ -124,15 +133,16 @@ Spread spread(std::span<const double> values) {
   return {mean, std::sqrt(squares / (n - 1))};
 }
 
-SeedTest seed_test(std::span<const StatisticsTable> a, std::span<const StatisticsTable> b, std::string_view score,
-                   int samples, uint64_t seed) {
-  check_tables(a, b, samples);
-  const size_t K = a.size(), N = a[0].sentences();
+SeedTest contrast_test(std::span<const ContrastTerm> terms, std::string_view score, int samples, uint64_t seed) {
+  check_terms(terms, samples);
+  const size_t K = terms[0].seeds.size(), N = terms[0].seeds[0].sentences();
   SeedTest test{.seeds = K};
-  const std::vector<double> once(N, 1.0);
-  for (size_t k = 0; k < K; ++k)
-    test.a += score_of(a[k], once, score) / double(K), test.b += score_of(b[k], once, score) / double(K);
-  const double observed = test.a - test.b;
+  double largest = 0;
+  for (const ContrastTerm& term : terms) {
+    const double mean = mean_score(term.seeds, std::vector<double>(N, 1.0), score);
+    test.difference += term.weight * mean, largest = std::max(largest, std::abs(mean));
+  }
+  const double observed = test.difference;
 
   const RandomKey seeds = random_key(seed, "seed test, seeds"), texts = random_key(seed, "seed test, texts");
   const size_t draws = std::max<size_t>(1, K - 1);
@@ -140,9 +150,12 @@ SeedTest seed_test(std::span<const StatisticsTable> a, std::span<const Statistic
   for (int s = 0; s < samples; ++s) {
     const std::vector<double> of_seeds = drawn(seeds, s, draws, K), of_texts = drawn(texts, s, N, N);
     double difference = 0;
-    for (size_t k = 0; k < K; ++k)
-      if (of_seeds[k] > 0)
-        difference += of_seeds[k] * (score_of(a[k], of_texts, score) - score_of(b[k], of_texts, score));
+    for (size_t k = 0; k < K; ++k) {
+      if (of_seeds[k] == 0) continue;
+      double of_seed = 0;
+      for (const ContrastTerm& term : terms) of_seed += term.weight * score_of(term.seeds[k], of_texts, score);
+      difference += of_seeds[k] * of_seed;
+    }
     deviations.push_back(difference / double(draws));
   }
   const Spread s = spread(deviations);
@@ -151,13 +164,54 @@ SeedTest seed_test(std::span<const StatisticsTable> a, std::span<const Statistic
                t80 = K > 1 ? student_quantile(0.6, int64_t(K) - 1) : kNormal80;
   for (double& d : deviations) d = (d - s.mean) * t975 / kNormal975;
   test.low = observed + quantile(deviations, 0.025), test.high = observed + quantile(deviations, 0.975);
-  // What differs from 0 by rounding alone is 0.
-  const double least = 1e-12 * std::max(std::abs(test.a), std::abs(test.b));
+  const double least = 1e-12 * largest;  // what differs from 0 by rounding alone is 0
   const auto extreme = std::count_if(deviations.begin(), deviations.end(),
                                      [&](double d) { return std::abs(observed) <= least || at_least(d, observed); });
   test.p = double(extreme + 1) / double(samples + 1);
   test.detectable = (t975 + t80) * test.standard_error;
   return test;
+}
+
+SeedTest seed_test(std::span<const StatisticsTable> a, std::span<const StatisticsTable> b, std::string_view score,
+                   int samples, uint64_t seed) {
+  const ContrastTerm terms[] = {{1, a}, {-1, b}};
+  SeedTest test = contrast_test(terms, score, samples, seed);
+  const std::vector<double> once(a[0].sentences(), 1.0);
+  test.a = mean_score(a, once, score), test.b = mean_score(b, once, score);
+  return test;
+}
+
+SeedTest correlation_test(std::span<const double> x, std::span<const double> y, int samples, uint64_t seed) {
+  SeedTest test{.difference = spearman(x, y)};
+  if (std::isnan(test.difference)) return test.low = test.high = kNan, test;
+  const size_t n = x.size();
+  const RandomKey things = random_key(seed, "correlation test, things"),
+                  order = random_key(seed, "correlation test, order");
+  std::vector<double> resampled;
+  int extreme = 1;
+  for (int s = 0; s < samples; ++s) {
+    std::vector<double> a, b, mixed(y.begin(), y.end());
+    for (size_t i = 0; i < n; ++i) {
+      const size_t k = draw(things, s, i, n);
+      a.push_back(x[k]), b.push_back(y[k]);
+      std::swap(mixed[n - 1 - i], mixed[draw(order, s, i, n - i)]);  // Fisher and Yates
+    }
+    extreme += at_least(spearman(x, mixed), test.difference);
+    if (const double r = spearman(a, b); !std::isnan(r)) resampled.push_back(r);
+  }
+  test.p = double(extreme) / double(samples + 1);
+  test.low = quantile(resampled, 0.025), test.high = quantile(resampled, 0.975);
+  return test;
+}
+
+double mcnemar(int64_t only_a, int64_t only_b) {
+  CHECK(only_a >= 0 && only_b >= 0, "McNemar's test of ", only_a, " and ", only_b, " texts");
+  const int64_t n = only_a + only_b, fewer = std::min(only_a, only_b);
+  double p = 0;  // of at most `fewer` heads in n throws
+  for (int64_t k = 0; k <= fewer; ++k)
+    p += std::exp(std::lgamma(double(n) + 1) - std::lgamma(double(k) + 1) - std::lgamma(double(n - k) + 1) -
+                  double(n) * std::numbers::ln2);
+  return std::min(1.0, 2 * p);
 }
 
 std::vector<double> holm(std::span<const double> p) {

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
 #include "experiments/lib/metrics/statistics_table.h"
 
 namespace cambium {
+
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();  // there is no such value
 
 // Of the results of several seeds. With one value the deviation is NaN.
 struct Spread {
@@ -32,6 +35,7 @@ double spearman(std::span<const double> x, std::span<const double> y);
 // Two systems that were trained with the same K seeds and scored on the same N texts; scores are means over seeds.
 struct SeedTest {
   double a = 0, b = 0;        // the scores
+  double difference = 0;      // a - b
   double low = 0, high = 0;   // 95 % interval of a - b
   double p = 1;               // two-sided
   double standard_error = 0;  // of a - b
@@ -51,6 +55,21 @@ struct SeedTest {
 // tables' scores by its name. Throws InputError where the texts or the numbers of seeds differ.
 SeedTest seed_test(std::span<const metrics::StatisticsTable> a, std::span<const metrics::StatisticsTable> b,
                    std::string_view score, int samples = 2000, uint64_t seed = 0);
+
+// The same of a weighted sum of several systems' scores, which takes the place of a - b (a and b stay 0).
+struct ContrastTerm {
+  double weight;
+  std::span<const metrics::StatisticsTable> seeds;
+};
+SeedTest contrast_test(std::span<const ContrastTerm>, std::string_view score, int samples = 2000, uint64_t seed = 0);
+
+// Spearman's correlation over n things: as `difference`, its interval by drawing things (percentiles), p by permuting
+// one side. NaN correlation: p is 1. seeds stays 0.
+SeedTest correlation_test(std::span<const double> x, std::span<const double> y, int samples = 2000, uint64_t seed = 0);
+
+// McNemar's test, exact (binomial): of the texts that just one of two systems answers rightly, is it either one as
+// often? Two-sided p; 1 where there is no such text.
+double mcnemar(int64_t only_a, int64_t only_b);
 
 // Holm (1979): p-values of a family of tests, adjusted so that the family errs with the stated probability.
 std::vector<double> holm(std::span<const double> p);

@@ -5,7 +5,6 @@
 
 #include "experiments/lib/shapes.h"
 #include "experiments/lib/table/growing_table.h"
-#include "experiments/lib/table/tuning_cell.h"
 #include "models/model.h"
 
 namespace cambium::testing {
@@ -58,29 +57,29 @@ TEST(Forecast, WritingReadsTheWeightsOnceAToken) {
 TEST(Forecast, CellsCostWhatTheyDo) {
   const ModelConfig config = published_shape("smollm2-135m");
   const CellCounts n{.text = {40, 30}, .examples = 320, .inputs = 50, .new_tokens = 80, .beams = 1};
-  const auto work = [&](const TuningMethod& m) { return cell_work(config, m, n); };
+  const auto work = [&](const CellSpec& m) { return cell_work(config, m, n); };
   const double pass = forward_operations(config, {.text = {40, 30}});
-  const CellWork none = work({.name = "zero-shot"}), lora = work({.name = "lora", .tuner = "lora"});
+  const CellWork none = work({.method = "zero-shot"}), lora = work({.method = "lora", .tuner = "lora"});
   EXPECT_EQ(none.training, 0);
   EXPECT_DOUBLE_EQ(lora.training, 320 * 2 * pass);
-  EXPECT_DOUBLE_EQ(work({.name = "full", .tuner = "full"}).training, 320 * 3 * pass);
-  EXPECT_DOUBLE_EQ(work({.name = "top_layers", .tuner = "top_layers", .options = {{"layers", "3"}}}).training,
+  EXPECT_DOUBLE_EQ(work({.method = "full", .tuner = "full"}).training, 320 * 3 * pass);
+  EXPECT_DOUBLE_EQ(work({.method = "top_layers", .tuner = "top_layers", .options = {{"layers", "3"}}}).training,
                    320 * 1.2 * pass);
-  EXPECT_DOUBLE_EQ(work({.name = "prompt", .tuner = "prompt", .options = {{"length", "60"}}}).training,
+  EXPECT_DOUBLE_EQ(work({.method = "prompt", .tuner = "prompt", .options = {{"length", "60"}}}).training,
                    320 * 2 * forward_operations(config, {.text = {100, 30}}));
-  EXPECT_GT(work({.name = "adapter", .tuner = "adapter"}).training, lora.training);
+  EXPECT_GT(work({.method = "adapter", .tuner = "adapter"}).training, lora.training);
   // Behind three demonstrations an input has 40 + 3 (40 + 30) tokens; with what to stop at, outputs are like targets.
-  const CellWork few = work({.name = "few-shot", .demonstrations = 3});
+  const CellWork few = work({.method = "few-shot", .demonstrations = 3});
   EXPECT_DOUBLE_EQ(none.reading, 50 * forward_operations(config, {.text = {40, 0}}));
   EXPECT_DOUBLE_EQ(few.reading, 50 * forward_operations(config, {.text = {250, 0}}));
   EXPECT_DOUBLE_EQ(none.writing, 50. * 80 * writing_operations(config, 40 + 40, 0));
   EXPECT_DOUBLE_EQ(few.writing, 50. * 30 * writing_operations(config, 250 + 15, 0));
   CellCounts beams = n;
   beams.beams = 5;
-  EXPECT_DOUBLE_EQ(cell_work(config, {.name = "few-shot", .demonstrations = 3}, beams).writing, 5 * few.writing);
+  EXPECT_DOUBLE_EQ(cell_work(config, {.method = "few-shot", .demonstrations = 3}, beams).writing, 5 * few.writing);
   CellCounts classes = n;
   classes.text.target = 0;
-  EXPECT_EQ(cell_work(config, {.name = "lora", .tuner = "lora"}, classes).writing, 0);
+  EXPECT_EQ(cell_work(config, {.method = "lora", .tuner = "lora"}, classes).writing, 0);
 }
 
 TEST(Forecast, TimeIsWorkOverSpeed) {
@@ -131,18 +130,6 @@ TEST(Forecast, EveryKindOfModelHasASpeed) {
   EXPECT_EQ(encoder.writing, 0);
 }
 
-TEST(Forecast, DemonstrationsAreAnotherCell) {
-  TuningSetting setting;
-  setting.preset = {.name = "p", .description = "", .model = "m", .tasks = {"e2e"}, .methods = {}};
-  setting.common.device = "cpu";
-  const auto settings = [&](int64_t count) {
-    return setting.describe("x", {.name = "few-shot", .demonstrations = count}, "e2e", 0);
-  };
-  EXPECT_NE(settings(3), settings(4));
-  EXPECT_NE(settings(3), settings(0));
-  EXPECT_EQ(settings(3), settings(3));
-}
-
 TEST(GrowingTable, GrowsByARow) {
   GrowingTable table({{"BLEU"}, {"trained"}});
   table.add("zero-shot", {"0.00", "0"});
@@ -170,6 +157,8 @@ TEST(GrowingTable, LabelsSayWhatDiffers) {
       {"m", "lora", "samsum", 0, ""}, {"m", "lora", "samsum", 1, ""}, {"m", "lora", "xsum", 0, ""}};
   EXPECT_EQ(cell_labels(cells),
             (std::vector<std::string>{"lora, samsum, seed 0", "lora, samsum, seed 1", "lora, xsum, seed 0"}));
+  EXPECT_EQ(cell_labels({{"a", "lora", "e2e", 3, "", "rank 4"}, {"a", "lora", "e2e", 3, "", "rank 8"}}),
+            (std::vector<std::string>{"lora, rank 4", "lora, rank 8"}));
   EXPECT_EQ(cell_labels({{"a", "lora", "e2e", 3, ""}, {"b", "lora", "e2e", 3, ""}}),
             (std::vector<std::string>{"lora, a", "lora, b"}));
 }

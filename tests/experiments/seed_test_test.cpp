@@ -174,5 +174,49 @@ TEST(SeedTest, WhatDoesNotFitIsRefused) {
   expect_error<InputError>([&] { seed_test(Seeds{one}, Seeds{one}, "ratio", 0); }, {"samples"});
 }
 
+// A contrast of two systems is their difference; of four, that of two differences.
+TEST(Contrast, IsASumOfSystems) {
+  const Seeds a = {means({0.1, 0.5, 0.9}), means({0.2, 0.4, 0.9})}, b = {means({0, 0.5, 0.7}), means({0.1, 0.1, 0.8})};
+  const SeedTest test = seed_test(a, b, "ratio");
+  const ContrastTerm two[] = {{1, a}, {-1, b}}, none[] = {{1, a}, {-1, b}, {-1, a}, {1, b}},
+                     half[] = {{0.5, a}, {-0.5, b}};
+  const SeedTest same = contrast_test(two, "ratio"), zero = contrast_test(none, "ratio"),
+                 less = contrast_test(half, "ratio");
+  EXPECT_EQ(same.difference, test.difference);
+  EXPECT_EQ(test.difference, test.a - test.b);
+  EXPECT_EQ(same.low, test.low);
+  EXPECT_EQ(same.p, test.p);
+  EXPECT_NEAR(zero.difference, 0, 1e-15);
+  EXPECT_EQ(zero.p, 1);
+  EXPECT_NEAR(less.difference, test.difference / 2, 1e-15);
+  EXPECT_NEAR(less.standard_error, test.standard_error / 2, 1e-12);
+  const Seeds one = {means({0.1, 0.5, 0.9})};
+  const ContrastTerm uneven[] = {{1, a}, {-1, one}};
+  expect_error<InputError>([&] { contrast_test(uneven, "ratio"); }, {"2 seeds with 1"});
+}
+
+// scipy.stats.spearmanr, permutation_test (pairings, 50,000) and percentiles of 20,000 resamplings
+TEST(CorrelationTest, IsSciPys) {
+  const std::vector<double> x = {1, 2, 3, 4, 5, 6, 7, 8}, y = {2, 1, 4, 3, 7, 8, 6, 5}, flat(8, 1.0);
+  const SeedTest t = correlation_test(x, y, 20'000);
+  EXPECT_NEAR(t.difference, 0.7380952380952381, 1e-12);
+  EXPECT_NEAR(t.p, 0.0458, 0.004);
+  EXPECT_NEAR(t.low, -0.1111, 0.03);
+  EXPECT_NEAR(t.high, 0.9730, 0.03);
+  EXPECT_EQ(correlation_test(x, flat).p, 1);
+  EXPECT_EQ(correlation_test(x, x, 200).p, 1. / 201) << "no other order is as good";
+}
+
+// scipy.stats.binomtest
+TEST(McNemar, IsSciPys) {
+  EXPECT_NEAR(mcnemar(8, 0), 0.0078125, 1e-12);
+  EXPECT_NEAR(mcnemar(0, 8), 0.0078125, 1e-12);
+  EXPECT_NEAR(mcnemar(3, 10), 0.09228515625, 1e-12);
+  EXPECT_EQ(mcnemar(5, 5), 1);
+  EXPECT_EQ(mcnemar(0, 1), 1);
+  EXPECT_EQ(mcnemar(0, 0), 1);
+  EXPECT_NEAR(mcnemar(120, 90), 0.045114087864840696, 1e-9);
+}
+
 }  // namespace
 }  // namespace cambium::testing

@@ -1,11 +1,10 @@
-// Reports in their four formats, their charts, and what results say about a paper's trend.
+// Reports in their four formats, and their charts.
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "experiments/lib/table/report.h"
 #include "experiments/lib/table/svg.h"
-#include "experiments/lib/table/tuning_report.h"
 #include "tests/support/files.h"
 
 namespace cambium::testing {
@@ -134,110 +133,13 @@ TEST(Charts, HoldWhatTheyShow) {
   EXPECT_EQ(count, 3u);  // three bars that have a value
   const std::string points = scatter_chart({"p", "q", true}, {{"a", 0, 1000, 3}, {"b", 1, 1e6, 5}});
   EXPECT_NE(points.find(">1M<"), points.npos);
+  const std::string field = heat_map({"source", "target"}, {"<a>", "b"}, {"a", "b"}, {{0.5, std::nan("")}, {12.5, 1}});
+  for (const char* part : {"&lt;a&gt;", ">0.50<", ">12.5<", "#4477aa", "#eef3f8"})
+    EXPECT_NE(field.find(part), field.npos) << part;
+  EXPECT_EQ(field.find("nan"), field.npos);
+  EXPECT_EQ(heat_map({"x", "y"}, {"a"}, {"b"}, {{std::nan("")}}), "");
   EXPECT_EQ(line_chart({"x", "y"}, {}), "");
   EXPECT_EQ(scatter_chart({"x", "y"}, {}), "");
-}
-
-// Results whose outputs equal the reference in so many of n texts.
-CellResult outputs_right(const std::string& method, uint64_t seed, size_t right, size_t n = 40) {
-  CellResult r{.experiment = "e", .cell = {"m", method, "t", seed, method}};
-  for (size_t i = 0; i < n; ++i) {
-    const std::string truth = text("the place number ", i, " serves good food by the river");
-    r.inputs.push_back(text("input ", i));
-    r.references.push_back({truth});
-    r.outputs.push_back(i < right ? truth : "something else altogether is written here now");
-  }
-  return r;
-}
-
-// The same for several seeds; `right` of seed k is rights[k].
-std::vector<CellResult> seeds_right(const std::string& method, const std::vector<size_t>& rights) {
-  std::vector<CellResult> all;
-  for (size_t k = 0; k < rights.size(); ++k) all.push_back(outputs_right(method, k, rights[k]));
-  return all;
-}
-RowResults row_of(const std::vector<CellResult>& cells) {
-  RowResults row{{.name = cells.front().cell.method}, {}, int64_t(cells.size())};
-  for (const CellResult& c : cells) row.seeds.push_back(&c);
-  return row;
-}
-
-TEST(Verdict, SaysWhatTheResultsSay) {
-  const auto good = seeds_right("good", {36, 35, 36, 34, 36}), bad = seeds_right("bad", {8, 9, 7, 8, 10}),
-             alike = seeds_right("alike", {35, 36, 35, 36, 35});
-  const std::vector<CellResult> late = {outputs_right("late", 7, 36)};
-  const std::vector<RowResults> rows = {
-      row_of(good), row_of(bad), row_of(alike), {{.name = "none"}, {}, 1}, row_of(late)};
-  const std::vector<Verdict> v = judge({{"good", "bad", ""},
-                                        {"bad", "good", ""},
-                                        {"good", "alike", ""},
-                                        {"good", "none", ""},
-                                        {"good", "absent", ""},
-                                        {"good", "late", ""}},
-                                       rows, "bleu", "bleu");
-  ASSERT_EQ(v.size(), 6u);
-  EXPECT_EQ(v[0].word(), "holds");
-  EXPECT_EQ(v[1].word(), "reversed");
-  EXPECT_EQ(v[2].word(), "open");
-  EXPECT_EQ(v[3].word(), "not testable");
-  EXPECT_EQ(v[3].why, "none is not finished");
-  EXPECT_EQ(v[4].why, "absent is not in this grid");
-  EXPECT_EQ(v[5].why, "no seed is finished for both");
-  EXPECT_NEAR(v[0].test.a, 90, 5);
-  EXPECT_EQ(v[0].test.seeds, 5u);
-  EXPECT_LT(v[0].test.p, 0.01);
-  EXPECT_EQ(v[0].adjusted_p, 3 * v[0].test.p);  // of three that can be tested
-  EXPECT_GT(v[2].test.p, 0.05);
-}
-
-// Four seeds are too few, however clear they are.
-TEST(Verdict, FewSeedsStayOpen) {
-  for (const size_t count : {1, 2, 4}) {
-    const auto good = seeds_right("good", std::vector<size_t>(count, 36)),
-               bad = seeds_right("bad", std::vector<size_t>(count, 8));
-    const std::vector<Verdict> v =
-        judge({{"good", "bad", ""}, {"bad", "good", ""}}, {row_of(good), row_of(bad)}, "bleu", "bleu");
-    EXPECT_EQ(v[0].word(), count == 1 ? "open (1 seed)" : text("open (", count, " seeds)"));
-    EXPECT_EQ(v[1].word(), v[0].word());
-    EXPECT_TRUE(count < 4 || v[0].test.low > 0);
-  }
-}
-
-// Each text is better, but the seeds disagree: an interval over texts alone would be sure.
-TEST(Verdict, SeedsThatDisagreeStayOpen) {
-  const auto wild = seeds_right("wild", {39, 2, 38, 3, 39}), calm = seeds_right("calm", {15, 15, 15, 15, 15});
-  const std::vector<Verdict> v = judge({{"wild", "calm", ""}}, {row_of(wild), row_of(calm)}, "bleu", "bleu");
-  EXPECT_EQ(v[0].word(), "open");
-  EXPECT_GT(v[0].test.a, v[0].test.b);
-  EXPECT_GT(v[0].test.detectable, v[0].test.a - v[0].test.b);
-}
-
-// The interval may lie above 0 where Holm's p over many claims is not below 0.05.
-TEST(Verdict, HolmsPDecidesToo) {
-  const auto a = seeds_right("a", {28, 30, 29, 27, 30}), b = seeds_right("b", {19, 20, 21, 18, 20});
-  const auto words = [&](size_t claims) {
-    std::vector<Claim> all(claims, Claim{"b", "b", ""});  // tests that find nothing
-    all.front() = {"a", "b", ""};
-    return judge(all, {row_of(a), row_of(b)}, "bleu", "bleu").front();
-  };
-  const Verdict alone = words(1), among = words(40);
-  EXPECT_EQ(alone.word(), "holds");
-  EXPECT_GT(among.test.low, 0);
-  EXPECT_EQ(among.test.low, alone.test.low);
-  EXPECT_GE(among.adjusted_p, 0.05);
-  EXPECT_EQ(among.word(), "open");
-}
-
-TEST(Verdict, SeedsArePairedAndOtherTextsRefused) {
-  const CellResult a0 = outputs_right("a", 0, 30), a1 = outputs_right("a", 1, 20), b1 = outputs_right("b", 1, 10);
-  CellResult moved = outputs_right("c", 1, 10);
-  moved.inputs[3] = "another";
-  const std::vector<RowResults> rows = {
-      {{.name = "a"}, {&a0, &a1}, 2}, {{.name = "b"}, {&b1}, 2}, {{.name = "c"}, {&moved}, 1}};
-  const std::vector<Verdict> v = judge({{"a", "b", ""}, {"a", "c", ""}}, rows, "bleu", "bleu");
-  EXPECT_EQ(v[0].test.seeds, 1u);
-  EXPECT_LT(v[0].test.a, 65);  // seed 1 alone
-  EXPECT_EQ(v[1].why, "they were scored on different texts");
 }
 
 }  // namespace

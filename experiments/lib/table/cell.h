@@ -1,4 +1,4 @@
-// The cells of a table: one run of one method on one model, task and seed. A table is a grid of cells.
+// The cells of a table, as their results are stored: one run of one method on one model, task and seed.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@ namespace cambium {
 struct Cell {
   std::string model, method, task;
   uint64_t seed = 0;
-  std::string settings;  // JSON of everything that the result depends on
+  std::string settings;    // JSON of everything that the result depends on
+  std::string place = {};  // the labels of the grid's other axes, for readers: "length 5"; it identifies nothing
 
   // For files: "smollm2-135m.e2e.prefix.seed0.1a2b3c4d". Its last part comes from `settings`, so other settings are
   // another cell and never overwrite this one.

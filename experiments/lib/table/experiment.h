@@ -1,7 +1,7 @@
 // An experiment: what a program of a paper's table or figure must say of itself, so that `plan`, `run` and `show` work.
 //
-// Tables of tuned models do not write this by hand: see tuning_table.h. Other items (matrices, correlations) derive
-// from it.
+// Tables of tuned models do not write this by hand: see study.h. What needs other cells than those of
+// a grid derives from it.
 #pragma once
 
 #include <functional>
@@ -17,12 +17,13 @@ namespace cambium {
 // What the command line chose.
 struct ExperimentOptions {
   std::string preset;
-  std::string model;    // empty: the preset's
-  std::string data;     // directory of the task's files; empty: what ships with the program
-  std::string methods;  // "prompt,prefix", "all"; empty: the preset's
-  std::string tasks;    // "scitldr,samsum"; empty: the preset's
-  int64_t seeds = 0;    // 0: the preset's; else --seed, --seed + 1, ...
-  std::string command;  // that runs this grid, for readers of the report
+  std::string model;              // empty: the preset's
+  std::string data;               // directory of the task's files; empty: what ships with the program
+  std::string methods;            // "prompt,prefix", "all"; empty: the preset's
+  std::string tasks;              // "scitldr,samsum"; empty: the preset's
+  std::vector<std::string> only;  // "length=5,10": these values of an axis
+  int64_t seeds = 0;              // 0: the preset's; else --seed, --seed + 1, ...
+  std::string command;            // that runs this grid, for readers of the report
   CommonOptions common;
 };
 

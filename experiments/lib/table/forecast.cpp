@@ -28,7 +28,7 @@ double head_operations(const ModelConfig& c, double rows) {
   return c.language_head ? 2 * double(c.width) * double(c.vocabulary) * rows : 0;
 }
 
-double option(const TuningMethod& m, const std::string& name, double otherwise) {
+double option(const CellSpec& m, const std::string& name, double otherwise) {
   const auto found = m.options.find(name);
   if (found == m.options.end()) return otherwise;
   double value = otherwise;
@@ -37,7 +37,7 @@ double option(const TuningMethod& m, const std::string& name, double otherwise) 
 }
 
 // Backward over forward: 1 through a frozen base, 2 with the gradients of all that it multiplies.
-double backward_share(const ModelConfig& c, const TuningMethod& m) {
+double backward_share(const ModelConfig& c, const CellSpec& m) {
   if (m.tuner == "full") return 2;
   if (m.tuner != "top_layers") return 1;
   const double layers = double(std::max<int64_t>(1, std::max(c.encoder.layers, c.decoder.layers)));
@@ -71,22 +71,21 @@ double writing_operations(const ModelConfig& c, double context, double memory) {
   return double(c.decoder.layers) * layer + head_operations(c, 1);
 }
 
-CellWork cell_work(const ModelConfig& config, const TuningMethod& m, const CellCounts& n) {
+CellWork cell_work(const ModelConfig& config, const CellSpec& m, const CellCounts& n) {
   ForwardShape shape{.text = n.text};
   if (m.tuner == "prompt") shape.virtual_tokens = option(m, "length", 20);
   if (m.tuner == "prefix") shape.prefix = option(m, "length", 10);
   if (m.tuner == "adapter")  // down and up, behind both sublayers or one
     shape.extra = (m.options.count("kind") ? 2 : 4) * double(config.width) * option(m, "bottleneck", 64);
   CellWork work;
-  if (!m.tuner.empty())
-    work.training = n.examples * forward_operations(config, shape) * (1 + backward_share(config, m));
+  if (m.trains()) work.training = n.examples * forward_operations(config, shape) * (1 + backward_share(config, m));
 
   ForwardShape read = shape;
   read.text = {n.text.input + double(m.demonstrations) * (n.text.input + n.text.target), 0};
   work.reading = n.inputs * forward_operations(config, read);
   if (n.text.target == 0) return work;
   // A model that nobody taught when to stop, nor showed it, writes as long as it may.
-  const bool knows_the_end = !m.tuner.empty() || m.demonstrations || config.is_seq2seq();
+  const bool knows_the_end = m.trains() || m.start || m.demonstrations || config.is_seq2seq();
   const double written = knows_the_end ? std::min(n.text.target, n.new_tokens) : n.new_tokens;
   const double read_rows = read.text.input + read.virtual_tokens + read.prefix;
   const double context = (config.is_seq2seq() ? 0 : read_rows) + written / 2;

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "experiments/lib/session.h"
-#include "experiments/lib/table/tuning_table.h"
+#include "experiments/lib/table/spec.h"
 
 namespace cambium {
 
@@ -37,7 +37,7 @@ struct CellCounts {
   double new_tokens = 0;  // that an output may have at most
   double beams = 1;
 };
-CellWork cell_work(const ModelConfig&, const TuningMethod&, const CellCounts&);
+CellWork cell_work(const ModelConfig&, const CellSpec&, const CellCounts&);
 
 // Operations a second; 0: not known.
 struct Speeds {

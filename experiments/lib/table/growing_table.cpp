@@ -12,8 +12,8 @@ std::vector<std::string> cell_labels(const std::vector<Cell>& cells) {
   for (const Cell& c : cells) models.insert(c.model), tasks.insert(c.task), seeds.insert(c.seed);
   std::vector<std::string> labels;
   for (const Cell& c : cells)
-    labels.push_back(c.method + (models.size() > 1 ? ", " + c.model : "") + (tasks.size() > 1 ? ", " + c.task : "") +
-                     (seeds.size() > 1 ? text(", seed ", c.seed) : ""));
+    labels.push_back(c.method + (c.place.empty() ? "" : ", " + c.place) + (models.size() > 1 ? ", " + c.model : "") +
+                     (tasks.size() > 1 ? ", " + c.task : "") + (seeds.size() > 1 ? text(", seed ", c.seed) : ""));
   return labels;
 }
 

@@ -64,6 +64,9 @@ class Program {
   double done_forecast_ = 0, done_measured_ = 0;  // seconds of the cells that are done
 };
 
+// "prefix, length 5"
+std::string row_of(const Cell& c) { return c.method + (c.place.empty() ? "" : ", " + c.place); }
+
 std::string known(int64_t count) { return count < 0 ? "?" : format_count(double(count)); }
 
 int Program::plan() const {
@@ -84,7 +87,7 @@ int Program::plan() const {
     const Cell& c = cells_[i];
     const CellCost cost = experiment_.cost(c);
     const ResultStore::State state = store_.find(c).state;
-    table.rows.push_back({std::to_string(i), c.model, c.task, c.method, std::to_string(c.seed),
+    table.rows.push_back({std::to_string(i), c.model, c.task, row_of(c), std::to_string(c.seed),
                           state == ResultStore::State::finished  ? "finished"
                           : state == ResultStore::State::damaged ? "damaged: runs again"
                                                                  : "to do",
@@ -169,7 +172,7 @@ void Program::show_row(size_t number, double seconds) {
 
 Program::Outcome Program::run_cell(size_t number) {
   const Cell& cell = cells_[number];
-  const std::string what = text("cell ", number, " (", cell.method, ", seed ", cell.seed, ")");
+  const std::string what = text("cell ", number, " (", row_of(cell), ", seed ", cell.seed, ")");
   const auto finished = [&] {
     const ResultStore::Found found = store_.find(cell);
     if (found.state == ResultStore::State::damaged) Progress::say(text(found.damage, "; ", what, " runs again"));
@@ -240,7 +243,7 @@ Report Program::report() const {
   for (const size_t i : chosen_) {
     if (results[i]) continue;
     const Cell& c = cells_[i];
-    report.missing.push_back(text("cell ", i, ": ", c.method, " on ", c.model, ", ", c.task, ", seed ", c.seed,
+    report.missing.push_back(text("cell ", i, ": ", row_of(c), " on ", c.model, ", ", c.task, ", seed ", c.seed,
                                   found[i].damage.empty() ? "" : "; " + found[i].damage));
   }
   if (!report.missing.empty()) report.missing.push_back("to do the rest: " + options_.experiment.command);
@@ -266,6 +269,11 @@ void add_options(CLI::App& command, ProgramOptions& o, const Experiment& experim
       "Hugging Face directory, .gguf or .h5 file, or the name of a fetched model (default: the preset's)");
   command.add_option("--data", e.data,
                      "directory of the task's official files (default: those that ship with the program)");
+  command
+      .add_option("--only", e.only,
+                  "these values of another axis of the grid: length=5,10 (may be given for several axes)")
+      ->take_all()
+      ->type_name("AXIS=VALUES");
   command.add_option("--seeds", e.seeds, "so many seeds, from --seed on (default: the preset's)")
       ->check(CLI::PositiveNumber);
   command.add_option("--results", o.results, "where results, checkpoints and the report go")->capture_default_str();

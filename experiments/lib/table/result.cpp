@@ -56,6 +56,7 @@ void read_texts(const Hdf5File& file, CellResult& r) {
 
 double CellResult::measured(const std::string& name) const { return value_or_nan(measurements, name); }
 double CellResult::score(const std::string& name) const { return value_or_nan(scores, name); }
+double CellResult::value(const std::string& name) const { return scores.count(name) ? score(name) : measured(name); }
 
 void save_result(const std::string& path, const CellResult& r) {
   Hdf5Writer file(path);

@@ -30,6 +30,7 @@ struct CellResult {
 
   double measured(const std::string& name) const;  // NaN where it is absent
   double score(const std::string& name) const;     // the same
+  double value(const std::string& name) const;     // the score of this name, else the measurement
 };
 
 // Written whole or not at all.

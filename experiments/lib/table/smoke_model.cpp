@@ -52,6 +52,10 @@ class MemorySource : public ModelSource {
 
 }  // namespace
 
+bool is_smoke_model(const std::string& model) {
+  return model == kSmokeDecoder || model == kSmokeEncoder || model == kSmokeSeq2seq;
+}
+
 Session open_smoke_session(const std::string& model, const CommonOptions& common) {
   const ModelConfig config = smoke_config(model);
   Session session;

@@ -12,6 +12,7 @@ inline constexpr const char* kSmokeEncoder =
     "random-encoder";  // without a head: it gets one for the classes of its task
 inline constexpr const char* kSmokeSeq2seq = "random-seq2seq";
 
+bool is_smoke_model(const std::string& model);
 // `model`: one of these names.
 Session open_smoke_session(const std::string& model, const CommonOptions&);
 

@@ -168,9 +168,11 @@ std::string line_chart(const ChartAxes& axes, const std::vector<ChartLine>& line
     for (const double v : l.y) y.see(v);
   }
   if (x.empty() || y.empty()) return "";
-  Sheet sheet(axes, {x.low, x.high > x.low ? x.high : x.low + 1}, axis_ticks(std::min(0.0, y.low), y.high),
+  ChartAxes own = axes;
+  own.log_x = axes.log_x && x.low > 0;
+  Sheet sheet(own, {x.low, x.high > x.low ? x.high : x.low + 1}, axis_ticks(std::min(0.0, y.low), y.high),
               legend_width(lines));
-  std::vector<double> ticks = axis_ticks(x.low, x.high);
+  std::vector<double> ticks = own.log_x ? lines.front().x : axis_ticks(x.low, x.high);
   std::erase_if(ticks, [&](double t) { return t < x.low || t > x.high; });
   sheet.x_axis(ticks);
   for (const ChartLine& l : lines) sheet.path(zipped(l.x, l.y), l.colour, 1, 0.25);

@@ -40,6 +40,11 @@ struct ChartPoint {
 };
 std::string scatter_chart(const ChartAxes&, const std::vector<ChartPoint>&);
 
+// Fields coloured by their value, from the least to the largest, with the value in each; NaN: an empty field.
+// values[row][column]; axes.x names the columns, axes.y the rows.
+std::string heat_map(const ChartAxes&, const std::vector<std::string>& rows, const std::vector<std::string>& columns,
+                     const std::vector<std::vector<double>>& values);
+
 // Round numbers that cover [low, high], about `count` of them.
 std::vector<double> axis_ticks(double low, double high, int count = 6);
 

@@ -37,14 +37,17 @@ std::vector<EvaluationItem> ClassificationTask::items(Split split) const {
   return all;
 }
 
-std::vector<std::string> task_names() { return {"e2e", "samsum", "scitldr", "sst2", "synthetic", "xsum"}; }
+std::vector<std::string> task_names() {
+  return {"e2e", "samsum", "scitldr", "sst2", "synthetic", "synthetic_heat", "synthetic_size", "xsum"};
+}
 
 std::unique_ptr<Task> make_task(const std::string& name, const std::string& data) {
   if (name == "e2e") return std::make_unique<E2eTask>(data);
   if (name == "samsum") return std::make_unique<SamsumTask>(data);
   if (name == "scitldr") return std::make_unique<SciTldrTask>(data);
   if (name == "sst2") return std::make_unique<Sst2Task>(data);
-  if (name == "synthetic") return std::make_unique<SyntheticTask>(data);
+  if (name == "synthetic" || name == "synthetic_heat" || name == "synthetic_size")
+    return std::make_unique<SyntheticTask>(name, data);
   if (name == "xsum") return std::make_unique<XsumTask>(data);
   throw InputError(text("--task ", name, ": there are ", listed(task_names())));
 }

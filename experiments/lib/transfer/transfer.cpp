@@ -14,8 +14,6 @@
 namespace cambium {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
 // Pairs of an indicator's value and a performance.
 struct Pairs {
   std::vector<double> x, y;
