@@ -60,7 +60,7 @@ function(cambium_cpu_kernels folder)
 endfunction()
 
 function(cambium_library)
-  file(GLOB sources CONFIGURE_DEPENDS core/*.cpp core/workers/*.cpp autograd/*.cpp models/*.cpp models/*/*.cpp tuning/*.cpp
+  file(GLOB sources CONFIGURE_DEPENDS core/*.cpp core/workers/*.cpp autograd/*.cpp models/*.cpp models/*/*.cpp tuning/*.cpp tuning/*/*.cpp
        experiments/lib/*.cpp experiments/lib/*/*.cpp)
   cambium_gpu_sources(gpu_sources)
   add_library(cambium SHARED ${sources} ${gpu_sources})

@@ -27,6 +27,26 @@ bool is_private(const std::string& path) {
 
 void check_writable(const std::string& path) { AtomicFile{path}; }
 
+void check_file_or_directory(const std::string& path) {
+  if (path.ends_with(".h5")) check_writable(path);
+  else check_new_directory(path);
+}
+
+void make_whole_directory(const std::string& path, const std::function<void(const std::string&)>& fill) {
+  check_new_directory(path);
+  const std::string name = fs::path(path).lexically_normal().string(),
+                    parent =
+                        fs::path(name.ends_with("/") ? name.substr(0, name.size() - 1) : name).parent_path().string();
+  if (!parent.empty()) make_directories(parent);
+  TemporaryDirectory work(parent.empty() ? "." : parent);
+  const std::string inside = work / "new";
+  make_directories(inside);
+  fill(inside);
+  sync_directory(inside);
+  if (file_exists(path)) fs::remove(path);
+  fs::rename(inside, path);
+}
+
 void check_new_directory(const std::string& path) {
   check_input(!path.empty(), "\"\": is not the name of a directory");
   if (file_exists(path)) {

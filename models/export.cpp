@@ -212,28 +212,18 @@ std::map<std::string, Tensor> foreign_tensors(const ModelConfig& config, const V
 
 void save_directory(const ModelConfig& config, const Values& values, const Companions& companions,
                     const std::string& path, DType type) {
-  check_new_directory(path);
   const std::string description = huggingface_config(config, type, companions.setting("config.json"));
-  // Everything goes beside the place first: a directory that is there is whole.
-  const std::string name = fs::path(path).lexically_normal().string(),
-                    parent =
-                        fs::path(name.ends_with("/") ? name.substr(0, name.size() - 1) : name).parent_path().string();
-  if (!parent.empty()) make_directories(parent);
-  TemporaryDirectory work(parent.empty() ? "." : parent);
-  const std::string inside = work / "model";
-  make_directories(inside);
-  write_safetensors(inside + "/model.safetensors", foreign_tensors(config, values, type), {{"format", "pt"}});
-  write_file(inside + "/config.json", description);
-  std::string generation = companions.setting("generation_config.json");
-  if (generation.empty()) generation = generation_config(config);
-  if (!generation.empty()) write_file(inside + "/generation_config.json", generation);
-  for (const auto& [file, contents] : companions.tokenizer) {
-    make_directories(fs::path(inside + "/" + file).parent_path().string());
-    write_file(inside + "/" + file, contents);
-  }
-  sync_directory(inside);
-  if (file_exists(path)) fs::remove(path);
-  fs::rename(inside, path);
+  make_whole_directory(path, [&](const std::string& inside) {
+    write_safetensors(inside + "/model.safetensors", foreign_tensors(config, values, type), {{"format", "pt"}});
+    write_file(inside + "/config.json", description);
+    std::string generation = companions.setting("generation_config.json");
+    if (generation.empty()) generation = generation_config(config);
+    if (!generation.empty()) write_file(inside + "/generation_config.json", generation);
+    for (const auto& [file, contents] : companions.tokenizer) {
+      make_directories(fs::path(inside + "/" + file).parent_path().string());
+      write_file(inside + "/" + file, contents);
+    }
+  });
 }
 
 }  // namespace

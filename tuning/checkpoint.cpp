@@ -8,6 +8,7 @@
 #include "core/progress.h"
 #include "models/load.h"
 #include "tuning/methods.h"
+#include "tuning/name_errors.h"
 
 namespace cambium {
 namespace {
@@ -75,17 +76,6 @@ void restore(const Hdf5File& file, const std::string& path, const Tensor& like) 
   check_input(shape == like.shape(), file.path(), ": ", path, " is ", shape, ", needed is ", like.shape());
   like.copy_from(file.read(path).to(like.dtype()).to(like.device()));
 }
-
-// How names and shapes of a file differ from those of parameters.
-struct NameErrors {
-  std::vector<std::string> extra, missing, misshaped;
-
-  void check(const std::string& path) const {
-    check_input(extra.empty() && missing.empty() && misshaped.empty(), path, ": ", extra.size(), " parameters too many",
-                first_of(extra), "\n", missing.size(), " missing", first_of(missing), "\n", misshaped.size(),
-                " of another shape", first_of(misshaped));
-  }
-};
 
 void compare_names(const std::vector<NamedParameter>& parameters, std::map<std::string, Shape> stored, bool all_needed,
                    NameErrors& errors) {
@@ -201,7 +191,7 @@ std::unique_ptr<Tuner> load_tuner(const std::string& path, Model& model, const B
   const std::vector<NamedParameter> own = tuner->parameters(), all = model.parameters();
   compare_names(own, stored.parameters, true, errors);
   compare_names(all, info.trained_base, false, errors);
-  errors.check(path);
+  errors.check(path, "parameters");
   for (const NamedParameter& p : own) restore(file, path_in(stored.group, p.name), p.value());
   for (const NamedParameter& p : all)
     if (info.trained_base.count(p.name)) restore(file, path_in("/base", p.name), p.value());

@@ -26,6 +26,7 @@ class Compose : public Tuner {
     std::unique_ptr<Tuner> tuner;
   };
   Compose(std::string method, std::vector<Child>, Model&);
+  const std::vector<Child>& children() const { return children_; }
 
   std::string method() const override { return method_; }
   OptionMap options() const override;

@@ -188,6 +188,20 @@ std::vector<Tensor> exact_logits(Model& model, Tuner& tuner, const Batch& sequen
   return all;
 }
 
+Batch sample_sequences(const ModelConfig& config) {
+  Batch all(3);
+  const RandomKey key = random_key(0, "merge");
+  for (size_t s = 0; s < all.size(); ++s) {
+    all[s].index = int64_t(s);
+    const int64_t longest = config.max_positions ? std::min<int64_t>(config.max_positions, 16) : 16;
+    for (int64_t t = 0; t < std::min<int64_t>(longest, 5 + 5 * int64_t(s)); ++t)
+      all[s].ids.push_back(
+          int32_t(uint64_t(philox(key, uint32_t(s), uint32_t(t), 0, 0).word[0]) * uint64_t(config.vocabulary) >> 32));
+    if (config.is_seq2seq()) all[s].labels = all[s].ids;
+  }
+  return all;
+}
+
 Batch golden_sequences(const ModelConfig& config, const std::vector<Sequence>& examples) {
   Batch all;
   for (const Sequence& example : examples) {

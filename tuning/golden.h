@@ -53,6 +53,8 @@ std::vector<Tensor> exact_logits(Model&, Tuner&, const Batch& sequences);
 double largest_value(const std::vector<Tensor>&);
 // The largest difference between two lists of logits of the same shapes, of each value; NaN where one is NaN.
 double largest_difference(const std::vector<Tensor>&, const std::vector<Tensor>&);
+// Random tokens to compare on where a tuner brings none.
+Batch sample_sequences(const ModelConfig&);
 // At most three of the examples, cut to 16 tokens.
 Batch golden_sequences(const ModelConfig&, const std::vector<Sequence>& examples);
 Golden compute_golden(Model&, Tuner&, const std::vector<Sequence>& examples);

@@ -1,5 +1,7 @@
 #include "tuning/ia3.h"
 
+#include <algorithm>
+
 #include "autograd/ops/factors.h"
 #include "core/kernels/elementwise.h"
 
@@ -8,20 +10,30 @@ namespace cambium {
 TunerMaker Ia3::read(OptionReader& o) {
   Options options;
   options.targets = split(o.word("targets", listed(options.targets, ",")));
+  options.inputs = split(o.word("inputs", listed(options.inputs, ",")));
   o.finish();
   return [options](const TunerContext& context) { return std::make_unique<Ia3>(options, context); };
 }
 
 Ia3::Ia3(const Options& options, const TunerContext& context) : options_(options) {
-  for (const Target& t : find_targets(context.model, "ia3", options_.targets)) {
+  const std::vector<Target> targets = find_targets(context.model, "ia3", options_.targets);
+  for (const std::string& input : options_.inputs)
+    check_input(input == "down" || std::any_of(targets.begin(), targets.end(),
+                                               [&](const Target& t) { return selects(input, t.name()); }),
+                "ia3: inputs=", input, " is none of the targets");
+  for (const Target& t : targets) {
     Scaled s{t, {}};
+    check_input(!of_input(s) || t.out() == t.dense->weight.value.rows(), "ia3: inputs: ", t.name(),
+                " reads the same as its neighbours, with which it is one product: its input alone cannot be scaled");
     s.factor = tuner_parameter(context.model, {of_input(s) ? t.in() : t.out()});
     if (context.initialize) fill_uniform(s.factor, 0, "", 0, 1);  // all 1
     scaled_[{t.site, t.product}].push_back(std::move(s));
   }
 }
 
-OptionMap Ia3::options() const { return {{"targets", listed(options_.targets, ",")}}; }
+OptionMap Ia3::options() const {
+  return {{"targets", listed(options_.targets, ",")}, {"inputs", listed(options_.inputs, ",")}};
+}
 
 std::vector<NamedParameter> Ia3::parameters() {
   std::vector<NamedParameter> all;
@@ -31,7 +43,10 @@ std::vector<NamedParameter> Ia3::parameters() {
 }
 
 // A ReLU may keep some of a layer dark.
-double Ia3::live_share(std::string_view name) const { return name.ends_with("down.ia3") ? 0.05 : 1; }
+double Ia3::live_share(std::string_view name) const {
+  name.remove_suffix(std::string_view(".ia3").size());
+  return selects(options_.inputs, name) ? 0.05 : 1;
+}
 
 bool Ia3::reaches_inside(const Site& site) const {
   const auto found = scaled_.lower_bound({site, ""});

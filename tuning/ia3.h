@@ -14,8 +14,10 @@ namespace cambium {
 class Ia3 : public Tuner {
  public:
   struct Options {
-    // Of down the input is scaled, of all others (query, key, value, output, gate, up) what they give.
     std::vector<std::string> targets = {"key", "value", "down"};
+    // Of these targets the input is scaled, of all others what they give. (PEFT's feedforward_modules; of BERT it has
+    // attention's output among them.)
+    std::vector<std::string> inputs = {"down"};
   };
   static TunerMaker read(OptionReader&);
   Ia3(const Options&, const TunerContext&);
@@ -35,9 +37,9 @@ class Ia3 : public Tuner {
  private:
   struct Scaled {
     Target target;
-    Parameter factor;  // [in] of down, else [end - begin]
+    Parameter factor;  // [in] where the input is scaled, else [end - begin]
   };
-  bool of_input(const Scaled& s) const { return s.target.part == "down"; }
+  bool of_input(const Scaled& s) const { return selects(options_.inputs, s.target.name()); }
   Var scaled(Pass&, const Projection&, Var, bool of_input) const;
 
   Options options_;

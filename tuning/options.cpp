@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include "core/random.h"
 
@@ -94,6 +95,18 @@ double number_for(const std::vector<ModuleNumber>& numbers, const std::string& m
   for (const ModuleNumber& n : numbers)
     if (("." + module + ".").find("." + n.part + ".") != std::string::npos) return n.value;
   return fallback;
+}
+
+std::vector<ModuleNumber> numbers_of(const std::map<std::string, double>& modules, double fallback) {
+  std::map<std::string, std::set<double>> of_part;
+  const auto part = [](const std::string& module) { return module.substr(module.rfind('.') + 1); };
+  for (const auto& [module, number] : modules) of_part[part(module)].insert(number);
+  std::vector<ModuleNumber> all;
+  for (const auto& [name, numbers] : of_part)
+    if (numbers.size() == 1 && *numbers.begin() != fallback) all.push_back({name, *numbers.begin()});
+  for (const auto& [module, number] : modules)
+    if (of_part.at(part(module)).size() > 1 && number != fallback) all.push_back({module, number});
+  return all;
 }
 
 std::string print_numbers(const std::vector<ModuleNumber>& numbers) {

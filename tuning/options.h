@@ -24,6 +24,9 @@ struct ModuleNumber {
 };
 // The number of the first entry that fits `module`, or `fallback`.
 double number_for(const std::vector<ModuleNumber>&, const std::string& module, double fallback);
+// What gives these modules these numbers: the last piece of their names where all with it agree, else whole names.
+// Modules whose number is `fallback` are left out.
+std::vector<ModuleNumber> numbers_of(const std::map<std::string, double>& modules, double fallback);
 // "layers.0:4,query:16"
 std::string print_numbers(const std::vector<ModuleNumber>&);
 

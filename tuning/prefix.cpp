@@ -75,6 +75,7 @@ TunerMaker Prefix::read(OptionReader& o) {
                 " is none of all, encoder, decoder, cross");
   options.words = o.word("words", "");
   options.dropout = o.number("dropout", options.dropout, 0, 0.999);
+  options.compat = o.choice("compat", "", {"", "peft"});
   o.finish();
   return [options](const TunerContext& context) { return std::make_unique<Prefix>(options, context); };
 }
@@ -82,6 +83,11 @@ TunerMaker Prefix::read(OptionReader& o) {
 Prefix::Prefix(const Options& options, const TunerContext& context)
     : options_(options), width_(context.model.config().width) {
   const ModelConfig& config = context.model.config();
+  const bool as_peft = options_.compat == "peft";
+  check_input(!as_peft || (config.is_seq2seq() && options_.sites == std::vector<std::string>{"decoder"}),
+              "prefix: compat=peft is for sites=decoder of a model with encoder and decoder; others are PEFT's as they are");
+  check_input(!as_peft || config.positions != PositionKind::relative,
+              "prefix: compat=peft: keys of a prefix have no place among T5's relative positions here; PEFT gives them one");
   const auto wanted = [&](const char* site) {
     return std::any_of(options_.sites.begin(), options_.sites.end(),
                        [&](const std::string& s) { return s == site || s == "all"; });
@@ -178,7 +184,8 @@ OptionMap Prefix::options() const {
           {"hidden", std::to_string(options_.hidden)},
           {"sites", listed(options_.sites, ",")},
           {"words", options_.words},
-          {"dropout", print_number(options_.dropout)}};
+          {"dropout", print_number(options_.dropout)},
+          {"compat", options_.compat}};
 }
 
 std::vector<NamedParameter> Prefix::parameters() {
@@ -193,6 +200,24 @@ std::vector<NamedParameter> Prefix::parameters() {
     add(g.name + ".prefix.up.bias", g.up_bias), add(g.name + ".prefix.up.weight", g.up);
   }
   return all;
+}
+
+std::vector<std::string> Prefix::groups() const {
+  std::vector<std::string> names;
+  for (const Group& g : groups_) names.push_back(g.name);
+  return names;
+}
+
+Tensor Prefix::values(const std::string& group) const {
+  Hooks none;
+  Pass pass(none);
+  for (const Group& g : groups_)
+    if (g.name == group) return all_rows(pass, g).value;
+  throw Error(text("the prefix has no group ", group));
+}
+
+double Prefix::live_share(std::string_view) const {
+  return options_.compat == "peft" && groups_.front().shape.layers % 2 == 0 ? 0.5 : 1;
 }
 
 // [layers * 2, length, kv_width]
@@ -246,7 +271,8 @@ PrefixRows Prefix::prefix(Pass& pass, const Site& site, const Layout& layout) {
       return apply(Slice{i, i + 1}, rows).reshape({options_.length, g.shape.kv_width()});
     };
     const size_t sequences = size_t(layout.sequences());
-    return {block(2 * site.layer), block(2 * site.layer + 1), std::vector<int32_t>(sequences, 0),
+    const int64_t layer = options_.compat == "peft" ? 2 * site.layer % g.shape.layers : site.layer;
+    return {block(2 * layer), block(2 * layer + 1), std::vector<int32_t>(sequences, 0),
             std::vector<int32_t>(sequences, int32_t(options_.length))};
   }
   return {};

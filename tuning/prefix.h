@@ -20,6 +20,9 @@ class Prefix : public Tuner {
     std::vector<std::string> sites = {"all"};  // all, or of encoder, decoder, cross
     std::string words;                         // empty: words that suit the task
     double dropout = 0;                        // of keys and values in training; all sequences of a pass share a mask
+    // peft: what PEFT 0.21 computes of a prefix of a model with encoder and decoder: layer i of the L of the decoder gets
+    // the rows of layer 2 i mod L, so that of an even number two share one and every second is of no use.
+    std::string compat;
   };
 
   static TunerMaker read(OptionReader&);
@@ -30,6 +33,7 @@ class Prefix : public Tuner {
   std::vector<NamedParameter> parameters() override;
   static constexpr double kLearningRate = 5e-3;
   double default_learning_rate() const override { return kLearningRate; }
+  double live_share(std::string_view name) const override;
 
   // Tokens of a decoder stand behind the prefix; an encoder's positions stay.
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
@@ -37,6 +41,10 @@ class Prefix : public Tuner {
   int64_t position_shift(StackKind, int tuner) const override;
   bool draws() const override { return options_.dropout > 0; }
   bool reaches_inside(const Site&) const override { return false; }
+
+  // The groups that there are, "encoder", "decoder", "cross"; and the rows of one, [layers * 2, length, kv_width].
+  std::vector<std::string> groups() const;
+  Tensor values(const std::string& group) const;
 
  private:
   // The prefixes of one kind of site, for all layers.

@@ -158,6 +158,12 @@ std::vector<NamedParameter> Prompt::parameters() {
 
 Var Prompt::rows_of(Pass& pass, StackKind kind) { return pass(kind == StackKind::encoder ? encoder_ : decoder_); }
 
+Tensor VirtualRows::values(StackKind kind) {
+  Hooks none;
+  Pass pass(none);
+  return rows_of(pass, kind).value;
+}
+
 void VirtualRows::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
   if (!applies_to(kind)) return;
   const std::vector<int32_t> count(size_t(layout.sequences()), int32_t(length_));

@@ -14,6 +14,10 @@ class VirtualRows : public Tuner {
   int64_t virtual_tokens(StackKind kind, int) const override { return applies_to(kind) ? length_ : 0; }
   bool reaches_inside(const Site&) const override { return false; }
 
+  const std::string& where() const { return where_; }
+  // The rows themselves, [length, width].
+  Tensor values(StackKind);
+
  protected:
   // where: encoder, decoder or both; empty: the encoder where there is one. Throws InputError, in the method's name,
   // where the model has no such stack.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 
 #include "models/model.h"
 
@@ -23,9 +24,17 @@ struct Target {
   int64_t out() const { return end - begin; }
 };
 
-// The projections that are called one of `wanted` (query, key, value, query_key_value, output, gate, up, down), product
-// by product. Throws InputError, in the method's name, for one that matches nothing.
+// Whether a selector names a module: its whole name or the end of it behind a dot ("query", "self_attention.query",
+// "decoder.layers.1.feed_forward.down").
+bool selects(std::string_view selector, std::string_view module);
+bool selects(const std::vector<std::string>& selectors, std::string_view module);
+
+// The projections that one of `wanted` selects (query, key, value, query_key_value, output, gate, up, down, or those of
+// some layers alone), product by product. Throws InputError, in the method's name, for one that matches nothing.
 std::vector<Target> find_targets(Model&, const std::string& method, const std::vector<std::string>& wanted);
+
+// Selectors of exactly these modules: a part's name where all of that name are among them, else whole names.
+std::vector<std::string> selectors_of(Model&, const std::set<std::string>& modules);
 
 // Whether a parameter is a norm's: weight or bias, in a layer, behind the embedding or at the end of a stack.
 bool is_of_norm(std::string_view name);

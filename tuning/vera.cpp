@@ -2,12 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 #include "autograd/ops/factors.h"
 #include "autograd/ops/low_rank.h"
 #include "core/kernels/matmul.h"
 
 namespace cambium {
+namespace {
+
+// Numbers in [-bound, bound) as torch.Tensor.uniform_ draws them from its generator on a CPU, in float32: the lower 24
+// bits of each word of a Mersenne twister. (aten/src/ATen/core/TransformationHelper.h, uniform_real)
+void fill_as_torch(const Parameter& p, std::mt19937& generator, double bound) {
+  const float from = float(-bound), to = float(bound);
+  Tensor host = Tensor::empty(p.value.shape(), DType::f32);
+  for (float& x : host.span<float>()) x = float(generator() & 0xffffff) * (1.f / float(1 << 24)) * (to - from) + from;
+  p.value.copy_from(host.to(p.value.dtype()).to(p.value.device()));
+}
+
+}  // namespace
 
 TunerMaker Vera::read(OptionReader& o) {
   Options options;
@@ -16,6 +29,7 @@ TunerMaker Vera::read(OptionReader& o) {
   options.initial = o.number("initial", options.initial, 1e-6, 1e3);
   options.seed = o.integer("seed", options.seed, 0, int64_t(1) << 52);
   options.dropout = o.number("dropout", options.dropout, 0, 0.999);
+  options.compat = o.choice("compat", "", {"", "peft"});
   o.finish();
   return [options](const TunerContext& context) { return std::make_unique<Vera>(options, context); };
 }
@@ -27,8 +41,14 @@ Vera::Vera(const Options& options, const TunerContext& context) : options_(optio
   const int64_t rank = options_.rank;
   a_ = tuner_parameter(context.model, {rank, in});
   b_ = tuner_parameter(context.model, {out, rank});
-  fill_uniform(a_, uint64_t(options_.seed), "vera.a", std::sqrt(3 / double(in)));
-  fill_uniform(b_, uint64_t(options_.seed), "vera.b", std::sqrt(3 / double(rank)));
+  if (options_.compat == "peft") {
+    std::mt19937 generator{uint32_t(options_.seed)};  // of a longer seed PyTorch reads the lower half, too
+    fill_as_torch(a_, generator, std::sqrt(6 / double(in)));
+    fill_as_torch(b_, generator, std::sqrt(6 / double(rank)));
+  } else {
+    fill_uniform(a_, uint64_t(options_.seed), "vera.a", std::sqrt(3 / double(in)));
+    fill_uniform(b_, uint64_t(options_.seed), "vera.b", std::sqrt(3 / double(rank)));
+  }
   std::map<int64_t, Tensor> columns;  // the first of A, one copy for each width
   for (const Target& t : targets) {
     Tensor& a = columns[t.in()];
@@ -47,7 +67,8 @@ OptionMap Vera::options() const {
           {"targets", listed(options_.targets, ",")},
           {"initial", print_number(options_.initial)},
           {"seed", std::to_string(options_.seed)},
-          {"dropout", print_number(options_.dropout)}};
+          {"dropout", print_number(options_.dropout)},
+          {"compat", options_.compat}};
 }
 
 std::vector<NamedParameter> Vera::parameters() {

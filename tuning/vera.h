@@ -11,6 +11,9 @@ namespace cambium {
 // A [rank, widest input] and B [widest output, rank] are U(-sqrt(3 / in), sqrt(3 / in)) of their own inputs (Kaiming
 // uniform with gain 1), from `seed` alone: they are not stored. A matrix that is smaller takes their first columns and rows
 // (as PEFT does). d starts at 0.1 and b at 0: at first nothing changes.
+//
+// compat=peft: the pair that PEFT 0.21 draws from `seed` as its projection_prng_key, U(-sqrt(6 / in), sqrt(6 / in)) with
+// the numbers of PyTorch's generator.
 class Vera : public Tuner {
  public:
   struct Options {
@@ -19,6 +22,7 @@ class Vera : public Tuner {
     double initial = 0.1;  // of d
     int64_t seed = 0;      // of A and B
     double dropout = 0;    // of x, in training
+    std::string compat;    // peft, or empty
   };
   static TunerMaker read(OptionReader&);
   Vera(const Options&, const TunerContext&);
@@ -26,6 +30,9 @@ class Vera : public Tuner {
   std::string method() const override { return "vera"; }
   OptionMap options() const override;
   std::vector<NamedParameter> parameters() override;
+  // The frozen pair: A [rank, widest input], B [widest output, rank].
+  const Tensor& projection_a() const { return a_.value; }
+  const Tensor& projection_b() const { return b_.value; }
   static constexpr double kLearningRate = 5e-3;
   double default_learning_rate() const override { return kLearningRate; }
   bool merge_into(Model&) override;

@@ -54,8 +54,8 @@ std::string run_config(const Session& session, const TrainRun& run, const TrainD
 
 namespace {
 
-// float32 values of base parameters that train in bfloat16: those of the checkpoint to start from, else the source's.
-// What neither has (a new head) is as it is.
+// float32 values of base parameters that train in bfloat16: those of the tuner to start from, else the source's. What
+// neither has (a new head) is as it is.
 std::function<Tensor(const std::string&)> master_of(const Session& session, const std::string& from) {
   std::set<std::string> stored;
   if (session.source) {
@@ -63,13 +63,11 @@ std::function<Tensor(const std::string&)> master_of(const Session& session, cons
     for (const NamedParameter& p : shapes.parameters()) stored.insert(p.name);
   }
   std::function<Tensor(const std::string&)> trained;
-  const bool peft = !from.empty() && is_peft_adapter(from);
-  if (!from.empty() && !peft) trained = trained_base(from);
-  return [&session, stored, trained, peft](const std::string& name) {
+  if (!from.empty()) trained = is_peft_adapter(from) ? peft_trained_base(from, session.model->config()) : trained_base(from);
+  return [&session, stored, trained](const std::string& name) {
     if (trained)
       if (const Tensor value = trained(name)) return value;
-    // A head that a PEFT adapter brought is not the source's.
-    if (stored.count(name) && !(peft && name.starts_with("classifier."))) return session.source->read(name);
+    if (stored.count(name)) return session.source->read(name);
     for (const NamedParameter& p : session.model->parameters())
       if (p.name == name) return p.value().to(DType::f32);
     throw Error(text("there is no parameter ", name));

@@ -219,12 +219,15 @@ void add_rest(Commands& commands) {
     c->add_flag("--check", o->check, "compare stored logits with computed ones");
   }
   {
-    auto [c, o] = commands.add<ConvertOptions>("convert", "A model from one form to another", run_convert);
+    auto [c, o] = commands.add<ConvertOptions>("convert", "A model or a tuner from one form to another", run_convert);
     c->footer(
         "  cambium convert model.gguf model.h5\n  cambium convert model.h5 huggingface-directory\n  cambium convert "
-        "model.gguf half-the-size --dtype bf16");
-    c->add_option("input", o->input, kModelHelp)->required();
-    c->add_option("output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
+        "model.gguf half-the-size --dtype bf16\n  cambium convert runs/lora/tuner.h5 adapter --to peft\n  cambium convert "
+        "adapter tuner.h5 --model smollm2-135m");
+    c->add_option("input", o->input, text(kModelHelp, "; or a tuner: a checkpoint of ours or a directory of PEFT"))->required();
+    c->add_option("output", o->output, "FILE.h5, or a new directory for Hugging Face's or PEFT's form")->required();
+    c->add_option("--to", o->to, "peft: a tuner as PEFT's adapter");
+    c->add_option("--model", o->model, "base of a PEFT adapter (default: the one that it names)");
   }
   {
     auto [c, o] = commands.add<MergeOptions>("merge", "Add a tuner into the weights", run_merge);

@@ -78,6 +78,8 @@ int run_inspect(const CommonOptions&, const InspectOptions&);
 
 struct ConvertOptions {
   std::string input, output;
+  std::string to;     // peft: a tuner of ours as its directory
+  std::string model;  // the base of a PEFT directory
 };
 int run_convert(const CommonOptions&, const ConvertOptions&);
 

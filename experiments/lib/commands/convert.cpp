@@ -1,12 +1,11 @@
-// convert and merge: models from one form to another.
-#include <algorithm>
-#include <cstdio>
+// convert: models and tuners from one form to another.
+#include <nlohmann/json.hpp>
 
-#include "core/files.h"
+#include "core/json.h"
+#include "core/machine.h"
 #include "core/path_kind.h"
 #include "core/places.h"
 #include "core/progress.h"
-#include "core/random.h"
 #include "experiments/lib/commands/commands.h"
 #include "models/export.h"
 #include "models/fetch.h"
@@ -15,64 +14,61 @@
 namespace cambium {
 namespace {
 
-// Tokens to compare with where a tuner brings none.
-std::vector<Sequence> sample_sequences(const ModelConfig& config) {
-  std::vector<Sequence> all(3);
-  const RandomKey key = random_key(0, "merge");
-  for (size_t s = 0; s < all.size(); ++s) {
-    all[s].index = int64_t(s);
-    const int64_t longest = config.max_positions ? std::min<int64_t>(config.max_positions, 16) : 16;
-    for (int64_t t = 0; t < std::min<int64_t>(longest, 5 + 5 * int64_t(s)); ++t)
-      all[s].ids.push_back(
-          int32_t(uint64_t(philox(key, uint32_t(s), uint32_t(t), 0, 0).word[0]) * uint64_t(config.vocabulary) >> 32));
-    if (config.is_seq2seq()) all[s].labels = all[s].ids;
-  }
-  return all;
+// A tuner of ours as PEFT's directory. The base is not read: names and shapes stand in the checkpoint.
+void write_peft(const ConvertOptions& options) {
+  check_tuner(options.input);
+  check_input(!is_peft_adapter(options.input), options.input, " is an adapter of PEFT already");
+  const CheckpointInfo info = read_checkpoint_info(options.input);
+  Model model(config_from_json(info.base.config, options.input), DType::f32);
+  const auto tuner = load_tuner(options.input, model, info.base, true);
+  std::vector<std::string> trained;
+  for (const auto& [name, _] : info.trained_base) trained.push_back(name);
+  save_peft_adapter(options.output, *tuner, model, info.base.source, trained);
+  Progress::say(text(options.output, ": ", tuner->method(), " as PEFT's adapter"));
 }
 
-// Before anything is read, which takes long.
-void check_output(const std::string& path) {
-  if (path.ends_with(".h5")) check_writable(path);
-  else check_new_directory(path);
-}
+// Of a tuner that PEFT trained a classification head belongs to it.
+class WithHead : public GivenLabels {
+  bool trains(std::string_view name) const override { return name.starts_with("classifier."); }
+};
 
-constexpr double kBound = 1e-4;  // between logits that should be equal, as a share of the largest stored number
-
-// Compares with the logits that were stored with the tuner, on the base in the type that it trained on.
-void check_stored(const CommonOptions& exact, const MergeOptions& options, Session& session, Tuner& tuner,
-                  const Golden& stored) {
-  if (stored.empty()) {
-    Progress::say(text("warning: ", options.tuner,
-                       " stores no logits: whether it is what was saved cannot be checked. ",
-                       "Merged and unmerged logits are compared on random tokens"));
-    return;
+// PEFT's directory as a tuner of ours, on its base.
+void read_peft(const CommonOptions& common, const ConvertOptions& options) {
+  check_input(options.output.ends_with(".h5"), options.output, ": a tuner of PEFT becomes FILE.h5");
+  std::string base = options.model;
+  if (base.empty()) {
+    const std::string path = options.input + "/adapter_config.json";
+    base = reading(path, [&] { return find_string(parse_json_file(path), "base_model_name_or_path").value_or(""); });
+    check_input(!base.empty(), path, " names no base; give it with --model");
   }
-  CommonOptions as_trained = exact;
-  as_trained.dtype = read_checkpoint_info(options.tuner).base.dtype;
-  double worst = 0;
-  if (as_trained.dtype == exact.dtype) {
-    worst = golden_difference(*session.model, tuner, stored);
-  } else {
-    Session other = open_session(options.model, as_trained);
-    worst = golden_difference(*other.model, *open_tuner(options.tuner, other, options.force_base), stored);
-  }
-  const double allowed = kBound * stored.scale();
-  if (worst <= allowed) return;
-  const std::string difference =
-      text(options.tuner, ": logits differ from the stored ones by ", worst, "; allowed is ", allowed);
-  CHECK(options.force_base, difference,
-        ". Nothing was written\nModel or checkpoint is another than it was; --force-base merges them all the same");
-  Progress::say(text("warning: ", difference));
+  CommonOptions exact = common;
+  exact.device = "cpu", exact.dtype = "f32";
+  Session session = open_session(base, exact);
+  const auto tuner = open_tuner(options.input, session, false);
+  const TrainedSet trained(*session.model, *tuner, {}, WithHead());
+  save_checkpoint(options.output, *tuner, trained, nullptr, {.run_config = "{}", .instruction_set = instruction_set()},
+                  session.identity,
+                  compute_golden(*session.model, *tuner, sample_sequences(session.model->config())));
+  Progress::say(text(options.output, ": ", tuner->method(), ", ", trained.scalars(), " parameters"));
 }
 
 }  // namespace
 
 int run_convert(const CommonOptions& common, const ConvertOptions& options) {
+  check_input(options.to.empty() || options.to == "peft", "--to ", options.to, ": there is peft");
+  const bool of_peft = is_peft_adapter(options.input);
+  check_input(options.model.empty() || of_peft, "--model is the base of a PEFT adapter; ", options.input, " is none");
+  if (options.to == "peft" || of_peft) {
+    check_file_or_directory(options.output);
+    if (options.to == "peft") write_peft(options);
+    else read_peft(common, options);
+    return 0;
+  }
   // Whatever this machine would compute in: numbers are rounded only where that was asked for.
   const DType type = common.dtype.empty() ? DType::f32 : weight_type_of(common, Device::cpu());
   check_input(type == DType::f32 || !options.output.ends_with(".h5"),
               "--dtype bf16: .h5 files of ours keep float32; give a directory");
-  check_output(options.output);
+  check_file_or_directory(options.output);
   const std::string path = find_model(options.input);
   const auto source = ModelSource::open(path);
   save_model(
@@ -80,45 +76,5 @@ int run_convert(const CommonOptions& common, const ConvertOptions& options) {
   return 0;
 }
 
-int run_merge(const CommonOptions& common, const MergeOptions& options) {
-  check_output(options.output);
-  check_tuner(options.tuner);
-  CommonOptions exact = common;
-  exact.device = "cpu", exact.dtype = "f32";  // the sum is made in float32, whatever the base trains in
-  Session session = open_session(options.model, exact);
-  const auto tuner = open_tuner(options.tuner, session, options.force_base);
-  Golden stored;
-  if (!is_peft_adapter(options.tuner)) {
-    stored = read_golden(options.tuner);
-    check_stored(exact, options, session, *tuner, stored);
-  }
-  const Batch sequences = stored.empty() ? sample_sequences(session.model->config()) : stored.sequences;
-  const std::vector<Tensor> before = exact_logits(*session.model, *tuner, sequences);
-  check_input(tuner->merge_into(*session.model), tuner->method(),
-              " cannot be merged into the weights: it computes something that they cannot");
-
-  // The base alone must now give what both gave.
-  class None : public Tuner {
-    std::string method() const override { return "none"; }
-    OptionMap options() const override { return {}; }
-    double default_learning_rate() const override { return 0; }
-    bool reaches_inside(const Site&) const override { return false; }
-  } none;
-  const double worst = largest_difference(exact_logits(*session.model, none, sequences), before),
-               allowed = kBound * std::max(1.0, largest_value(before));
-  CHECK(worst <= allowed, "merged and unmerged logits differ by ", worst, "; allowed is ", allowed,
-        ". Nothing was written");
-  Model& model = *session.model;
-  save_model(
-      model.config(),
-      [&](const std::string& name) {
-        for (const NamedParameter& p : model.parameters())
-          if (p.name == name) return p.value();
-        throw Error(text("there is no parameter ", name));
-      },
-      session.source->path(), options.output);
-  Progress::say(text(options.output, ": merged; logits differ by at most ", worst, " from the unmerged ones"));
-  return 0;
-}
 
 }  // namespace cambium
