@@ -71,7 +71,9 @@ TEST_P(OfPeft, GivesItsLogits) {
 }
 
 TEST_P(OfPeft, LearnsAsThere) {
-  if (!has_steps()) return;
+  // A step with dropout is another in each program; AdaLoRA's step is one of E, A and B, not of E A and B.
+  const json config = parse_json_file(directory + "/adapter_config.json");
+  if (!has_steps() || config.value("lora_dropout", 0.0) > 0 || config["peft_type"] == "ADALORA") return;
   const auto model = golden_model(expected.at("base"), DType::f64);
   const auto tuner = load_peft_adapter(directory, *model);
   Batch batch = golden_batch(expected);
@@ -182,8 +184,9 @@ TEST_F(ChangedAdapter, WhatDoesNotFitIsRefused) {
   copy("bert_prompt");
   set_field("num_virtual_tokens", 4);
   expect_refused("bert", {"prompt_embeddings", "[3,24]", "4 rows"});
-  set_field("peft_type", "LORA");
-  expect_refused("bert", {"adapter_config.json", "\"r\""});
+  copy("llama_one_layer");
+  set_field("r", nullptr);
+  expect_refused("llama_gqa", {"adapter_config.json", "\"r\""});
 }
 
 TEST_F(ChangedAdapter, TensorsMustBeThoseThatTheConfigurationMeans) {

@@ -76,6 +76,8 @@ def add_adapter(name, model, config, task):
     config.task_type = task
     model = peft.get_peft_model(model, config).double().eval()
     for parameter_name, parameter in model.named_parameters():
+        if "ranknum" in parameter_name:
+            parameter.requires_grad_(False)  # PEFT 0.21.2 lets AdaLoRA's count of ranks train, and does not save it
         if parameter.requires_grad:
             change = normal(parameter.shape, 0.2, name, parameter_name)
             of_base = any(f in parameter_name for f in FACTORS) or (
