@@ -243,9 +243,11 @@ std::string advice(const std::string& path, PathKind kind, Wanted wanted) {
     case Wanted::tuner: return advice_for_tuner(path, kind);
     case Wanted::either:
       if (kind == PathKind::run) return advice_for_tuner(path, kind);
-      if (kind == PathKind::adapter || kind == PathKind::adapter_config || kind == PathKind::adapter_weights)
-        return "inspect reads models and checkpoints of ours; `cambium train --tuner-from` makes one of an adapter";
-      return kind == PathKind::checkpoint ? "" : advice_for_model(path, kind);
+      if (kind == PathKind::adapter_config) return "give its directory: " + parent_of(path);
+      return kind == PathKind::checkpoint || kind == PathKind::adapter || kind == PathKind::adapter_weights ||
+                     kind == PathKind::weights || kind == PathKind::weights_part
+                 ? ""
+                 : advice_for_model(path, kind);
     case Wanted::text:
     case Wanted::json: {
       const bool binary = kind == PathKind::hdf5 || kind == PathKind::gguf || kind == PathKind::gguf_part ||

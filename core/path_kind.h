@@ -59,7 +59,7 @@ enum class Wanted {
   text,    // a file of lines or a table; a pipe, too
   json,    // a file of JSON
   folder,  // a directory of data
-  either,  // what inspect takes: a checkpoint of a tuner, or a model
+  either,  // what inspect takes: a checkpoint of a tuner, a model, safetensors, an adapter of PEFT
 };
 
 // Throws InputError where the path is recognised as something else: what it is, and what to give instead. What is not

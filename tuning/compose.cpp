@@ -132,6 +132,10 @@ bool Compose::merge_into(Model& model) {
   return std::all_of(children_.begin(), children_.end(), [&](Child& c) { return c.tuner->merge_into(model); });
 }
 
+bool Compose::unmerge_from(Model& model) {
+  return std::all_of(children_.rbegin(), children_.rend(), [&](Child& c) { return c.tuner->unmerge_from(model); });
+}
+
 void Compose::embedded(Pass& pass, StackKind kind, Var& rows, Layout& layout) {
   for (Child& c : children_) c.tuner->embedded(pass, kind, rows, layout);
 }

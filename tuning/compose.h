@@ -37,6 +37,7 @@ class Compose : public Tuner {
   bool draws() const override;
   // In order; false where a child cannot. Children that change the same matrix may not commute: compare logits.
   bool merge_into(Model&) override;
+  bool unmerge_from(Model&) override;  // the last one first
 
   void embedded(Pass&, StackKind, Var& rows, Layout&) override;
   int64_t virtual_tokens(StackKind, int tuner) const override;

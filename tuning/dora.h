@@ -17,6 +17,7 @@ class Dora : public Lora {
   std::string method() const override { return "dora"; }
   std::vector<NamedParameter> parameters() override;
   bool merge_into(Model&) override;
+  bool unmerge_from(Model&) override { return false; }  // the lengths of W + s B A are gone
   Var projected(Pass&, const Projection&, const Var& x, Var y, const Layout&) override;
 
  private:

@@ -70,11 +70,18 @@ Var Ia3::projected(Pass& pass, const Projection& projection, const Var&, Var y, 
   return scaled(pass, projection, std::move(y), false);
 }
 
-bool Ia3::merge_into(Model&) {
+// By the factors, or by one over them.
+void Ia3::scale_base(bool undo) {
   for (const auto& [_, list] : scaled_)
     for (const Scaled& s : list) {
       const Target& t = s.target;
-      const Tensor rows = t.dense->weight.value.rows(t.begin, t.end), &l = s.factor.value;
+      Tensor l = s.factor.value;
+      if (undo) {
+        Tensor inverse = l.to(Device::cpu()).to(DType::f64).clone();
+        for (double& x : inverse.span<double>()) x = 1 / x;
+        l = inverse.to(l.dtype()).to(l.device());
+      }
+      const Tensor rows = t.dense->weight.value.rows(t.begin, t.end);
       Tensor w = rows.to(accumulator(rows.dtype())).clone();
       if (of_input(s)) DISPATCH(scale_columns, w.stream())(w.stream(), w, l, {}, w);
       else DISPATCH(scale_rows, w.stream())(w.stream(), w, l, w);
@@ -83,6 +90,21 @@ bool Ia3::merge_into(Model&) {
       const Tensor bias = t.dense->bias.value.rows(t.begin, t.end);
       DISPATCH(scale_columns, bias.stream())(bias.stream(), bias, l, {}, bias);
     }
+}
+
+bool Ia3::merge_into(Model&) {
+  scale_base(false);
+  return true;
+}
+
+// What was multiplied by zero is lost.
+bool Ia3::unmerge_from(Model&) {
+  for (const auto& [_, list] : scaled_)
+    for (const Scaled& s : list) {
+      const Tensor l = s.factor.value.to(Device::cpu()).to(DType::f64);
+      if (std::any_of(l.span<double>().begin(), l.span<double>().end(), [](double x) { return x == 0; })) return false;
+    }
+  scale_base(true);
   return true;
 }
 

@@ -29,6 +29,7 @@ class Ia3 : public Tuner {
   double default_learning_rate() const override { return kLearningRate; }
   double live_share(std::string_view name) const override;
   bool merge_into(Model&) override;
+  bool unmerge_from(Model&) override;
 
   bool reaches_inside(const Site&) const override;
   Var input(Pass&, const Projection&, Var x, const Layout&) override;
@@ -40,6 +41,7 @@ class Ia3 : public Tuner {
     Parameter factor;  // [in] where the input is scaled, else [end - begin]
   };
   bool of_input(const Scaled& s) const { return selects(options_.inputs, s.target.name()); }
+  void scale_base(bool undo);
   Var scaled(Pass&, const Projection&, Var, bool of_input) const;
 
   Options options_;

@@ -134,11 +134,11 @@ Tensor Lora::summed_weight(const Tensor& w, const Tensor& a, const Tensor& b, do
   return sum;
 }
 
-bool Lora::merge_into(Model&) {
+bool Lora::add_to_base(double sign) {
   for (auto& [_, list] : adapted_)
     for (Adapted& m : list) {  // in float32, rounded once
       const Tensor rows = m.target.dense->weight.value.rows(m.target.begin, m.target.end);
-      rows.copy_from(summed_weight(rows, m.a.value, m.b.value, m.scale).to(rows.dtype()));
+      rows.copy_from(summed_weight(rows, m.a.value, m.b.value, sign * m.scale).to(rows.dtype()));
     }
   return true;
 }

@@ -37,7 +37,8 @@ class Lora : public Tuner {
   double rate_factor(std::string_view name) const override;
   double effective_scale() const override { return scale(options_.alpha, options_.rank); }
   bool draws() const override { return options_.dropout > 0; }
-  bool merge_into(Model&) override;
+  bool merge_into(Model&) override { return add_to_base(1); }
+  bool unmerge_from(Model&) override { return add_to_base(-1); }
 
   bool reaches_inside(const Site&) const override;
   Var projected(Pass&, const Projection&, const Var& x, Var y, const Layout&) override;
@@ -61,6 +62,7 @@ class Lora : public Tuner {
 
  private:
   double scale(double alpha, int64_t rank) const;
+  bool add_to_base(double sign);
   Var add_group(const Pass&, std::span<const Adapted>, const Var& x, Var y) const;
 
   Options options_;

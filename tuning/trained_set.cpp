@@ -94,6 +94,13 @@ void LivenessAudit::see(int64_t step, const std::vector<Tensor>& gradients) {
     (certain ? dead : late) += text("\n  ", entries[i].name, " ", entries[i].value.shape(), ": ", share * 100,
                                     " % of its scalars, declared are ", declared * 100, " %");
   }
+  if (dead.empty() && late.empty() && (step == last_step_ || !short_of_it)) {
+    int64_t seen = 0, live = 0;
+    for (const std::vector<bool>& sample : alive_)
+      seen += int64_t(sample.size()), live += std::count(sample.begin(), sample.end(), true);
+    Progress::say(text("audit: after step ", step, " a gradient has reached all ", entries.size(), " tensors that train, ",
+                       100 * double(live) / double(seen), " % of their scalars"));
+  }
   if (step == last_step_ || (dead.empty() && !short_of_it)) alive_.clear(), last_step_ = 0;
   if (!late.empty())
     Progress::say(text("note: step ", step, ": in so few steps a gradient has not reached all of", late));

@@ -49,6 +49,8 @@ class Tuner : public Hooks {
   virtual double rate_factor(std::string_view /*name*/) const { return 1; }
   // Adds its parameters into the base's: after it, the base alone computes what both did. False: not possible.
   virtual bool merge_into(Model&) { return false; }
+  // Takes them out of a base that they were merged into, but for rounding. False: what it was is lost.
+  virtual bool unmerge_from(Model&) { return false; }
   // A factor that the method multiplies its delta by (LoRA's alpha / rank), for checkpoints; 1 where there is none.
   virtual double effective_scale() const { return 1; }
 };

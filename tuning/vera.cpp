@@ -6,6 +6,7 @@
 
 #include "autograd/ops/factors.h"
 #include "autograd/ops/low_rank.h"
+#include "core/kernels/elementwise.h"
 #include "core/kernels/matmul.h"
 
 namespace cambium {
@@ -106,7 +107,7 @@ Var Vera::projected(Pass& pass, const Projection& projection, const Var& x, Var 
   return y;
 }
 
-bool Vera::merge_into(Model&) {
+bool Vera::add_to_base(double sign) {
   Hooks none;
   const Pass pass(none);
   for (const auto& [_, list] : adapted_)
@@ -114,7 +115,9 @@ bool Vera::merge_into(Model&) {
       const Tensor rows = m.target.dense->weight.value.rows(m.target.begin, m.target.end);
       const auto [a, b] = scaled_pair(pass, m);
       Tensor sum = rows.to(accumulator(rows.dtype())).clone();
-      DISPATCH(matmul, sum.stream())(sum.stream(), b.value, a.value, {}, {.accumulate = true}, sum);
+      Tensor signed_b = Tensor::like(b.value);
+      DISPATCH(scale, sum.stream())(sum.stream(), b.value, sign, signed_b);
+      DISPATCH(matmul, sum.stream())(sum.stream(), signed_b, a.value, {}, {.accumulate = true}, sum);
       rows.copy_from(sum.to(rows.dtype()));
     }
   return true;

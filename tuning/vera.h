@@ -35,7 +35,8 @@ class Vera : public Tuner {
   const Tensor& projection_b() const { return b_.value; }
   static constexpr double kLearningRate = 5e-3;
   double default_learning_rate() const override { return kLearningRate; }
-  bool merge_into(Model&) override;
+  bool merge_into(Model&) override { return add_to_base(1); }
+  bool unmerge_from(Model&) override { return add_to_base(-1); }
 
   bool draws() const override { return options_.dropout > 0; }
   bool reaches_inside(const Site&) const override;
@@ -47,6 +48,7 @@ class Vera : public Tuner {
     Tensor a;                    // its columns of A, [rank, in]
     Parameter inner, outer;      // d [rank], b [end - begin]
   };
+  bool add_to_base(double sign);
   std::pair<Var, Var> scaled_pair(const Pass&, const Adapted&) const;
 
   Options options_;

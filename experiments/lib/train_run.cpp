@@ -8,7 +8,9 @@
 #include "core/files.h"
 #include "core/lines.h"
 #include "core/machine.h"
+#include "core/progress.h"
 #include "core/sha256.h"
+#include "experiments/lib/what_trains.h"
 #include "tuning/methods.h"
 #include "tuning/peft.h"
 
@@ -82,7 +84,8 @@ namespace {
 class Run : public TrainListener {
  public:
   // Refuses what cannot begin, and touches no file.
-  Run(Session& session, const TrainRun& run, TrainData data) : session_(session), options_(run.run) {
+  Run(Session& session, const TrainRun& run, TrainData data)
+      : session_(session), options_(run.run), describes_(run.describe) {
     options_.config = run_config(session, run, data);
     directory_.emplace(options_);
     const std::string from = directory_->checkpoint().empty() ? run.tuner_from : directory_->checkpoint();
@@ -102,6 +105,9 @@ class Run : public TrainListener {
   void begin(Progress* shared) {
     shared_ = shared;
     result_.trained_scalars = trained_->scalars();
+    if (describes_)
+      for (const std::string& line : what_trains(session_.model->parameter_count(), *trained_, forecast_memory(*trainee_)))
+        Progress::say(line);
     directory_->begin(session_, *result_.tuner, *trained_, *trainee_, state_);
   }
   TrainResult finished(const TrainOutcome& outcome, double seconds) {
@@ -155,6 +161,7 @@ class Run : public TrainListener {
 
   Session& session_;
   RunOptions options_;
+  bool describes_;
   std::optional<RunDirectory> directory_;
   std::optional<TrainedSet> trained_;
   std::optional<Trainee> trainee_;

@@ -21,6 +21,7 @@ struct TrainRun {
   bool force_base = false;
   std::string words;  // for initial values, where options name none
   std::vector<std::string> labels;
+  bool describe = false;  // say what trains and what memory that takes, before the first step
   TrainOptions train;
   RunOptions run;
 };

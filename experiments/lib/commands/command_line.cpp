@@ -9,6 +9,7 @@
 #include "experiments/lib/metrics/metric.h"
 #include "experiments/lib/shapes.h"
 #include "models/fetch.h"
+#include "tuning/join.h"
 #include "tuning/methods.h"
 
 namespace cambium {
@@ -212,9 +213,15 @@ void add_rest(Commands& commands) {
     auto [c, o] = commands.add<InspectOptions>("inspect", "What a checkpoint or a model holds", run_inspect);
     c->footer(
         "Works without the base model; --check needs it: it verifies the base's hash and that the tuner still computes "
-        "the logits that were stored with it.\n"
-        "  cambium inspect runs/lora/tuner.h5 --check");
-    c->add_option("file", o->file, "FILE.h5, or a model: kind, sizes and hash")->required();
+        "the logits that were stored with it. --diff A B compares two files tensor by tensor: the norm of the change, its "
+        "square as a share of that of A's values (NMSE), the largest, and what only one of both has.\n"
+        "  cambium inspect runs/lora/tuner.h5 --check\n  cambium inspect --diff runs/lora/tuner.h5 runs/other/tuner.h5");
+    c->add_option("file", o->files,
+                  "FILE.h5, or a model: kind, sizes and hash; safetensors or a directory of PEFT: its tensors, with the least "
+                  "and largest value, zeros and NaN; with --diff two of these")
+        ->required()
+        ->expected(1, 2);
+    c->add_flag("--diff", o->diff, "compare two files");
     c->add_option("--model", o->model, "base for --check (default: the one that the file names)");
     c->add_flag("--check", o->check, "compare stored logits with computed ones");
   }
@@ -230,15 +237,23 @@ void add_rest(Commands& commands) {
     c->add_option("--model", o->model, "base of a PEFT adapter (default: the one that it names)");
   }
   {
-    auto [c, o] = commands.add<MergeOptions>("merge", "Add a tuner into the weights", run_merge);
+    auto [c, o] = commands.add<MergeOptions>("merge", "Add a tuner into the weights, or several LoRAs into one", run_merge);
     c->footer(
-        "These can be merged: " +
-        listed(mergeable_methods()) +
-        ". The merged model's logits are compared with the unmerged ones before anything is written.\n"
-        "  cambium merge --model smollm2-135m --tuner runs/lora/tuner.h5 --output merged");
-    c->add_option("--model", o->model, kModelHelp)->required();
-    c->add_option("--tuner", o->tuner, kTunerHelp)->required();
+        "These can be merged: " + listed(mergeable_methods()) +
+        ". The merged model's logits are compared with the unmerged ones before anything is written; what differs by more "
+        "than float32's rounding explains is refused. --undo takes a tuner out again (not dora, nor what trains the base "
+        "itself). --join makes one LoRA of several, as PEFT's add_weighted_adapter does: average (of A and of B), cat (the "
+        "exact sum, of the sum of the ranks), svd (its best approximation of the largest rank), ties, dare.\n"
+        "  cambium merge --model smollm2-135m --tuner runs/lora/tuner.h5 --output merged\n"
+        "  cambium merge --tuner a.h5 --tuner b.h5 --join svd --weights 0.7,0.3 --output ab.h5");
+    c->add_option("--model", o->model, text(kModelHelp, "; for --join by default the base that the first tuner names"));
+    c->add_option("--tuner", o->tuners, kTunerHelp)->required()->allow_extra_args(false);
     c->add_option("--output", o->output, "FILE.h5, or a new directory for Hugging Face's form")->required();
+    c->add_flag("--undo", o->undo, "--model is merged: take the tuner out of it");
+    c->add_flag("--force", o->force, "write it even if logits differ by more than rounding");
+    c->add_option("--join", o->join, listed(join_methods()));
+    c->add_option("--weights", o->weights, "a number a tuner, with commas between them (default: the same for each, in sum 1)");
+    c->add_option("--density", o->density, "of ties and dare: the share of numbers that stays")->capture_default_str();
     c->add_flag("--force-base", o->force_base, "merge into another base");
   }
   auto [c, o] = commands.add<BenchOptions>("bench", "Time a training step or decoding on random weights", run_bench);

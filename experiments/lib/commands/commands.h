@@ -71,10 +71,13 @@ struct ScoreOptions {
 int run_score(const CommonOptions&, const ScoreOptions&);
 
 struct InspectOptions {
-  std::string file, model;
-  bool check = false;
+  std::vector<std::string> files;  // one, or two to compare
+  std::string model;
+  bool check = false, diff = false;
 };
 int run_inspect(const CommonOptions&, const InspectOptions&);
+// The part of run_inspect that compares two.
+int run_diff(const CommonOptions&, const std::string& first, const std::string& second);
 
 struct ConvertOptions {
   std::string input, output;
@@ -84,10 +87,18 @@ struct ConvertOptions {
 int run_convert(const CommonOptions&, const ConvertOptions&);
 
 struct MergeOptions {
-  std::string model, tuner, output;
+  std::string model, output;
+  std::vector<std::string> tuners;  // one, or several to join
   bool force_base = false;
+  bool force = false;  // write what differs by more than rounding
+  bool undo = false;   // take the tuner out of a merged model
+  std::string join;    // average, cat, ...: several LoRAs to one
+  std::string weights;
+  double density = 0.5;
 };
 int run_merge(const CommonOptions&, const MergeOptions&);
+// The part of run_merge that makes one LoRA of several.
+int run_join(const CommonOptions&, const MergeOptions&);
 
 struct BenchOptions {
   std::string what, shape = "gpt2", tuner = "lora";

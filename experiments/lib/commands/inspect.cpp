@@ -1,4 +1,4 @@
-// inspect: what a checkpoint or a model says of itself; checkpoints need no base for it.
+// inspect: what a checkpoint, a model or a file of tensors says of itself; checkpoints need no base for it.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -10,40 +10,66 @@
 #include "core/path_kind.h"
 #include "core/printable.h"
 #include "experiments/lib/commands/commands.h"
+#include "experiments/lib/commands/tensors.h"
+#include "experiments/lib/what_trains.h"
 #include "models/fetch.h"
+#include "tuning/peft.h"
 
 namespace cambium {
 namespace {
 
 using nlohmann::ordered_json;
 
-struct Norms {
+// Of all values below a group.
+TensorStatistics statistics_below(const Hdf5File& file, const std::string& group) {
+  TensorStatistics all;
+  if (!file.is_group(group)) return all;
   double square = 0;
-  int64_t size = 0, not_finite = 0;
-};
-
-Norms norms_below(const Hdf5File& file, const std::string& group) {
-  Norms n;
-  if (!file.is_group(group)) return n;
   for (const std::string& path : file.datasets(group)) {
-    const Tensor t = file.read(path).to(DType::f64);
-    n.size += t.size();
-    for (const double x : t.span<double>()) std::isfinite(x) ? void(n.square += x * x) : void(++n.not_finite);
+    const TensorStatistics s = statistics_of(file.read(path));
+    all.size += s.size, all.nan += s.nan, all.infinite += s.infinite, square += s.norm * s.norm;
   }
-  return n;
+  all.norm = std::sqrt(square);
+  return all;
+}
+
+// A tensor's shape and what its numbers are like.
+ordered_json statistics_json(const Shape& shape, const TensorStatistics& s) {
+  return {{"shape", std::vector<int64_t>(shape.begin(), shape.end())}, {"min", s.least}, {"max", s.most},
+          {"norm", s.norm}, {"zeros", s.zeros}, {"nan", s.nan}, {"infinite", s.infinite}};
+}
+
+ordered_json describe_tensors(const std::string& path) {
+  const NamedTensors tensors = open_tensors(path);
+  ordered_json j{{"kind", tensors.kind}};
+  if (is_peft_adapter(path)) j["config"] = ordered_json(parse_json_file(path + "/adapter_config.json"));
+  ordered_json list = ordered_json::object();
+  int64_t count = 0;
+  for (const auto& [name, shape] : tensors.shapes) {
+    list[name] = statistics_json(shape, statistics_of(tensors.read(name)));
+    count += shape.size();
+  }
+  j["parameters"] = count;
+  j["tensors"] = list;
+  return j;
+}
+
+void print_tensors(const ordered_json& j) {
+  std::printf("%s, %s parameters in %zu tensors\n", j["kind"].get<std::string>().c_str(), j["parameters"].dump().c_str(),
+              j["tensors"].size());
+  if (j.contains("config") && j["config"].contains("peft_type"))
+    std::printf("peft_type %s\n", printable(j["config"]["peft_type"].dump()).c_str());
+  std::printf("%12s %12s %12s %10s %6s  %s\n", "min", "max", "norm", "zeros", "NaN", "tensor");
+  for (const auto& [name, t] : j["tensors"].items())
+    std::printf("%12.5g %12.5g %12.5g %10s %6s  %s %s\n", t["min"].get<double>(), t["max"].get<double>(),
+                t["norm"].get<double>(), t["zeros"].dump().c_str(),
+                std::to_string(t["nan"].get<int64_t>() + t["infinite"].get<int64_t>()).c_str(), printable(name).c_str(),
+                t["shape"].dump().c_str());
 }
 
 int64_t model_parameters(const std::string& config) {
   Model model(config_from_json(config, "base_config"), DType::f32, Device::cpu(), Model::Storage::none);
   return model.parameter_count();
-}
-
-// "decoder.layers.3.self_attention.query.lora_a" -> "decoder.layers.*.self_attention.query.lora_a"
-std::string site_of(std::string name) {
-  const size_t layers = name.find(".layers.");
-  if (layers == name.npos) return name;
-  const size_t begin = layers + 8, end = name.find('.', begin);
-  return name.replace(begin, end - begin, "*");
 }
 
 ordered_json shapes_json(const std::map<std::string, Shape>& shapes) {
@@ -60,8 +86,8 @@ int64_t scalars(const std::map<std::string, Shape>& shapes) {
 
 ordered_json describe(const CheckpointInfo& info) {
   const Hdf5File file(info.path);
-  const Norms tuner = norms_below(file, "/tuner"), base = norms_below(file, "/base"),
-              optimizer = norms_below(file, "/optimizer");
+  const TensorStatistics tuner = statistics_below(file, "/tuner"), base = statistics_below(file, "/base"),
+                         optimizer = statistics_below(file, "/optimizer");
   const StoredTuner& stored = info.tuner();
   const int64_t model = model_parameters(info.base.config),
                 trained = scalars(stored.parameters) + scalars(info.trained_base);
@@ -87,8 +113,10 @@ ordered_json describe(const CheckpointInfo& info) {
                {"dtype", info.base.dtype},
                {"parameters", model},
                {"config", ordered_json::parse(info.base.config, nullptr, false)}};
-  j["norm"] = std::sqrt(tuner.square + base.square);
-  j["not_finite"] = tuner.not_finite + base.not_finite + optimizer.not_finite;
+  j["norm"] = std::hypot(tuner.norm, base.norm);
+  j["not_finite"] = tuner.nan + base.nan + optimizer.nan + tuner.infinite + base.infinite + optimizer.infinite;
+  const NamedTensors tensors = open_tensors(info.path);
+  for (const auto& [name, shape] : tensors.shapes) j["statistics"][name] = statistics_json(shape, statistics_of(tensors.read(name)));
   j["optimizer_state"] = optimizer.size;
   j["golden"] = {{"sequences", file.is_group("/golden") ? file.list("/golden").size() : 0}, {"status", "not checked"}};
   j["versions"] = {{"format", info.format_version},
@@ -100,17 +128,17 @@ ordered_json describe(const CheckpointInfo& info) {
 // Loads the base and compares what it computes with what is stored.
 void check_golden(const CommonOptions& common, const InspectOptions& options, const CheckpointInfo& info,
                   ordered_json& j) {
-  const Golden golden = read_golden(options.file);
-  check_input(!golden.empty(), options.file, " stores no logits: nothing could be checked\ncambium train --tuner-from ",
-              options.file, " writes a checkpoint that has them");
+  const Golden golden = read_golden(options.files.front());
+  check_input(!golden.empty(), options.files.front(), " stores no logits: nothing could be checked\ncambium train --tuner-from ",
+              options.files.front(), " writes a checkpoint that has them");
   CommonOptions exact = common;
   exact.device = "cpu", exact.dtype = info.base.dtype;
   Session session = open_session(options.model.empty() ? info.base.source : options.model, exact);
-  const auto tuner = open_tuner(options.file, session, false);
+  const auto tuner = open_tuner(options.files.front(), session, false);
   const double worst = golden_difference(*session.model, *tuner, golden);
   j["golden"]["largest_difference"] = worst;
   j["golden"]["status"] = worst <= 1e-4 ? "good" : "bad";
-  CHECK(worst <= 1e-4, options.file, ": logits differ from the stored ones by ", worst, "; at most 1e-4 is rounding");
+  CHECK(worst <= 1e-4, options.files.front(), ": logits differ from the stored ones by ", worst, "; at most 1e-4 is rounding");
 }
 
 void print(const ordered_json& j) {
@@ -162,13 +190,22 @@ bool is_model(const std::string& path) {
 }  // namespace
 
 int run_inspect(const CommonOptions& common, const InspectOptions& options) {
-  check_path(options.file, Wanted::either);
-  if (is_model(options.file)) {
-    check_input(!options.check, options.file, " is a model; --check is for checkpoints of tuners");
-    std::cout << describe_model(options.file).dump(common.json ? -1 : 2) << "\n";
+  check_path(options.files.front(), Wanted::either);
+  check_input(options.diff == (options.files.size() == 2), options.diff ? "--diff takes two files" : "inspect takes one file; --diff compares two");
+  if (options.diff) return run_diff(common, options.files[0], options.files[1]);
+  if (is_bare_tensors(options.files.front())) {
+    check_input(!options.check, options.files.front(), " stores no logits; --check is for checkpoints of tuners");
+    const ordered_json j = describe_tensors(options.files.front());
+    if (common.json) std::cout << j.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n";
+    else print_tensors(j);
     return 0;
   }
-  const CheckpointInfo info = read_checkpoint_info(options.file);
+  if (is_model(options.files.front())) {
+    check_input(!options.check, options.files.front(), " is a model; --check is for checkpoints of tuners");
+    std::cout << describe_model(options.files.front()).dump(common.json ? -1 : 2) << "\n";
+    return 0;
+  }
+  const CheckpointInfo info = read_checkpoint_info(options.files.front());
   ordered_json j = describe(info);
   if (options.check) check_golden(common, options, info, j);
   if (common.json) std::cout << j.dump() << "\n";

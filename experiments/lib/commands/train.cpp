@@ -175,6 +175,7 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
   Session session = open_session(options.model, common);
   TrainCommandOptions own = options;
   own.run.train.seed = common.seed;
+  own.run.describe = !common.quiet;
   auto [run, data] = prepared(own, session);
   note_what_cannot_be_exported(session);
   catch_stop_signals();
