@@ -56,17 +56,38 @@ bool names_cpu(const std::string& controllers) {
 
 }  // namespace
 
-int allowed_processors() {
+namespace {
+
+// Calls f(set, its size in bytes) with the affinity mask; whether it could be read.
+template <class F>
+bool with_mask(const F& f) {
   for (int size = 1024; size <= 1 << 20; size *= 2) {
     cpu_set_t* set = CPU_ALLOC(size_t(size));
     if (!set) break;
     const bool done = sched_getaffinity(0, CPU_ALLOC_SIZE(size_t(size)), set) == 0;
-    const int count = done ? CPU_COUNT_S(CPU_ALLOC_SIZE(size_t(size)), set) : 0;
+    if (done) f(set, CPU_ALLOC_SIZE(size_t(size)));
     CPU_FREE(set);
-    if (done) return std::max(1, count);
+    if (done) return true;
     if (errno != EINVAL) break;  // EINVAL: the machine has more processors than the set has room for
   }
-  return 1;
+  return false;
+}
+
+}  // namespace
+
+int allowed_processors() {
+  int count = 0;
+  with_mask([&](const cpu_set_t* set, size_t bytes) { count = CPU_COUNT_S(bytes, set); });
+  return std::max(1, count);
+}
+
+std::string processor_mask() {
+  std::string mask;
+  with_mask([&](const cpu_set_t* set, size_t bytes) {
+    for (size_t i = 0; i < bytes * 8; ++i)
+      if (CPU_ISSET_S(i, bytes, set)) mask += (mask.empty() ? "" : ",") + std::to_string(i);
+  });
+  return mask;
 }
 
 std::optional<double> processor_quota(const std::string& root) {

@@ -8,6 +8,8 @@ namespace cambium {
 
 // Of the affinity mask (taskset, Slurm, cpusets): those that the system may run this process on.
 int allowed_processors();
+// That mask as text; empty where it cannot be read.
+std::string processor_mask();
 // The smallest quota of the process's control groups, version 2 (cpu.max) or 1 (cpu.cfs_quota_us), in processors; none
 // where nothing limits it. root: the directory that /proc and /sys are read from.
 std::optional<double> processor_quota(const std::string& root = "");

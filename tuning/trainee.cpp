@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -23,13 +24,15 @@ OptimizerOptions with_rates_of(const Tuner& tuner, const TrainedSet& trained, Op
 
 }  // namespace
 
-Trainee::Trainee(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options)
+Trainee::Trainee(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options,
+                 Communicator& workers)
     : model_(model), tuner_(tuner), alone_(std::array{&tuner}, model), trained_(trained), data_(std::move(data)),
-      options_(std::move(options)), schedule_(schedule_named(options_.schedule)),
+      options_(std::move(options)), workers_(workers), schedule_(schedule_named(options_.schedule)),
       optimizer_(make_optimizer(options_.optimizer, with_rates_of(tuner, trained, options_.optimizer_options),
                                 trained.for_optimizer())) {
   check_input(!data_.examples.empty(), "there are no examples to train on");
   check_options(options_);
+  check_shards(workers_, options_.shards);
   if (options_.lr == 0) options_.lr = tuner.default_learning_rate();
   steps_per_epoch_ = (data_.examples.size() + options_.batch_size - 1) / options_.batch_size;
   total_steps_ = options_.steps ? options_.steps : steps_per_epoch_ * options_.epochs;
@@ -97,9 +100,26 @@ Batch Trainee::read_batch(const std::vector<int32_t>& numbers) const {
 }
 
 void Trainee::begin(uint64_t frozen) {
+  if (workers_.size() > 1) take_from_first();
   frozen_ = frozen;
   log_.emplace(model_.device(), report_every());
   pending_.clear(), tree_ = {}, losses_ = {};
+}
+
+// A worker that continues a run has no need of its checkpoint.
+void Trainee::take_from_first() {
+  for (const TrainedSet::Entry& e : trained_.entries()) broadcast(workers_, e.value);
+  trained_.refresh_working();
+  for (const auto& [name, state] : optimizer_->state()) broadcast(workers_, state);
+  struct {
+    int64_t step;
+    double best_dev;
+    bool has_best;
+  } at{step_, best_dev.value_or(0), best_dev.has_value()};
+  workers_.broadcast(std::as_writable_bytes(std::span(&at, 1)));
+  if (workers_.is_first()) return;
+  resume_at(at.step);
+  best_dev = at.has_best ? std::optional(at.best_dev) : std::nullopt;
 }
 
 void Trainee::begin_step(int number) {
@@ -135,16 +155,28 @@ StepPart Trainee::shard(int64_t s) const {
 }
 
 void Trainee::add_shard(int64_t s, const Model::Loss& loss, std::vector<Tensor> gradients) {
-  if (!losses_) losses_ = Tensor::zeros({options_.shards}, accumulator(model_.weight_type()), model_.device());
+  if (!losses_) losses_ = no_losses();
   losses_.rows(s, s + 1).copy_from(loss.sum.value.reshape({1}));
   if (!loss.sum.wants_gradient() || loss.scored == 0) skip_shard();
   else tree_.add(std::move(gradients));
+}
+
+// Of shards without sequences, and of those that other workers run.
+Tensor Trainee::no_losses() const {
+  return Tensor::zeros({options_.shards}, accumulator(model_.weight_type()), model_.device());
 }
 
 void Trainee::skip_shard() { tree_.add(std::vector<Tensor>(trained_.entries().size())); }
 
 void Trainee::update() {
   std::vector<Tensor> gradients = tree_.total();
+  if (workers_.size() > 1) {
+    std::vector<Tensor> values;
+    for (const TrainedSet::Entry& e : trained_.entries()) values.push_back(e.value);
+    gradients = sum_over_workers(workers_, std::move(gradients), values);
+    if (!losses_) losses_ = no_losses();
+    gather_rows(workers_, losses_);
+  }
   log_->add(losses_, gradients, options_.clip);
   optimizer_->step(pending_.back().lr, log_->gate(), gradients);
   losses_ = {};
@@ -178,14 +210,27 @@ void Trainee::report(TrainListener& listener) {
 
 double Trainee::evaluate() {
   Pass pass(alone_);
-  double sum = 0;
-  int64_t scored = 0;
-  for (int64_t begin = 0; begin < data_.dev.size(); begin += options_.batch_size) {
-    const Batch batch = views(data_.dev.range(begin, begin + options_.batch_size), kEvaluated);
+  struct Part {
+    double sum;
+    int64_t scored;
+  };
+  std::string own;  // parts of batches r, r + W, ...
+  const int64_t count = (data_.dev.size() + options_.batch_size - 1) / options_.batch_size;
+  for (int64_t b = workers_.rank(); b < count; b += workers_.size()) {
+    const Batch batch = views(data_.dev.range(b * options_.batch_size, (b + 1) * options_.batch_size), kEvaluated);
     const Model::Loss l = data_.objective->loss(model_, pass, batch, {.gradient_scale = 1, .gradient = false});
     const Tensor value = l.sum.value.to(Device::cpu()).to(DType::f64);
-    sum += value.data<double>()[0];
-    scored += l.scored;
+    const Part part{value.data<double>()[0], l.scored};
+    own.append(reinterpret_cast<const char*>(&part), sizeof part);
+  }
+  const std::vector<std::string> all = workers_.gather_to_all(own);
+  double sum = 0;
+  int64_t scored = 0;
+  for (int64_t b = 0; b < count; ++b) {  // in the order of one process
+    Part part;
+    std::memcpy(&part, all[size_t(b % workers_.size())].data() + size_t(b / workers_.size()) * sizeof part,
+                sizeof part);
+    sum += part.sum, scored += part.scored;
   }
   CHECK(scored > 0, "no token of the dev set is scored");
   return sum / double(scored);

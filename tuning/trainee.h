@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "core/communicator.h"
 #include "tuning/checkpoint.h"
 #include "tuning/examples.h"
+#include "tuning/gradient_sum.h"
 #include "tuning/mixture.h"
 #include "tuning/objective.h"
 #include "tuning/schedule.h"
@@ -46,8 +48,9 @@ class TrainListener {
 
 class Trainee {
  public:
-  // Throws InputError where data, model and options do not fit each other.
-  Trainee(Model&, Tuner&, TrainedSet&, TrainData, TrainOptions);
+  // workers: who share its shards; each has a trainee like this one, of the same data and options. Throws InputError
+  // where data, model, options and workers do not fit each other.
+  Trainee(Model&, Tuner&, TrainedSet&, TrainData, TrainOptions, Communicator& workers = solo());
 
   int64_t total_steps() const { return total_steps_; }
   int64_t step() const { return step_; }
@@ -58,34 +61,40 @@ class Trainee {
   const TrainOptions& options() const { return options_; }
   Optimizer& optimizer() { return *optimizer_; }
   const TrainData& data() const { return data_; }
+  Communicator& workers() const { return workers_; }
   // The first examples, as the objective shows them.
   Batch first_examples(int64_t count) const;
 
   // Continues after `step` updates, with the optimizer's state restored by the caller.
   void resume_at(int64_t step);
-  // Mean loss over the dev examples.
+  // Mean loss over the dev examples. Collective: each worker takes some of the batches.
   double evaluate();
   // The least dev loss so far; restored by the caller when a run continues.
   std::optional<double> best_dev;
 
-  // Before the first step of a session. frozen: the checksum of what must not change (frozen_checksum).
+  // Before the first step of a session. frozen: the checksum of what must not change (frozen_checksum). Collective:
+  // worker 0's values, optimizer state and step are those of all from then on.
   void begin(uint64_t frozen);
   // One step, for whose end nobody waits, in three calls.
   // 1. Reads its batch; number: that of the tuner in the hooks of the pass.
   void begin_step(int number);
   int64_t sequences() const { return int64_t(batch_.size()); }
   int64_t rows() const;  // of the batch, for graphs
-  // 2. Shard s takes the sequences [s n / S, (s + 1) n / S); it may have none. Its gradients, and its loss.
+  // 2. Shard s takes the sequences [s n / S, (s + 1) n / S); it may have none. Its gradients, and its loss; for each of
+  // this worker's own shards, in order.
+  ShardRange own_shards() const { return shards_of(workers_, options_.shards); }
   StepPart shard(int64_t s) const;
   void add_shard(int64_t s, const Model::Loss&, std::vector<Tensor> gradients);
   void skip_shard();
-  // 3. Updates the tuner.
+  // 3. Updates the tuner. Collective: sums over the workers.
   void update();
   // What is due after it: reports, the dev loss, checkpoints. `stops`: the run ends here on request. Throws Error for a
   // step that is not finite, and where the audit finds what does not learn; the last checkpoint is as it was then.
   void after_step(TrainListener&, bool stops);
 
  private:
+  void take_from_first();
+  Tensor no_losses() const;
   std::vector<int32_t> batch_at(int64_t step);  // numbers of examples
   Batch read_batch(const std::vector<int32_t>& numbers) const;
   void check_values() const;  // of what trains: finite
@@ -103,6 +112,7 @@ class Trainee {
   TrainedSet& trained_;
   TrainData data_;
   TrainOptions options_;
+  Communicator& workers_;
   Schedule schedule_;
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<LivenessAudit> audit_;  // only of runs from step 1

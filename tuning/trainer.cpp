@@ -21,6 +21,8 @@ struct Runner {
   void guarded(const std::function<void()>& work) {
     try {
       work();
+    } catch (const WorkerFailed&) {  // all of the job's
+      throw;
     } catch (const std::exception&) {
       outcome = {TrainEnd::failed, std::current_exception()};
     }
@@ -56,13 +58,36 @@ std::vector<Group> grouped(const Group& runners) {
   return groups;
 }
 
-// Shard number s of all that have one with sequences in it.
-void run_shard(Model& model, Hooks& hooks, const Group& group, int64_t s) {
+std::string message_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+// What failed at one worker has failed at all.
+void agree(Communicator& workers, const Group& group) {
+  if (workers.size() == 1) return;
+  const auto failed = [](const Runner* r) { return r->outcome.end == TrainEnd::failed; };
+  if (!workers.any(std::any_of(group.begin(), group.end(), failed))) return;
+  for (Runner* r : group) {
+    const auto all = workers.gather_to_all(failed(r) ? "failed: " + message_of(r->outcome.error) : "");
+    const auto first = std::find_if(all.begin(), all.end(), [](const std::string& s) { return !s.empty(); });
+    if (first == all.end() || failed(r)) continue;
+    const Error error(text(workers.name_of(int(first - all.begin())), ": ", first->substr(8)));
+    r->outcome = {TrainEnd::failed, std::make_exception_ptr(error)};
+  }
+}
+
+// This worker's shard number n of all that have one with sequences in it.
+void run_shard(Model& model, Hooks& hooks, const Group& group, int64_t n) {
   std::vector<StepPart> parts;
   Group members;
   for (Runner* r : group) {
-    if (s >= r->trainee->options().shards) continue;
-    StepPart part = r->trainee->shard(s);
+    const ShardRange own = r->trainee->own_shards();
+    if (n >= own.end - own.begin) continue;
+    StepPart part = r->trainee->shard(own.begin + n);
     if (part.batch.empty()) r->trainee->skip_shard();
     else parts.push_back(std::move(part)), members.push_back(r);
   }
@@ -77,7 +102,7 @@ void run_shard(Model& model, Hooks& hooks, const Group& group, int64_t s) {
   run_backward(tape, losses);
   for (size_t i = 0; i < members.size(); ++i) {
     Trainee& t = *members[i]->trainee;
-    t.add_shard(s, losses[i], t.trained().gradients(pass));
+    t.add_shard(t.own_shards().begin + n, losses[i], t.trained().gradients(pass));
   }
 }
 
@@ -85,10 +110,10 @@ void run_step(Model& model, Hooks& hooks, const Group& group, gpu::StepGraphs& g
   int64_t sequences = 0, rows = 0, shards = 0;
   for (const Runner* r : group) {
     sequences += r->trainee->sequences(), rows += r->trainee->rows();
-    shards = std::max(shards, r->trainee->options().shards);
+    shards = std::max(shards, r->trainee->own_shards().end - r->trainee->own_shards().begin);
   }
   graphs.run(sequences, rows, [&] {
-    for (int64_t s = 0; s < shards; ++s) run_shard(model, hooks, group, s);
+    for (int64_t n = 0; n < shards; ++n) run_shard(model, hooks, group, n);
     for (Runner* r : group) r->trainee->update();
   });
 }
@@ -114,6 +139,7 @@ std::vector<TrainOutcome> train_together(Model& model, std::span<Trainee* const>
     tuners.push_back(&trainees[i]->tuner());
     runners.push_back({trainees[i], listeners[i], int(i)});
   }
+  Communicator& workers = trainees.front()->workers();
   Mixture mixture(tuners, model);
   const uint64_t frozen = frozen_checksum(model, trainees.front()->trained());
   for (Trainee* t : trainees) t->begin(frozen);
@@ -122,16 +148,19 @@ std::vector<TrainOutcome> train_together(Model& model, std::span<Trainee* const>
     for (Runner& r : runners) {
       if (!r.goes_on()) continue;
       r.guarded([&] { r.trainee->begin_step(r.number); });
-      if (r.outcome.end == TrainEnd::finished) active.push_back(&r);
+      active.push_back(&r);
     }
+    agree(workers, active);
+    std::erase_if(active, [](const Runner* r) { return r->outcome.end != TrainEnd::finished; });
     for (const Group& group : grouped(active)) run_step(model, mixture, group, graphs);
-    const bool stops = stop_signal() != 0;
+    const bool stops = workers.any(stop_signal() != 0);
     for (Runner* r : active)
       r->guarded([&] {
         const bool last = r->trainee->is_done();
         r->trainee->after_step(*r->listener, stops && !last);
         if (stops && !last) r->outcome.end = TrainEnd::stopped;
       });
+    agree(workers, active);
   }
   std::vector<TrainOutcome> outcomes;
   for (const Runner& r : runners) outcomes.push_back(r.outcome);

@@ -23,6 +23,10 @@ struct TrainOutcome {
 // gradients and updates are each trainee's own. Those that drop with random numbers of different seeds or steps take
 // their turns. One that fails stops alone; a signal stops all. listeners: one a trainee. Throws InputError where
 // several are to train and one changes the base.
+//
+// Among several workers (Trainee::workers, the same for all trainees) this is collective: each runs its shards, and
+// what is learned has the bits of one process. A run that fails at one worker, or a signal that one gets, is all
+// workers'.
 std::vector<TrainOutcome> train_together(Model&, std::span<Trainee* const>, std::span<TrainListener* const> listeners,
                                          gpu::StepGraphs&);
 // The check that it begins with.
@@ -31,8 +35,9 @@ void check_together(Model&, std::span<Trainee* const>);
 // A trainee by itself.
 class Trainer : public Trainee {
  public:
-  Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options)
-      : Trainee(model, tuner, trained, std::move(data), std::move(options)), graphs_(model.device()) {}
+  Trainer(Model& model, Tuner& tuner, TrainedSet& trained, TrainData data, TrainOptions options,
+          Communicator& workers = solo())
+      : Trainee(model, tuner, trained, std::move(data), std::move(options), workers), graphs_(model.device()) {}
 
   // Runs what is left. Errors leave the last checkpoint as it is.
   TrainEnd run(TrainListener&);

@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "core/json_difference.h"
 #include "core/lines.h"
 #include "core/machine.h"
 #include "core/places.h"
@@ -30,16 +31,11 @@ bool is_ours(const std::string& name) {
          name == "pretraining.json" || name.find("tfevents") != std::string::npos || is_temporary(name);
 }
 
-// The first field in which two configurations differ, as "field: old -> new"; of one inside another "dropout/residual".
+// The first field in which two configurations differ, as "field: old -> new".
 std::string difference(json old, json now) {
-  for (json* config : {&old, &now}) bring_up_to_date(*config), *config = config->flatten();
-  for (const auto& [name, value] : now.items())
-    if (!old.contains(name) || old.at(name) != value)
-      return text(name.substr(1), ": ", old.contains(name) ? brief(old.at(name)) : "absent", " then, ", brief(value),
-                  " now");
-  for (const auto& [name, value] : old.items())
-    if (!now.contains(name)) return text(name.substr(1), ": ", brief(value), " then, absent now");
-  return "";
+  for (json* config : {&old, &now}) bring_up_to_date(*config);
+  const auto found = first_difference(old, now);
+  return found ? text(found->name, ": ", found->left, " then, ", found->right, " now") : "";
 }
 
 // Whether it is a checkpoint. A sound one that cannot be read now (a full disk) is an Error: nothing may start anew

@@ -37,13 +37,14 @@ struct TrainResult {
   std::exception_ptr error;  // of a run that failed
 };
 
-// Trains on the session's model. Continues the run in the directory if asked to.
-TrainResult train(Session&, const TrainRun&, TrainData);
+// Trains on the session's model. Continues the run in the directory if asked to. Among several workers it is
+// collective: each has the same session, run and data, which is checked; worker 0 alone touches the directory.
+TrainResult train(Session&, const TrainRun&, TrainData, Communicator& workers = solo());
 
 // The same for several runs at once, in one process: each writes what it would alone. What one throws while it trains
 // is its result's error. Throws InputError for what cannot begin, before any directory is touched; name(i) names run i.
 std::vector<TrainResult> train_together(Session&, const std::vector<TrainRun>&, std::vector<TrainData>,
-                                        const std::function<std::string(size_t)>& name);
+                                        const std::function<std::string(size_t)>& name, Communicator& workers = solo());
 
 // The configuration that results depend on, as JSON: what --resume compares.
 std::string run_config(const Session&, const TrainRun&, const TrainData&);

@@ -75,19 +75,19 @@ void add_common(CLI::App& command, CommonOptions& common, bool json) {
   if (json) command.add_flag("--json", common.json, "results as JSON")->group("Common");
 }
 
+std::string explanation(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error)) return "out of memory; a smaller --batch-size or --shards may help";
+  return error.what();
+}
+
 int guarded(const std::function<int()>& body) {
-  const auto report = [](const char* what) { print_error(what); };
   try {
     return delivered(body());
   } catch (const Error& error) {
-    report(error.what());
+    print_error(error.what());
     return error.exit_code();
-  } catch (const std::bad_alloc&) {
-    report("out of memory; a smaller --batch-size or --shards may help");
-  } catch (const std::filesystem::filesystem_error& error) {
-    report(error.what());
   } catch (const std::exception& error) {
-    report(error.what());
+    print_error(explanation(error));
   }
   return 1;
 }

@@ -15,6 +15,9 @@ void add_common(CLI::App& command, CommonOptions&, bool json = true);
 // Parses, applies the common options and runs `action`; the exit code of the program.
 int parse_and_run(CLI::App&, int argc, char** argv, const CommonOptions&, const std::function<int()>& action);
 
+// What an error says to a user.
+std::string explanation(const std::exception&);
+
 // Runs `body` with the program's error handling: messages on standard error, exit codes 0, 1, 2, 75.
 int guarded(const std::function<int()>& body);
 

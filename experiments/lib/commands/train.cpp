@@ -13,6 +13,7 @@
 #include "core/signals.h"
 #include "experiments/lib/batch_file.h"
 #include "experiments/lib/commands/commands.h"
+#include "experiments/lib/commands/workers.h"
 #include "experiments/lib/taken_positions.h"
 #include "experiments/lib/task_data.h"
 #include "models/export.h"
@@ -67,7 +68,7 @@ TrainData data_of(const TrainCommandOptions& options, Session& session, TrainRun
 namespace {
 
 // What can be refused before the model is read.
-void check_run(const TrainCommandOptions& options) {
+void check_run(const Communicator& workers, const TrainCommandOptions& options) {
   check_input(!options.run.run.directory.empty(), "--output is required: the directory of the run");
   check_input(options.task.empty() != options.batches.empty(), "train needs either --task with its data, or --batches");
   check_input(options.run.method.empty() != options.run.tuner_from.empty(),
@@ -82,7 +83,10 @@ void check_run(const TrainCommandOptions& options) {
                 name, " out");
   if (!options.run.tuner_from.empty()) check_tuner(options.run.tuner_from);
   if (!options.batches.empty()) check_path(options.batches, Wanted::json);
-  check_output_directory(options.run.run.directory, options.run.run.resume || options.run.run.overwrite);
+  check_options(options.run.train);
+  check_shards(workers, options.run.train.shards);
+  if (workers.is_first())
+    check_output_directory(options.run.run.directory, options.run.run.resume || options.run.run.overwrite);
 }
 
 // The run, and what it learns from.
@@ -128,10 +132,10 @@ std::string message_of(const std::exception_ptr& error) {
 }
 
 // Several runs at once; 1 where one failed, 75 where they were stopped.
-int run_many(const CommonOptions& common, const TrainCommandOptions& options) {
+int run_many(Communicator& workers, const CommonOptions& common, const TrainCommandOptions& options) {
   const std::vector<TrainCommandOptions> list = read_runs_file(options, common.seed);
   const auto name = [&](size_t i) { return text(options.runs, ": runs[", i, "]"); };
-  for (size_t i = 0; i < list.size(); ++i) reading(name(i), [&] { check_run(list[i]); });
+  for (size_t i = 0; i < list.size(); ++i) reading(name(i), [&] { check_run(workers, list[i]); });
   Session session = open_session(options.model, common);
   std::vector<TrainRun> runs;
   std::vector<TrainData> data;
@@ -143,7 +147,7 @@ int run_many(const CommonOptions& common, const TrainCommandOptions& options) {
     });
   note_what_cannot_be_exported(session);
   catch_stop_signals();
-  const std::vector<TrainResult> results = train_together(session, runs, std::move(data), name);
+  const std::vector<TrainResult> results = train_together(session, runs, std::move(data), name, workers);
   json all = json::array();
   std::string failed;
   bool stopped = false;
@@ -162,16 +166,13 @@ int run_many(const CommonOptions& common, const TrainCommandOptions& options) {
     }
     all.push_back(std::move(summary));
   }
-  if (common.json) std::cout << json{{"runs", all}}.dump() << "\n";
+  if (common.json && workers.is_first()) std::cout << json{{"runs", all}}.dump() << "\n";
   CHECK(failed.empty(), failed);
   return stopped ? kStoppedExitCode : 0;
 }
 
-}  // namespace
-
-int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
-  if (!options.runs.empty()) return run_many(common, options);
-  check_run(options);
+int run_one(Communicator& workers, const CommonOptions& common, const TrainCommandOptions& options) {
+  check_run(workers, options);
   Session session = open_session(options.model, common);
   TrainCommandOptions own = options;
   own.run.train.seed = common.seed;
@@ -179,14 +180,22 @@ int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
   auto [run, data] = prepared(own, session);
   note_what_cannot_be_exported(session);
   catch_stop_signals();
-  const TrainResult result = train(session, run, std::move(data));
+  const TrainResult result = train(session, run, std::move(data), workers);
   if (result.end == TrainEnd::stopped) {
     Progress::say(text("stopped after step ", result.steps, "; --resume continues from there"));
     return kStoppedExitCode;
   }
-  if (common.json) std::cout << summary_of(result, run.run.directory).dump() << "\n";
-  else say_result(result, run.run.directory);
+  if (!common.json) say_result(result, run.run.directory);
+  else if (workers.is_first()) std::cout << summary_of(result, run.run.directory).dump() << "\n";
   return 0;
+}
+
+}  // namespace
+
+int run_train(const CommonOptions& common, const TrainCommandOptions& options) {
+  return with_workers(common, [&](Communicator& workers, const CommonOptions& own) {
+    return options.runs.empty() ? run_one(workers, own, options) : run_many(workers, own, options);
+  });
 }
 
 int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
