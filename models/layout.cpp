@@ -17,6 +17,14 @@ Layout::Layout(std::span<const std::vector<int32_t>> ids, std::span<const int64_
   }
 }
 
+void Layout::set_types(int64_t sequence, std::span<const int32_t> types) {
+  if (types.empty()) return;
+  const size_t s = size_t(sequence);
+  CHECK(int64_t(types.size()) == length[s], "sequence ", sequence, " has ", length[s], " tokens and ", types.size(),
+        " segment ids");
+  for (size_t t = 0; t < types.size(); ++t) rows[size_t(begin[s]) + t].type = types[t];
+}
+
 OwnedSegments Layout::segments(Device device) const {
   const int32_t longest = length.empty() ? 0 : *std::max_element(length.begin(), length.end());
   return {Tensor::of(begin, device), Tensor::of(length, device), longest};

@@ -20,6 +20,7 @@ inline constexpr int32_t kNotScored = -100;  // a label that is not scored
 struct Sequence {
   std::vector<int32_t> ids;
   std::vector<int32_t> labels;  // empty: none
+  std::vector<int32_t> types;   // segment ids (token types) of an encoder's ids; empty: all 0
   int64_t index = 0;            // its place in the order of the data: the counter of its random numbers
   int tuner = 0;                // which tuner of a mixture treats it (tuning/mixture.h); below 0: none
 };
@@ -38,6 +39,7 @@ struct Layout {
     int32_t position = -1;  // place for position embeddings and rotations; -1: none
     int32_t sequence = 0;   // number in the batch
     int32_t token = 0;      // place in its sequence; virtual tokens count from -1 downwards
+    int32_t type = 0;       // segment id
   };
 
   std::vector<Row> rows;
@@ -52,6 +54,9 @@ struct Layout {
   // Positions count from 0, or from past[s] where earlier tokens of sequence s are cached.
   Layout(std::span<const std::vector<int32_t>> ids, std::span<const int64_t> indices, std::span<const int> tuners,
          std::span<const int32_t> past = {});
+
+  // Segment ids of the tokens of sequence s, as many as it has tokens; an empty list: all 0.
+  void set_types(int64_t sequence, std::span<const int32_t> types);
 
   int64_t size() const { return int64_t(rows.size()); }
   int64_t sequences() const { return int64_t(begin.size()); }

@@ -198,8 +198,9 @@ Var Model::embed(Pass& pass, Stack& stack, StackKind kind, Layout& layout) {
     x = apply(TakeRows{places, 1, type, true}, pass(stack.position.weight), x);
   }
   if (stack.token_type.weight) {
-    const auto types =
-        std::make_shared<RowMap>(std::vector<int32_t>(size_t(layout.size()), 0), config_.token_types, device_);
+    std::vector<int32_t> rows;
+    for (const Layout::Row& r : layout.rows) rows.push_back(r.type);
+    const auto types = std::make_shared<RowMap>(std::move(rows), config_.token_types, device_);
     x = apply(TakeRows{types, 1, type, true}, pass(stack.token_type.weight), x);
   }
   if (config_.embedding_norm) x = stack.embedding_norm(pass, config_, x);

@@ -49,6 +49,11 @@ void Model::check(const Batch& batch) const {
     for (size_t t = 0; t < q.labels.size(); ++t)
       check_input(q.labels[t] == kNotScored || in_vocabulary(q.labels[t]), "sequence ", s, ", target ", t, ": id ",
                   q.labels[t], " is neither -100 nor inside the vocabulary of ", config_.vocabulary);
+    check_input(q.types.empty() || q.types.size() == q.ids.size(), "sequence ", s, " has ", q.ids.size(),
+                " tokens and ", q.types.size(), " segment ids; they must be aligned");
+    for (size_t t = 0; t < q.types.size(); ++t)
+      check_input(q.types[t] == 0 || (q.types[t] > 0 && q.types[t] < config_.token_types), "sequence ", s, ", token ",
+                  t, ": segment id ", q.types[t], "; the model has ", config_.token_types, " segments");
     check_input(config_.is_seq2seq() || q.labels.empty() || q.labels.size() == q.ids.size(), "sequence ", s, " has ",
                 q.ids.size(), " tokens and ", q.labels.size(), " targets; they must be aligned");
     const int64_t longest = int64_t(config_.is_seq2seq() ? std::max(q.ids.size(), q.labels.size()) : q.ids.size());
@@ -82,6 +87,7 @@ Var Model::hidden(Pass& pass, const Batch& batch, std::vector<TokenPlace> tokens
     tuner.push_back(s.tuner);
   }
   Layout layout(ids, index, tuner);
+  for (size_t s = 0; s < batch.size(); ++s) layout.set_types(int64_t(s), batch[s].types);
   if (!config_.is_seq2seq()) {
     layout.read = std::move(tokens);
     return config_.is_encoder() ? encode(pass, layout) : decode(pass, layout);

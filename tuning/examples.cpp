@@ -29,7 +29,10 @@ std::string Examples::hash() const {
     sum.update(&size, sizeof size);
     sum.update(values.data(), values.size() * sizeof(int32_t));
   };
-  for (const Sequence& s : list_) add(s.ids), add(s.labels);
+  for (const Sequence& s : list_) {
+    add(s.ids), add(s.labels);
+    if (!s.types.empty()) add(s.types);
+  }
   return hex(sum.finish());
 }
 

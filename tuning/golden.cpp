@@ -208,6 +208,7 @@ Batch golden_sequences(const ModelConfig& config, const std::vector<Sequence>& e
     if (all.size() == 3) break;
     Sequence s = example;
     s.ids.resize(std::min<size_t>(s.ids.size(), 16));
+    s.types.clear();  // the record holds ids alone
     s.labels.resize(config.is_seq2seq() ? std::min<size_t>(s.labels.size(), 16) : 0);
     s.index = int64_t(all.size());
     all.push_back(std::move(s));

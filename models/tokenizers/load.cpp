@@ -92,6 +92,7 @@ Pipeline read_vocab_and_merges(const std::string& directory, TokenizerSettings s
   apply_settings(p, settings);
   if (roberta && !settings.add_bos && !settings.add_eos) {
     p.prefix = sign_of(p, settings, "cls_token"), p.suffix = sign_of(p, settings, "sep_token");
+    p.pair = roberta_pair(p);
     p.trim_offsets = true;
   }
   return p;
@@ -117,8 +118,10 @@ Pipeline read_vocab_txt(const std::string& path, TokenizerSettings settings) {
   p.pre_tokenizers = bert_words();
   p.decoders.push_back(wordpiece_decoder("##", true));
   apply_settings(p, settings);
-  if (!settings.add_bos && !settings.add_eos)
+  if (!settings.add_bos && !settings.add_eos) {
     p.prefix = sign_of(p, settings, "cls_token"), p.suffix = sign_of(p, settings, "sep_token");
+    p.pair = bert_pair(p);
+  }
   return p;
 }
 

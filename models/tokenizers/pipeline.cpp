@@ -129,6 +129,7 @@ class PipelineTokenizer final : public Tokenizer {
     const size_t i = size_t(id);
     return i < vocabulary_.size() ? vocabulary_.token(id) : beyond_[i - vocabulary_.size()];
   }
+  std::optional<PairFraming> pair_framing() const override { return p_.pair; }
   bool is_special(int32_t id) const override { return std::binary_search(special_.begin(), special_.end(), id); }
 
  private:

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -27,10 +28,20 @@ struct Pipeline {
   std::vector<PreTokenizer> pre_tokenizers;
   std::vector<Decoder> decoders;        // without any, tokens are joined with blanks
   std::vector<int32_t> prefix, suffix;  // around a text
+  std::optional<PairFraming> pair;      // around two texts
   bool bytes = false;                   // the model's words are bytes, which need not be UTF-8
   bool trim_offsets = false;            // spans do not contain blanks at the ends of a token
   bool clean_up = false;                // transformers' cleaned_up after decoding
 };
+
+// [CLS] A [SEP] B [SEP], the second text with what follows it of segment 1 (Devlin et al. 2019), and <s> A </s></s> B
+// </s> (Liu et al. 2019), from what stands around one text.
+inline PairFraming bert_pair(const Pipeline& p) { return {p.prefix, p.suffix, p.suffix, 1}; }
+inline PairFraming roberta_pair(const Pipeline& p) {
+  PairFraming pair{p.prefix, p.suffix, p.suffix, 0};
+  pair.between.insert(pair.between.end(), p.suffix.begin(), p.suffix.end());
+  return pair;
+}
 
 // InputError: ids that contradict each other.
 std::unique_ptr<const Tokenizer> make_tokenizer(Pipeline);

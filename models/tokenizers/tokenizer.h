@@ -22,6 +22,13 @@ struct ByteRange {
   bool operator==(const ByteRange&) const = default;
 };
 
+// The tokens around two texts that are read together, and the segment id (token type) of the second text and what
+// follows it; all before has segment id 0.
+struct PairFraming {
+  std::vector<int32_t> before, between, after;
+  int32_t second_type = 0;
+};
+
 // Ids, and for each the bytes of the text it stands for: {0, 0} for tokens put around the text.
 struct Encoding {
   std::vector<int32_t> ids;
@@ -47,6 +54,8 @@ class Tokenizer {
   virtual std::optional<int32_t> find_token(std::string_view token) const = 0;
   // The spelling of an id.
   virtual const std::string& token(int32_t id) const = 0;
+  // How the model's tokenizer joins two texts; none where its files do not say.
+  virtual std::optional<PairFraming> pair_framing() const { return std::nullopt; }
   // Of the tokens that decode skips with skip_special.
   virtual bool is_special(int32_t id) const = 0;
   // Whether an id stands for text: within the vocabulary, spelled, and not special.

@@ -121,6 +121,28 @@ int32_t read_sign(const json& j, const char* name, const Pipeline& p) {
   return pair[1].get<int32_t>();
 }
 
+// "pair" of TemplateProcessing: [CLS] A [SEP] B:1 [SEP]:1. None where it is missing or has another form: who reads pairs
+// says so.
+std::optional<PairFraming> read_pair(const json& j, int64_t vocabulary) {
+  const json* list = find_field(j, "pair");
+  if (!list || !list->is_array()) return std::nullopt;
+  PairFraming pair;
+  int texts = 0;
+  for (const json& part : *list) {
+    if (const json* sequence = find_field(part, "Sequence")) {
+      if (get_string(*sequence, "id") != (texts == 0 ? "A" : "B") || ++texts > 2) return std::nullopt;
+      if (texts == 2) pair.second_type = int32_t(find_int(*sequence, "type_id", 0, 1023).value_or(0));
+      continue;
+    }
+    const json& special =
+        get_object(get_object(j, "special_tokens"), get_string(get_object(part, "SpecialToken"), "id"));
+    std::vector<int32_t>& place = texts == 0 ? pair.before : texts == 1 ? pair.between : pair.after;
+    for (const int64_t id : get_ints(special, "ids", 0, vocabulary - 1)) place.push_back(int32_t(id));
+    if (place.size() > size_t(kMostSigns)) return std::nullopt;
+  }
+  return texts == 2 ? std::optional(pair) : std::nullopt;
+}
+
 void read_template(const json& j, Pipeline& p) {
   const json& single = section(j, "single");
   check_input(single.is_array(), "\"single\" of TemplateProcessing is ", brief(single), "; expected an array");
@@ -142,6 +164,7 @@ void read_template(const json& j, Pipeline& p) {
   check_input(seen, "TemplateProcessing does not contain the text");
   p.prefix.insert(p.prefix.begin(), before.begin(), before.end());
   p.suffix.insert(p.suffix.end(), after.begin(), after.end());
+  p.pair = read_pair(j, size);
 }
 
 void read_post_processor(const json& j, Pipeline& p) {
@@ -158,6 +181,7 @@ void read_post_processor(const json& j, Pipeline& p) {
     read_template(j, p);
   } else if (type == "RobertaProcessing" || type == "BertProcessing") {
     p.prefix = {read_sign(j, "cls", p)}, p.suffix = {read_sign(j, "sep", p)};
+    p.pair = type == "BertProcessing" ? bert_pair(p) : roberta_pair(p);
     if (type == "RobertaProcessing") p.trim_offsets = find_bool(j, "trim_offsets").value_or(true);
   } else {
     throw InputError(text("the post-processor ", type, " of this tokenizer is not supported"));

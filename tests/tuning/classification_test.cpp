@@ -69,6 +69,26 @@ TEST_P(GoldenHead, EqualsTransformers) {
   }
 }
 
+// Two segments in a sequence: BERT adds another embedding to the second.
+TEST(GoldenHead, OfPairsEqualsTransformers) {
+  const std::string folder = golden_path("classification/bert");
+  const auto model = load_model(*ModelSource::open(folder), DType::f64);
+  const ClassificationHead head(*model, model->config().classes, 0);
+  Batch batch = golden_batch(parse_json_file(folder + "/cases.json"));
+  const auto types = parse_json_file(folder + "/pairs.json").at("types");
+  for (size_t s = 0; s < batch.size(); ++s) batch[s].types = types.at(s).get<std::vector<int32_t>>();
+  for (Sequence& s : batch) s.labels = {0};
+  head.check(*model, batch);
+  Hooks none;
+  Pass pass(none);
+  const SafetensorsFile expected(folder + "/pairs.safetensors");
+  expect_close(to_array(head.scores(*model, pass, batch)), to_array(expected.read("scores")), 1e-5, 1e-6, "scores");
+  batch[0].types.back() = 2;
+  expect_error<InputError>([&] { head.check(*model, batch); }, {"sequence 0", "segment id 2", "2 segments"});
+  batch[0].types.pop_back();
+  expect_error<InputError>([&] { head.check(*model, batch); }, {"6 tokens and 5 segment ids"});
+}
+
 // An adapter that PEFT saved for a classifier brings its head along.
 TEST_P(GoldenHead, OfAPeftAdapterEqualsPefts) {
   const std::string folder = golden_path(std::string("classification/") + GetParam()), adapter = folder + "_peft";

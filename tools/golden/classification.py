@@ -39,6 +39,15 @@ def adapter(name, kind, inputs):
         write_tensors(folder / "expected.safetensors", {"scores": scores(model, inputs).float()})
 
 
+def pairs(folder, model, inputs):
+    """pairs.json, pairs.safetensors: the same inputs as two segments each, whose second one begins in the middle."""
+    types = [[0] * (len(i) - len(i) // 2) + [1] * (len(i) // 2) for i in inputs]
+    with torch.no_grad():
+        values = [model(input_ids=ids(i), token_type_ids=torch.tensor([t])).logits for i, t in zip(inputs, types)]
+    write_json(folder / "pairs.json", {"types": types})
+    write_tensors(folder / "pairs.safetensors", {"scores": torch.cat(values).float()})
+
+
 def main():
     for name, kind, config in specs():
         folder = FOLDER / name
@@ -56,6 +65,8 @@ def main():
             values |= {"scores": scores(model, inputs).float(), "loss": loss.float()[None]}
         write_json(folder / "cases.json", {"inputs": inputs, "classes": classes})
         write_tensors(folder / "expected.safetensors", values)
+        if config.type_vocab_size > 1:
+            pairs(folder, model, inputs)
         adapter(name, kind, inputs)
         print(name, loss.item(), classes)
 
