@@ -26,12 +26,12 @@ std::string trimmed(std::string line) {
 }
 
 // Runs of columns with the same group: [begin, end).
-struct Group {
+struct ColumnGroup {
   std::string title;
   size_t begin, end;
 };
-std::vector<Group> groups_of(const ReportTable& table) {
-  std::vector<Group> groups;
+std::vector<ColumnGroup> groups_of(const ReportTable& table) {
+  std::vector<ColumnGroup> groups;
   for (size_t i = 0; i < table.columns.size(); ++i) {
     if (groups.empty() || groups.back().title != table.columns[i].group)
       groups.push_back({table.columns[i].group, i, i});
@@ -56,7 +56,7 @@ std::string text_table(const ReportTable& table) {
   std::string out = table.title + "\n\n";
   if (has_groups(table)) {
     std::string line;
-    for (const Group& g : groups_of(table)) {
+    for (const ColumnGroup& g : groups_of(table)) {
       size_t width = 0;
       for (size_t i = g.begin; i < g.end; ++i) width += widths[i] + (i > g.begin ? 2 : 0);
       if (width_of(g.title) > width) widths[g.end - 1] += width_of(g.title) - width, width = width_of(g.title);
@@ -137,7 +137,7 @@ std::string latex_table(const ReportTable& table) {
   out += "}\n\\toprule\n";
   if (has_groups(table)) {
     std::string rules;
-    for (const Group& g : groups_of(table)) {
+    for (const ColumnGroup& g : groups_of(table)) {
       if (g.begin > 0) out += " & ";
       if (g.title.empty()) out += std::string(g.end - g.begin - 1, '&');
       else {
