@@ -13,7 +13,7 @@ namespace cambium {
 namespace {
 
 // Numbers in [-bound, bound) as torch.Tensor.uniform_ draws them from its generator on a CPU, in float32: the lower 24
-// bits of each word of a Mersenne twister. (aten/src/ATen/core/TransformationHelper.h, uniform_real)
+// bits of each word of a Mersenne twister. (ATen's uniform_real)
 void fill_as_torch(const Parameter& p, std::mt19937& generator, double bound) {
   const float from = float(-bound), to = float(bound);
   Tensor host = Tensor::empty(p.value.shape(), DType::f32);

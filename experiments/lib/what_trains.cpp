@@ -35,12 +35,6 @@ int64_t bytes_of_a_step(Trainee& trainee, const Batch& batch) {
   return allocator.counters().peak - before;
 }
 
-int64_t tokens_of(const Batch& batch) {
-  int64_t count = 0;
-  for (const Sequence& s : batch) count += int64_t(s.ids.size() + s.labels.size());
-  return count;
-}
-
 std::string mebibytes(int64_t bytes) {
   char word[32];
   std::snprintf(word, sizeof word, bytes < (int64_t(10) << 20) ? "%.2f MiB" : "%.0f MiB", double(bytes) / double(1 << 20));
@@ -69,15 +63,7 @@ MemoryForecast forecast_memory(Trainee& trainee) {
     return a.ids.size() + a.labels.size() > b.ids.size() + b.labels.size();
   });
   const int64_t in_shard = std::min(count, (options.batch_size + options.shards - 1) / options.shards);
-  const Batch longest(seen.begin(), seen.begin() + in_shard), one{seen[0]};
-  const int64_t first = bytes_of_a_step(trainee, one);
-  int64_t step = first;
-  if (in_shard > 1) {
-    const Batch two{seen[0], seen[1]};
-    const double slope = double(bytes_of_a_step(trainee, two) - first) /
-                         double(std::max<int64_t>(1, tokens_of({seen[1]})));
-    step += int64_t(std::max(0.0, slope) * double(tokens_of(longest) - tokens_of(one)));
-  }
+  const int64_t step = bytes_of_a_step(trainee, Batch(seen.begin(), seen.begin() + in_shard));
   int64_t sums = 0;  // of earlier shards, kept as a tree
   for (int64_t s = options.shards; s > 1; s /= 2) sums += f.gradients;
   f.peak = Allocator::of(model.device()).counters().live + step + sums;

@@ -12,8 +12,8 @@ struct MemoryForecast {
   int64_t gradients = 0, optimizer = 0;  // bytes
   int64_t peak = 0;                      // of all tensors together, at once, in the longest step
 };
-// Takes forward and backward of one and of two sequences and goes on in a straight line to the longest batch among the
-// first examples: what a step holds grows with its tokens. `live`: tensors that are there already are counted as they are.
+// Takes forward and backward of the longest sequences among the first examples, as many as a shard has, and adds them to
+// what is there already.
 MemoryForecast forecast_memory(Trainee&);
 
 // A line a kind of site, "decoder.layers.*.self_attention.query.lora_a": shape, how many, scalars, their share of the

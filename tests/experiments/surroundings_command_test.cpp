@@ -38,7 +38,6 @@ TEST_F(Surroundings, TheWrongKindOfPath) {
   bad(forward(run + "/checkpoint.h5", ""), {"checkpoint of a tuner", "--tuner"});
   bad(forward(gpt2 + "/config.json", ""), {"configuration of a model", "like " + gpt2});
   bad({"inspect", run}, {run, "give one of its files", "/checkpoint.h5"});
-  bad({"inspect", adapter}, {adapter, "PEFT adapter"});
   bad({"train", "--model", gpt2, "--tuner-from", run, "--batches", folder / "batch.json", "--output", folder / "r"},
       {run, "training run"});
   bad({"train", "--model", gpt2, "--tuner", "lora", "--batches", run + "/checkpoint.h5", "--output", folder / "r"},

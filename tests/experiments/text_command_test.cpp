@@ -1,11 +1,7 @@
 // cambium tokenize, train and evaluate on a task, generate and score: a model of bytes and two files of text.
 #include <set>
 
-#include "experiments/lib/shapes.h"
-#include "models/export.h"
-#include "models/import/names.h"
-#include "models/model.h"
-#include "models/tokenizers/byte_alphabet.h"
+#include "tests/support/byte_model.h"
 #include "tests/support/command.h"
 
 namespace cambium::testing {
@@ -13,30 +9,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int32_t kEnd = 256;
-
 class TextCommand : public Command {
  protected:
-  // A small random Llama whose ids are bytes, in Hugging Face form.
-  void SetUp() override {
-    ModelConfig config = tiny_decoder(kEnd + 1);
-    config.eos = {kEnd};
-    Model values(config, DType::f32);
-    values.randomize(1, 0.1f);
-    std::map<std::string, Tensor> tensors;
-    for (const NamedParameter& p : values.parameters())
-      for (const NameRule& rule : huggingface_names(config))
-        if (rule.ours == p.name) tensors[rule.foreign] = p.value().clone();
-    std::filesystem::create_directory(model);
-    write_safetensors(model + "/model.safetensors", tensors);
-    put("bytes/config.json", huggingface_config(config));
-    json vocabulary;
-    for (int byte = 0; byte < kEnd; ++byte) vocabulary[spelling_of_byte(uint8_t(byte))] = byte;
-    vocabulary["<|endoftext|>"] = kEnd;
-    put("bytes/vocab.json", vocabulary.dump());
-    put("bytes/merges.txt", "#version: 0.2\n");
-    put("bytes/tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"})");
-  }
+  void SetUp() override { write_byte_model(model); }
   std::vector<std::string> lines(const std::string& text) const {
     std::vector<std::string> all;
     std::istringstream in(text);

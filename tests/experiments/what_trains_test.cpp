@@ -12,7 +12,7 @@ TEST(MemoryForecast, IsWithinATenthOfWhatIsUsed) {
     const auto model = golden_model(base);
     const auto tuner = make_tuner(method, method == std::string("prefix") ? OptionMap{{"init", "random"}} : OptionMap{},
                                   {.model = *model});
-    const int64_t length = model->config().max_positions ? 40 : 100;
+    const int64_t length = model->config().max_positions ? 30 : 100;
     const Batch examples = random_batch(model->config(), std::vector<int64_t>(16, length));
     const TrainOptions options{.lr = 1e-4, .batch_size = 8, .steps = 3, .shards = shards};
     TrainedSet trained(*model, *tuner);

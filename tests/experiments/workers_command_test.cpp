@@ -1,4 +1,5 @@
 // cambium train as several workers: the bits of one process, whoever carries, and an end for all when one fails.
+#include "tests/support/byte_model.h"
 #include "tests/support/workers.h"
 
 namespace cambium::testing {
@@ -8,7 +9,10 @@ using nlohmann::json;
 
 class WorkersTrain : public WorkersCommand {
  protected:
-  void SetUp() override { batch(); }
+  void SetUp() override {
+    batch();
+    write_byte_model(folder / "bytes");
+  }
   std::vector<std::string> lora(const std::string& output, const std::vector<std::string>& more = {}) const {
     std::vector<std::string> all = train_arguments(output, {"--shards", "8", "--dropout", "0.1", "--batch-size", "3"});
     all.insert(all.end(), more.begin(), more.end());
@@ -93,7 +97,7 @@ TEST_F(WorkersTrain, HaveThemByMpi) {
 TEST_F(WorkersTrain, ShareTheDevLoss) {
   const auto task = [&](const std::string& output) {
     return std::vector<std::string>{
-        "train",         "--model", gpt2,      "--tuner", "lora",     "--task", "synthetic", "--output",
+        "train",         "--model", folder / "bytes",      "--tuner", "lora",     "--task", "e2e", "--output",
         folder / output, "--dtype", "f32",     "--quiet", "--shards", "4",      "--steps",   "2",
         "--eval-every",  "1",       "--limit", "8"};
   };
@@ -172,7 +176,7 @@ TEST_F(WorkersTrain, RefuseWhatDoesNotFitTogether) {
   for (const auto& [size, arguments, odd, part] :
        {std::tuple<int, std::vector<std::string>, Odd, std::string>{
             3, lora("run", steps), {}, "3 workers are no power of two"},
-        {4, lora("run", {"--shards", "2", "--steps", "3"}), {}, "--shards 2 cannot be shared by 4 workers"},
+        {4, train_arguments("run", {"--shards", "2", "--steps", "3"}), {}, "--shards 2 cannot be shared by 4 workers"},
         {2, lora("run", steps), {1, lora("run", {"--steps", "4"})}, "worker 1 of 2 on "},
         {2, lora("run", steps), {1, lora("run", {"--steps", "4"})}, "options/steps is 4, but 3 at worker 0"},
         {2,

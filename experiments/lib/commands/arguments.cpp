@@ -33,6 +33,10 @@ int delivered(int code) {
   errno = 0;
   const bool flushed = bool(std::cout.flush()) && std::fflush(stdout) == 0 && !std::ferror(stdout);
   if (flushed) return code;
+  if (!errno) {  // an earlier write failed, and its reason is gone: it fails again for the same
+    std::clearerr(stdout);
+    std::fputc('\n', stdout), std::fflush(stdout);
+  }
   const int reason = errno ? errno : EIO;
   if (code == 0) print_error("standard output cannot be written: " + system_reason(reason));
   return code == 0 ? 1 : code;
