@@ -80,7 +80,7 @@ void add_run_options(CLI::App& c, TrainCommandOptions& o) {
   c.add_option("--batch-size", t.batch_size, "sequences a step")->capture_default_str();
   c.add_option("--epochs", t.epochs, "times through the data")->capture_default_str();
   c.add_option("--steps", t.steps, "steps instead of epochs");
-  c.add_option("--shards", t.shards, "pieces of a batch, a power of two: less memory; stored with the run")
+  c.add_option("--shards", t.shards, "pieces of a batch, a power of two: less memory, shared by the workers of mpirun; stored with the run")
       ->capture_default_str();
   c.add_option("--dropout", o.dropout, "probability, or config for the model's own")->capture_default_str();
   c.add_option("--label-smoothing", t.label_smoothing, "share of the target that is spread over the vocabulary");
