@@ -110,7 +110,7 @@ TEST_F(Joins, EqualPefts) {
   }
 }
 
-// What cat computes is the sum of what the parts compute, in the logits of a model of one layer's worth of change.
+// cat has the sum of the ranks, svd the largest.
 TEST_F(Joins, RanksAddUp) {
   const auto tuner = joined({"a", "c"}, {"cat", {1, 1}});
   for (const NamedParameter& p : tuner->parameters())
