@@ -95,9 +95,11 @@ function(cambium_mpi)
   add_dependencies(cambium cambium_mpi)
 endfunction()
 
-# One program for each file directly in experiments/ and examples/; the target `programs` is all of them.
+# One program for each file directly in experiments/, in a paper's folder there, and in examples/; the target `programs` is
+# all of them.
 function(cambium_programs)
-  file(GLOB mains CONFIGURE_DEPENDS experiments/*.cpp examples/*.cpp)
+  file(GLOB mains CONFIGURE_DEPENDS experiments/*.cpp experiments/*/*.cpp examples/*.cpp)
+  list(FILTER mains EXCLUDE REGEX "/experiments/lib/")
   add_custom_target(programs)
   foreach(main IN LISTS mains)
     get_filename_component(name ${main} NAME_WE)

@@ -137,6 +137,7 @@ Table parse_table(std::string_view source, std::string_view where, const TableFo
     const int64_t line = parser.line();
     auto fields = parser.row();
     if (width == 0) width = fields.size();
+    if (format.skip_short_rows && fields.size() < width) continue;
     check_input(fields.size() == width, where, ":", line, ": has ", fields.size(), " fields, but the first line has ",
                 width);
     check_input(width <= fields_left, where, ":", line, ": more than ", kMostFields, " fields");

@@ -15,6 +15,8 @@ struct TableFormat {
   // Without quotes every character but separator and line end is itself (GLUE's files).
   bool quotes = true;
   bool header = true;
+  // Rows with fewer fields than the first are left out, not an error.
+  bool skip_short_rows = false;
 
   static TableFormat csv() { return {}; }
   static TableFormat tsv() { return {'\t', true, true}; }

@@ -87,6 +87,9 @@ class Model {
   static std::vector<TokenPlace> class_places(const Batch&);
   Var class_loss(Pass&, const Batch&, Var first, const Tensor& label, const CrossEntropyConfig&);
 
+  // scale * sum of the squared errors of a head of one output; target [sequences, 1] in the accumulator type.
+  Var number_loss(Pass&, const Batch&, Var first, const Tensor& target, float scale);
+
   struct Loss {
     Var sum;  // scale * (sum over scored tokens), [1]
     int64_t scored = 0;
@@ -101,6 +104,8 @@ class Model {
   Tensor choice_logits(Pass&, const Var& hidden, const std::vector<int32_t>& tokens);
   Var choice_loss(Pass&, const Var& hidden, const std::vector<int32_t>& tokens, const Tensor& label,
                   const CrossEntropyConfig&);
+  // Of each sequence: the sum of the cross entropies of its labels, to compare continuations of one text. No gradients.
+  std::vector<double> sequence_losses(Pass&, const Batch&);
   // Tokens of a batch that carry a label the model can score.
   int64_t scored_tokens(const Batch&) const;
   // Throws InputError, naming sequence and position, unless all ids and labels are in range and lengths fit.

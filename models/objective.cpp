@@ -1,6 +1,7 @@
 // What a model makes of a batch with labels: its hidden rows, and the loss of the labelled ones.
 #include <algorithm>
 
+#include "autograd/ops/squared_error.h"
 #include "models/model.h"
 
 namespace cambium {
@@ -145,6 +146,11 @@ Var Model::class_loss(Pass& pass, const Batch& batch, Var first, const Tensor& l
   return apply(LmHeadLoss{label, config}, x, pass(classifier->output.weight), pass(classifier->output.bias));
 }
 
+Var Model::number_loss(Pass& pass, const Batch& batch, Var first, const Tensor& target, float scale) {
+  const Var x = class_rows(pass, batch, std::move(first));
+  return apply(SquaredError{target, scale}, x, pass(classifier->output.weight), pass(classifier->output.bias));
+}
+
 std::pair<Var, Var> Model::choices(Pass& pass, const std::vector<int32_t>& tokens) {
   const auto map = std::make_shared<RowMap>(tokens, config_.vocabulary, device_);
   const Var weight = head_weight(pass), bias = pass(head->bias);
@@ -164,6 +170,23 @@ Var Model::choice_loss(Pass& pass, const Var& hidden, const std::vector<int32_t>
                        const CrossEntropyConfig& config) {
   const auto [weight, bias] = choices(pass, tokens);
   return apply(LmHeadLoss{label, config}, head_rows(pass, hidden), weight, bias);
+}
+
+std::vector<double> Model::sequence_losses(Pass& pass, const Batch& batch) {
+  check_input(bool(head), "this model has no LM head: texts cannot be compared");
+  const Tensor x = head_rows(pass, hidden(pass, batch, scored_places(batch))).value;
+  std::vector<double> losses;
+  int64_t begin = 0;
+  for (const Sequence& s : batch) {
+    std::vector<int32_t> of_sequence = row_labels(config_, s);
+    std::erase(of_sequence, kNotScored);
+    const int64_t end = begin + int64_t(of_sequence.size());
+    const Var sum = apply(LmHeadLoss{Tensor::of(of_sequence, device_), {}}, Var(x.rows(begin, end)), head_weight(pass),
+                          pass(head->bias));
+    losses.push_back(double(sum.value.to(Device::cpu()).to(DType::f32).data<float>()[0]));
+    begin = end;
+  }
+  return losses;
 }
 
 std::vector<TokenPlace> Model::scored_places(const Batch& batch) const {

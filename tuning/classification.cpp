@@ -1,6 +1,7 @@
 #include "tuning/classification.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace cambium {
 
@@ -101,6 +102,47 @@ Tensor ClassificationHead::scores(Model& model, Pass& pass, const Batch& batch) 
 }
 
 bool ClassificationHead::trains(std::string_view name) const {
+  return std::any_of(own_.begin(), own_.end(), [&](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
+// A number ---------------------------------------------------------------------------------------------
+
+RegressionHead::RegressionHead(Model& model, uint64_t seed) {
+  if (!model.classifier) own_ = model.add_classifier(1, seed);
+  check_input(model.config().classes == 1, "this model's classification head has ", model.config().classes,
+              " classes; a number needs a head of one output");
+}
+
+int32_t RegressionHead::label_of(double number) {
+  check_input(std::abs(number) <= 1e6, "the number ", number, " is too large to be learned");
+  return int32_t(std::lround(1000 * number));
+}
+
+void RegressionHead::check(const Model& model, const Batch& batch) const {
+  Batch inputs = batch;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    check_input(batch[s].labels.size() == 1, "sequence ", s, " has ", batch[s].labels.size(),
+                " labels; one number is needed");
+    inputs[s].labels.clear();
+  }
+  model.check(inputs);
+}
+
+Model::Loss RegressionHead::answer(Model& model, Pass& pass, const Batch& batch, const Var& rows,
+                                   const CrossEntropyConfig& config) const {
+  std::vector<float> numbers;
+  for (const Sequence& s : batch) numbers.push_back(float(s.labels.at(0)) / 1000);
+  const Tensor target = Tensor::of(numbers, model.device()).to(accumulator(model.activation_type()));
+  return {model.number_loss(pass, batch, rows, target.reshape({int64_t(batch.size()), 1}), config.gradient_scale),
+          int64_t(batch.size())};
+}
+
+std::vector<double> RegressionHead::predictions(Model& model, Pass& pass, const Batch& batch) const {
+  const Tensor y = model.classify(pass, batch).to(Device::cpu()).to(DType::f32);
+  return {y.data<float>(), y.data<float>() + batch.size()};
+}
+
+bool RegressionHead::trains(std::string_view name) const {
   return std::any_of(own_.begin(), own_.end(), [&](const std::string& prefix) { return name.starts_with(prefix); });
 }
 

@@ -58,4 +58,25 @@ class ClassificationHead : public Classification {
   std::vector<std::string> own_{"classifier."};
 };
 
+// A head of one output on the first token, for answers that are numbers: the mean squared error is what transformers
+// trains such a head with. (Devlin et al. 2019: STS-B) An example's only label is its number in thousandths.
+class RegressionHead : public Objective {
+ public:
+  RegressionHead(Model&, uint64_t seed);
+
+  static int32_t label_of(double number);
+
+  std::string description() const override { return "regression head"; }
+  void check(const Model&, const Batch&) const override;
+  int64_t scored(const Model&, const Batch& batch) const override { return int64_t(batch.size()); }
+  Question question(const Model&, const Batch& batch) const override { return {batch, Model::class_places(batch)}; }
+  Model::Loss answer(Model&, Pass&, const Batch&, const Var& rows, const CrossEntropyConfig&) const override;
+  std::vector<double> predictions(Model&, Pass&, const Batch&) const;
+  bool reads(std::string_view name) const override { return !name.starts_with("head."); }
+  bool trains(std::string_view name) const override;
+
+ private:
+  std::vector<std::string> own_{"classifier."};
+};
+
 }  // namespace cambium

@@ -28,7 +28,7 @@ DemonstratedPrompts::DemonstratedPrompts(const Demonstrations& wanted, const Tas
       longest_(config.max_positions), fewest_(wanted.count) {
   if (longest_ && !config.is_seq2seq()) longest_ = std::max<int64_t>(1, longest_ - new_tokens);
   if (!wanted.count) return;
-  for (const TextPair& pair : sample(task.examples(Split::train), wanted.count, wanted.seed)) {
+  for (const TextPair& pair : sample(task.examples(Split::train, form_of(config)), wanted.count, wanted.seed)) {
     std::vector<int32_t>& ids = shown_.emplace_back(input_tokens(task.instruction(config) + pair.input));
     append(ids, tokenizer.encode(pair.target + "\n", false));
   }

@@ -5,7 +5,6 @@
 
 #include "core/progress.h"
 #include "core/signals.h"
-#include "experiments/lib/metrics/metric.h"
 
 namespace cambium {
 
@@ -18,10 +17,9 @@ double EvaluationResult::score(const std::string& name) const {
 EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Split split, int64_t limit,
                           const GenerationOptions& options, const Demonstrations& demonstrations) {
   const Tokenizer& tokenizer = session.require_tokenizer();
-  std::vector<EvaluationItem> items = task.items(split);
+  std::vector<EvaluationItem> items = task.items(split, form_of(session.model->config()));
   check_input(limit >= 0, "--limit ", limit, " is negative");
   if (limit && limit < int64_t(items.size())) items.resize(size_t(limit));
-  check_input(!items.empty(), "the task has no inputs in this split");
 
   EvaluationResult result;
   const ModelConfig& config = session.model->config();
@@ -51,7 +49,7 @@ EvaluationResult evaluate(Session& session, Hooks& hooks, const Task& task, Spli
     result.new_tokens += int64_t(best.front().ids.size());
     result.outputs.push_back(task.cleaned(tokenizer.decode(best.front().ids, true)));
   }
-  result.scores = metrics::score(task.metric(), result.references, result.outputs);
+  result.scores = scores_of_texts(task, result.references, result.outputs);
   return result;
 }
 

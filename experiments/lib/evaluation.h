@@ -7,7 +7,8 @@
 
 #include "experiments/lib/demonstrations.h"
 #include "experiments/lib/session.h"
-#include "experiments/lib/tasks/task.h"
+#include "experiments/lib/tasks/fit.h"
+#include "experiments/lib/tasks/scores.h"
 
 namespace cambium {
 

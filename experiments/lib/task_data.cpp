@@ -11,7 +11,8 @@ namespace cambium {
 namespace {
 
 void require_text_task(const Session& session, const Task& task, Decision decision) {
-  check_input(decision == Decision::automatic, "--decision: the task ", task.name(), " has no classes");
+  check_input(decision == Decision::automatic || (task.is_number() && decision == Decision::text),
+              "--decision: the task ", task.name(), " has no classes");
   check_input(!session.model->config().is_encoder(), "the task ", task.name(), " wants texts, and an encoder (",
               session.model->config().family, ") writes none; take a decoder or a sequence-to-sequence model");
 }
@@ -25,13 +26,18 @@ std::vector<Sequence> sequences_of(const std::vector<TextPair>& pairs, const Ses
   return all;
 }
 
+// An encoder gives a number by a head; other models write it, as they write texts.
+bool chooses(const Session& session, const Task& task) {
+  return task.is_classification() || (task.is_number() && session.model->config().is_encoder());
+}
+
 int64_t at_most(int64_t wanted, size_t there) { return std::min(wanted, int64_t(there)); }
 
 }  // namespace
 
 TrainData train_data_of(Session& session, const Task& task, const DataSelection& selection) {
   TrainData data;
-  if (task.is_classification()) {
+  if (chooses(session, task)) {
     const ClassificationSetup setup(session, task, selection.decision, selection.seed, selection.taken);
     data.examples = setup.examples(Split::train, selection.limit, selection.seed);
     if (selection.dev)
@@ -42,9 +48,11 @@ TrainData train_data_of(Session& session, const Task& task, const DataSelection&
     return data;
   }
   require_text_task(session, task, selection.decision);
-  data.examples = sequences_of(sample(task.examples(Split::train), selection.limit, selection.seed), session, task);
+  const TextForm form = form_of(session.model->config());
+  data.examples =
+      sequences_of(sample(task.examples(Split::train, form), selection.limit, selection.seed), session, task);
   if (!selection.dev) return data;
-  std::vector<TextPair> dev = task.examples(Split::dev);
+  std::vector<TextPair> dev = task.examples(Split::dev, form);
   const int64_t count = at_most(selection.dev, dev.size());
   data.dev = sequences_of(sample(std::move(dev), count, 0), session, task);
   return data;
@@ -52,14 +60,14 @@ TrainData train_data_of(Session& session, const Task& task, const DataSelection&
 
 void check_evaluation(Session& session, const Hooks& hooks, const Task& task, Decision decision, Split split,
                       int64_t limit, const GenerationOptions& generation) {
-  if (task.metric() == "e2e") metrics::check_meteor_data();
-  if (task.is_classification()) {
-    check_input(!task.labelled(split).empty(), "the task has no inputs in this split");
+  for (const std::string& metric : task.metrics())
+    if (metric == "e2e") metrics::check_meteor_data();
+  if (chooses(session, task)) {
+    task.labelled(split);
     return;
   }
   require_text_task(session, task, decision);
-  const std::vector<EvaluationItem> items = task.items(split);
-  check_input(!items.empty(), "the task has no inputs in this split");
+  const std::vector<EvaluationItem> items = task.items(split, form_of(session.model->config()));
   const int64_t count = limit ? at_most(limit, items.size()) : int64_t(items.size());
   for (int64_t i = 0; i < count; ++i)
     reading(text("input ", i + 1, " of the task"), [&] {
@@ -74,7 +82,7 @@ void check_evaluation(Session& session, const Hooks& hooks, const Task& task, De
 EvaluationResult evaluate_task(Session& session, Hooks& hooks, const Task& task, Decision decision, Split split,
                                int64_t limit, const GenerationOptions& generation,
                                const Demonstrations& demonstrations) {
-  if (task.is_classification())
+  if (chooses(session, task))
     return evaluate_classes(session, hooks, task, decision, split, limit, generation.batch_size, demonstrations);
   require_text_task(session, task, decision);
   return evaluate(session, hooks, task, split, limit, generation, demonstrations);

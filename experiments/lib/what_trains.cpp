@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/memory.h"
+#include "tuning/step.h"
 
 namespace cambium {
 namespace {
@@ -24,12 +25,12 @@ int64_t bytes_of_a_step(Trainee& trainee, const Batch& batch) {
     pass.recompute = options.recompute;
     pass.set_dropout(options.dropout, options.seed, 0);
     trainee.trained().enter(pass);
-    const Model::Loss l = trainee.data().objective->loss(
-        model, pass, batch, {.gradient_scale = 1, .label_smoothing = options.label_smoothing, .z_loss = options.z_loss});
-    if (l.sum.wants_gradient() && l.scored > 0) {
-      tape.backward(l.sum, Tensor::of(std::vector<double>{1}).to(l.sum.value.dtype()).to(l.sum.value.device()));
-      const std::vector<Tensor> gradients = trainee.trained().gradients(pass);
-    }
+    const StepPart part{
+        trainee.data().objective.get(),
+        batch,
+        {.gradient_scale = 1, .label_smoothing = options.label_smoothing, .z_loss = options.z_loss}};
+    run_backward(tape, losses_of(model, pass, std::span(&part, 1)));
+    const std::vector<Tensor> gradients = trainee.trained().gradients(pass);
   }
   synchronize(model.device());
   return allocator.counters().peak - before;

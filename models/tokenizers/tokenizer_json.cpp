@@ -121,8 +121,8 @@ int32_t read_sign(const json& j, const char* name, const Pipeline& p) {
   return pair[1].get<int32_t>();
 }
 
-// "pair" of TemplateProcessing: [CLS] A [SEP] B:1 [SEP]:1. None where it is missing or has another form: who reads pairs
-// says so.
+// "pair" of TemplateProcessing: [CLS] A [SEP] B:1 [SEP]:1. None where it is missing or has another form: who reads
+// pairs says so.
 std::optional<PairFraming> read_pair(const json& j, int64_t vocabulary) {
   const json* list = find_field(j, "pair");
   if (!list || !list->is_array()) return std::nullopt;

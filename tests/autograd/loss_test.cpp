@@ -1,5 +1,6 @@
 // The rows of the loss in the table of op tests.
 #include "autograd/ops/lm_head_loss.h"
+#include "autograd/ops/squared_error.h"
 
 #include "tests/support/op_case.h"
 
@@ -56,6 +57,42 @@ TEST(Ops, LmHeadLoss) {
         .tolerance = {.f32 = 1e-5, .bf16 = 3e-2},
         .wide_inputs = {2},
     });
+}
+
+struct NumberCase {
+  float scale = 1;
+  using Saved = SquaredError::Saved;
+
+  static double target(int64_t r) { return double(r * 5 % 7) / 4; }
+  Tensor forward(Saved& saved, Needs<3> needs, const Tensor& x, const Tensor& w, const Tensor& b) const {
+    std::vector<float> all;
+    for (int64_t r = 0; r < x.rows(); ++r) all.push_back(float(target(r)));
+    const Tensor targets = Tensor::of(all, x.device()).to(accumulator(x.dtype()));
+    return SquaredError{targets.reshape({x.rows(), 1}), scale}.forward(saved, needs, x, w, b);
+  }
+  void backward(const Saved& saved, Tensor dy, Grads<3> grads) const {
+    SquaredError{}.backward(saved, std::move(dy), grads);
+  }
+};
+
+TEST(Ops, SquaredError) {
+  check_op(OpCase{
+      .name = "squared_error",
+      .op = NumberCase{0.25f},
+      .definition =
+          [](const Array& x, const Array& w, const Array& b) {
+            const Array y = linear(x, w, b);
+            Array loss({1});
+            for (int64_t r = 0; r < x.rows(); ++r) {
+              const double error = y(r, 0) - NumberCase::target(r);
+              loss(0) += 0.25 * error * error;
+            }
+            return loss;
+          },
+      .shapes = {{{1, 1}, {1, 1}, {1}}, {{5, 8}, {1, 8}, {1}}, {{130, 20}, {1, 20}, {}}},
+      .tolerance = {.f32 = 1e-5, .bf16 = 3e-2},
+      .wide_inputs = {2},
+  });
 }
 
 TEST(CrossEntropy, LargeLogitsDoNotOverflow) {

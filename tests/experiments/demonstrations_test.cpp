@@ -7,22 +7,31 @@
 #include "experiments/lib/shapes.h"
 #include "experiments/lib/table/smoke_model.h"
 #include "experiments/lib/task_data.h"
-#include "tests/support/files.h"
+#include "tests/experiments/task_of.h"
 
 namespace cambium::testing {
 namespace {
 
 // Texts of one character a token for the smoke models.
-class Lines : public Task {
- public:
-  std::string name() const override { return "lines"; }
-  std::string metric() const override { return "bleu"; }
-  std::string words() const override { return "say"; }
-  std::vector<TextPair> examples(Split) const override {
-    return {{"a ||", " first"}, {"b ||", " second"}, {"c ||", " third"}, {"d ||", " fourth"}};
+struct Lines {
+  Lines() {
+    put_file(folder / "train.jsonl", R"({"in": "a ||", "out": "first"}
+{"in": "b ||", "out": "second"}
+{"in": "c ||", "out": "third"}
+{"in": "d ||", "out": "fourth"}
+)");
+    put_file(folder / "test.jsonl", R"({"in": "x ||", "out": "one"}
+{"in": "yy ||", "out": "two"}
+)");
   }
-  std::vector<EvaluationItem> items(Split) const override { return {{"x ||", {"one"}}, {"yy ||", {"two"}}}; }
-  GenerationOptions generation() const override { return {}; }
+  operator const Task&() const { return task; }
+  std::vector<TextPair> examples(Split split) const { return task.examples(split); }
+
+  const TemporaryDirectory folder;
+  const Task task = task_of(R"({"name": "lines", "format": "jsonl", "columns": {"in": "in", "out": "out"},
+      "files": {"train": "train.jsonl", "test": "test.jsonl"}, "input": {"decoder": "{in}"}, "target": "{out}",
+      "metrics": "bleu", "words": "say"})",
+                            folder.path());
 };
 
 CommonOptions on_cpu() {

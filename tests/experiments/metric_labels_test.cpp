@@ -53,6 +53,34 @@ TEST(MetricLabels, CorrelationsAreScipys) {
   EXPECT_THROW(pearson(rising, std::vector<double>{1}), Error);
 }
 
+TEST(MetricLabels, CorrelationsOfOutputsAreScipys) {
+  for (const auto& golden : goldens()["numbers"]["correlations"]) {
+    Outputs outputs;
+    References references;
+    const auto digits = [](double value) { return nlohmann::json(value).dump(); };
+    for (const double x : golden["x"].get<std::vector<double>>()) outputs.push_back(digits(x));
+    for (const double y : golden["y"].get<std::vector<double>>()) references.push_back({digits(y)});
+    for (const char* metric : {"pearson", "spearman"})
+      EXPECT_NEAR(named(score(metric, references, outputs), metric), golden[metric].get<double>(), 1e-9);
+  }
+  // T5's evaluation takes what is no number for -1.
+  EXPECT_NEAR(named(score("pearson", {{"1"}, {"2"}, {"3"}}, {"1", "x", "3"}), "pearson"),
+              pearson(std::vector<double>{1, -1, 3}, std::vector<double>{1, 2, 3}), 1e-12);
+  EXPECT_TRUE(std::isnan(named(score("spearman", {{"1"}, {"2"}}, {"a", "b"}), "spearman")));
+  expect_error<InputError>([] { score("pearson", {{"1"}, {"two"}}, {"1", "2"}); }, {"pearson", "item 2", "two"});
+}
+
+// Two questions of three and two answers. Over all answers: 2 right ones found of 3 said and 3 there are. Only the
+// second question is right as a whole. (SuperGLUE's script: f1_score of all answers, mean of exact matches)
+TEST(MetricLabels, MultiRcCountsAnswersAndQuestions) {
+  const References references = {{"1", "a"}, {"0", "a"}, {"1", "a"}, {"1", "b"}, {"0", "b"}};
+  const Scores scores = score("multirc", references, {"1", "1", "0", "1", "0"});
+  EXPECT_NEAR(named(scores, "f1a"), 2.0 / 3, 1e-12);
+  EXPECT_EQ(named(scores, "em"), 0.5);
+  expect_error<InputError>([] { score("multirc", {{"1"}}, {"1"}); }, {"multirc", "a class and a question"});
+  expect_error<InputError>([] { score("multirc", {{"1", "a"}}, {"yes"}); }, {"multirc", "yes"});
+}
+
 TEST(MetricLabels, AnswersAreComparedAsSquadDoes) {
   for (const auto& golden : goldens()["squad"]) {
     const References references = {golden["answers"].get<std::vector<std::string>>()};

@@ -22,12 +22,12 @@ TEST(Sst2, ReadsGluesFiles) {
   const auto task = make_task("sst2", folder.path());
   EXPECT_TRUE(task->is_classification());
   ASSERT_EQ(task->labelled(Split::train).size(), 1u);
-  EXPECT_EQ(task->labelled(Split::train)[0].text, "hide new secretions from the parental units");
+  EXPECT_EQ(task->shown(task->labelled(Split::train)[0].row), "hide new secretions from the parental units");
   const auto dev = task->labelled(Split::dev);
   ASSERT_EQ(dev.size(), 2u);
-  EXPECT_EQ(dev[0].text, "it 's a charming and often affecting journey .");
+  EXPECT_EQ(task->shown(dev[0].row), "it 's a charming and often affecting journey .");
   EXPECT_EQ(dev[0].label, 1);
-  EXPECT_EQ(dev[1].text, "unflinchingly bleak and desperate");
+  EXPECT_EQ(task->shown(dev[1].row), "unflinchingly bleak and desperate");
   EXPECT_EQ(dev[1].label, 0);
   EXPECT_EQ(task->examples(Split::dev)[1].target, " negative");
   EXPECT_EQ(task->items(Split::dev)[0].references, (std::vector<std::string>{"positive"}));
@@ -39,7 +39,7 @@ TEST(Sst2, RefusesDamagedFiles) {
     put_file(folder / "dev.tsv", contents);
     expect_error<InputError>([&] { make_task("sst2", folder.path())->labelled(Split::dev); }, parts);
   };
-  refused("sentence\tlabel\ngood\t1\nbad\t2\n", {"dev.tsv:3", "\"2\"", "neither 0 nor 1"});
+  refused("sentence\tlabel\ngood\t1\nbad\t2\n", {"dev.tsv:3", "label is \"2\"", "there are 0, 1"});
   refused("sentence\tlabel\n \t1\n", {"dev.tsv:2", "empty"});
   refused("text\tlabel\ngood\t1\n", {"sentence"});
   refused("sentence\tlabel\ngood\n", {"dev.tsv"});
@@ -85,10 +85,10 @@ TEST(Samsum, ReadsBothFormsOfItsFiles) {
   expect_error<InputError>([&] { task->items(Split::test); }, {"no test.jsonl"});
   put_file(folder / "test.jsonl", "{\"context\": \"A\", \"response\": \"B\"}\n{\"context\": \"A\"}\n");
   expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:2", "summary"});
-  put_file(folder / "test.jsonl", "{\"context\": \"A\", \"response\": 3}\n");
-  expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:1"});
+  put_file(folder / "test.jsonl", "{\"context\": \"A\", \"response\": {}}\n");
+  expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl", "response"});
   put_file(folder / "test.jsonl", "{\"context\": \"A\n");
-  expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl:1"});
+  expect_error<InputError>([&] { task->items(Split::test); }, {"test.jsonl", "U+000A"});
   // A byte order mark and empty lines before a list are no part of it.
   const std::string list = R"([{"dialogue": "A", "summary": "B"}, {"dialogue": "C", "summary": "D"}])";
   for (const std::string& bytes : {list, "\xef\xbb\xbf" + list, "\r\n \n" + list}) {
@@ -121,11 +121,11 @@ TEST(Synthetic, TextsTellTheirClass) {
   ASSERT_EQ(dev.size(), 64u);
   // A word of one class never stands in a text of the other.
   std::set<std::string> words[2];
-  for (const LabelledText& t : train)
-    for (const std::string& word : split(t.text, ' ')) words[t.label].insert(word);
+  for (const LabelledRow& t : train)
+    for (const std::string& word : split(t.row.joined("text"), ' ')) words[t.label].insert(word);
   int telling = 0;
-  for (const LabelledText& t : dev) {
-    const auto list = split(t.text, ' ');
+  for (const LabelledRow& t : dev) {
+    const auto list = split(t.row.joined("text"), ' ');
     telling +=
         std::any_of(list.begin(), list.end(), [&](const std::string& w) { return !words[1 - t.label].count(w); });
   }
@@ -135,6 +135,7 @@ TEST(Synthetic, TextsTellTheirClass) {
 
 TEST(Tasks, AreKnownByName) {
   for (const std::string name : {"e2e", "scitldr"}) EXPECT_EQ(make_task(name, "")->name(), name);
+  for (const std::string& name : task_names()) EXPECT_FALSE(built_in_record(name).about.empty()) << name;
   expect_error<InputError>([] { make_task("sst", ""); }, {"--task sst", "sst2"});
 }
 

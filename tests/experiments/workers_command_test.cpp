@@ -96,10 +96,10 @@ TEST_F(WorkersTrain, HaveThemByMpi) {
 
 TEST_F(WorkersTrain, ShareTheDevLoss) {
   const auto task = [&](const std::string& output) {
-    return std::vector<std::string>{
-        "train",         "--model", folder / "bytes",      "--tuner", "lora",     "--task", "e2e", "--output",
-        folder / output, "--dtype", "f32",     "--quiet", "--shards", "4",      "--steps",   "2",
-        "--eval-every",  "1",       "--limit", "8"};
+    return std::vector<std::string>{"train",    "--model",  folder / "bytes", "--tuner", "lora",         "--task",
+                                    "e2e",      "--output", folder / output,  "--dtype", "f32",          "--quiet",
+                                    "--shards", "4",        "--steps",        "2",       "--eval-every", "1",
+                                    "--limit",  "8"};
   };
   good(task("one"));
   good_job(4, task("four"));
@@ -167,11 +167,12 @@ TEST_F(WorkersTrain, EndWithTheErrorOfOne) {
 TEST_F(WorkersTrain, RefuseWhatDoesNotFitTogether) {
   put("other.json", R"({"inputs": [[5,6,7]], "targets": [[5,6,7]]})");
   const std::vector<std::string> steps{"--steps", "3"};
-  const auto other_data = [&] {
+  const auto with_data = [&](const std::string& name) {
     auto all = lora("run", steps);
-    std::replace(all.begin(), all.end(), folder / "batch.json", folder / "other.json");
+    std::replace(all.begin(), all.end(), folder / "batch.json", folder / name);
     return all;
-  }();
+  };
+  const auto other_data = with_data("other.json"), missing_data = with_data("missing.json");
   const auto before = files();
   for (const auto& [size, arguments, odd, part] :
        {std::tuple<int, std::vector<std::string>, Odd, std::string>{
@@ -184,6 +185,8 @@ TEST_F(WorkersTrain, RefuseWhatDoesNotFitTogether) {
          {1, lora("run", steps)},
          "options/save_every is 0, but 2 at worker 0"},
         {2, lora("run", steps), {1, other_data}, "options/data is "},
+        {2, lora("run", steps), {1, missing_data}, "worker 1 of 2 on "},
+        {2, lora("run", steps), {1, missing_data}, "missing.json"},
         {2, lora("run", {"--steps", "3", "--cuda-graphs"}), {}, "--cuda-graphs is for one process"}}) {
     const auto results = start(size, arguments, odd).wait();
     for (size_t r = 0; r < results.size(); ++r) {

@@ -114,10 +114,14 @@ TEST_F(Joins, EqualPefts) {
 TEST_F(Joins, RanksAddUp) {
   const auto tuner = joined({"a", "c"}, {"cat", {1, 1}});
   for (const NamedParameter& p : tuner->parameters())
-    if (p.name.ends_with("query.lora_a")) EXPECT_EQ(p.value().rows(), 5) << p.name;
+    if (p.name.ends_with("query.lora_a")) {
+      EXPECT_EQ(p.value().rows(), 5) << p.name;
+    }
   const auto best = joined({"a", "c"}, {"svd", {1, 1}});
   for (const NamedParameter& p : best->parameters())
-    if (p.name.ends_with("query.lora_a")) EXPECT_EQ(p.value().rows(), 3) << p.name;
+    if (p.name.ends_with("query.lora_a")) {
+      EXPECT_EQ(p.value().rows(), 3) << p.name;
+    }
 }
 
 TEST_F(Joins, WhatDoesNotFitIsNamed) {

@@ -133,10 +133,11 @@ void add_train(Commands& commands) {
   c->footer(
       std::string(
           "The directory of the run gets checkpoint.h5 to continue from, tuner.h5 to use (a few KB more than its "
-      "parameters), log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, HUP, "
-      "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened. Runs of "
-      "--runs learn what they would alone, bit for bit.\n"
-      "Methods and their options, with defaults and choices:\n") +
+          "parameters), log.jsonl (an object a step), curves for TensorBoard and config.json. A signal (Ctrl-C, TERM, "
+          "HUP, "
+          "USR1) saves and ends with code 75; --resume goes on with the same bits as if nothing had happened. Runs of "
+          "--runs learn what they would alone, bit for bit.\n"
+          "Methods and their options, with defaults and choices:\n") +
       methods_help() +
       "Several on the same rows: lora+adapter, with options lora.rank=4; two of one kind: 0.rank, 1.rank. Option only "
       "of full: beginnings of the names of what trains, with commas between them.\n"
@@ -151,6 +152,7 @@ void add_train(Commands& commands) {
                     "runs.json: {\"runs\": [{\"output\": RUN, \"tuner\": METHOD, \"options\": {..}, ..}, ..]}, "
                     "several runs at once on one base; keys are these options without dashes");
   for (CLI::Option* option : of_one) runs->excludes(option);
+  add_task_list(*c);
   c->add_flag("--resume", o->run.run.resume, "continue the run in --output, or all of --runs");
   c->add_flag("--overwrite", o->run.run.overwrite, "replace the run in --output, or all of --runs");
   c->add_flag("--force-base", o->run.force_base, "start from a tuner of another base");
@@ -184,8 +186,8 @@ void add_evaluate(Commands& commands) {
       "runs/lora-test");
   c->add_option("--model", o->model, kModelHelp)->required();
   c->add_option("--tuner", o->tuner, kTunerHelp);
-  c->add_option("--task", o->task, text("task: ", listed(task_names())))->required();
-  c->add_option("--data", o->data, "directory of the task's files (default: the data that ship with the program)");
+  add_task(*c, o->task, o->data)->required();
+  add_task_list(*c);
   c->add_option("--decision", o->decision,
                 "how a model tells the class of a classification task: text, words (label words at a position), head, "
                 "or auto (encoders head, others text)");
@@ -255,6 +257,13 @@ void add_rest(Commands& commands) {
     c->add_option("--weights", o->weights, "a number a tuner, with commas between them (default: the same for each, in sum 1)");
     c->add_option("--density", o->density, "of ties and dare: the share of numbers that stays")->capture_default_str();
     c->add_flag("--force-base", o->force_base, "merge into another base");
+  }
+  {
+    auto [c, o] = commands.add<ReportOptions>("report", "One site of everything that tables finished", run_report);
+    c->footer("  cambium report results --output site");
+    c->add_option("results", o->results, "folder of results, as programs of tables write it with --results")
+        ->required();
+    c->add_option("--output", o->output, "folder of the site (default: site in the folder of results)");
   }
   auto [c, o] = commands.add<BenchOptions>("bench", "Time a training step or decoding on random weights", run_bench);
   c->footer("  cambium bench step --shape gpt2 --tuner lora --batch 8 --length 64 --json");

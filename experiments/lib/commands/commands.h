@@ -56,6 +56,14 @@ struct GenerateOptions {
 };
 int run_generate(const CommonOptions&, const GenerateOptions&);
 
+struct ReportOptions {
+  std::string results, output;
+};
+int run_report(const CommonOptions&, const ReportOptions&);
+
+// The built-in tasks with what they ask, how their answers are scored, and whether their data ship; a line each.
+void print_tasks();
+
 struct EvaluateOptions {
   std::string model, tuner, task, data, split = "test", output, decision;
   bool force_base = false, overwrite = false;
@@ -105,7 +113,7 @@ struct BenchOptions {
   std::vector<std::string> options;  // of the tuner
   int64_t batch = 8, length = 64, new_tokens = 32, steps = 5;
   int64_t layers = 0, width = 0;  // instead of the shape's; 0: its own
-  bool kernels = false;  // each kernel by itself, instead of `what`
+  bool kernels = false;           // each kernel by itself, instead of `what`
 };
 int run_bench(const CommonOptions&, const BenchOptions&);
 int run_kernel_bench(const CommonOptions&, const BenchOptions&);

@@ -65,6 +65,14 @@ TrainData data_of(const TrainCommandOptions& options, Session& session, TrainRun
 
 }  // namespace
 
+void print_tasks() {
+  for (const std::string& name : task_names()) {
+    const TaskRecord r = built_in_record(name);
+    std::printf("%-17s %s (%s)%s\n", name.c_str(), r.about.c_str(), listed(r.metrics).c_str(),
+                r.shipped.empty() ? "" : "; its data ship");
+  }
+}
+
 namespace {
 
 // What can be refused before the model is read.

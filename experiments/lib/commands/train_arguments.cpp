@@ -62,6 +62,26 @@ void add_optimizer(CLI::App& c, TrainOptions& t) {
 
 }  // namespace
 
+CLI::Option* add_task(CLI::App& c, std::string& task, std::string& data) {
+  std::string known;
+  try {
+    known = listed(task_names());
+  } catch (const Error&) {  // help must not fail where the records are not found: the task that is asked for says so
+    known = "none, the data of this program were not found";
+  }
+  CLI::Option* option =
+      c.add_option("--task", task, text("task: ", known, "; or FILE.json, a task of your own (docs/tasks.md)"));
+  c.add_option("--data", data,
+               "directory of the task's files (default: the data that ship with the program; of FILE.json: its own)");
+  return option;
+}
+
+void add_task_list(CLI::App& c) {
+  c.add_flag_callback(
+       "--list-tasks", [] { print_tasks(), throw CLI::Success(); }, "what the tasks are, and end")
+      ->trigger_on_parse();
+}
+
 void add_run_options(CLI::App& c, TrainCommandOptions& o) {
   TrainRun& run = o.run;
   TrainOptions& t = run.train;
@@ -69,8 +89,7 @@ void add_run_options(CLI::App& c, TrainCommandOptions& o) {
   c.add_option("--option", o.options, "option of the method, as name=value; may come several times")
       ->allow_extra_args(false);
   c.add_option("--tuner-from", run.tuner_from, "start from the tuner in a checkpoint");
-  c.add_option("--task", o.task, text("task: ", listed(task_names())));
-  c.add_option("--data", o.data, "directory of the task's files (default: the data that ship with the program)");
+  add_task(c, o.task, o.data);
   c.add_option("--decision", o.decision,
                "how a model tells the class of a classification task: text, words (label words at a position), head, "
                "or auto (encoders head, others text)");
@@ -80,7 +99,8 @@ void add_run_options(CLI::App& c, TrainCommandOptions& o) {
   c.add_option("--batch-size", t.batch_size, "sequences a step")->capture_default_str();
   c.add_option("--epochs", t.epochs, "times through the data")->capture_default_str();
   c.add_option("--steps", t.steps, "steps instead of epochs");
-  c.add_option("--shards", t.shards, "pieces of a batch, a power of two: less memory, shared by the workers of mpirun; stored with the run")
+  c.add_option("--shards", t.shards,
+               "pieces of a batch, a power of two: less memory, shared by the workers of mpirun; stored with the run")
       ->capture_default_str();
   c.add_option("--dropout", o.dropout, "probability, or config for the model's own")->capture_default_str();
   c.add_option("--label-smoothing", t.label_smoothing, "share of the target that is spread over the vocabulary");

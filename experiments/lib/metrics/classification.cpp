@@ -2,6 +2,7 @@
 #include "experiments/lib/metrics/classification.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -104,6 +105,97 @@ StatisticsTable matthews_table(const References& references, const Outputs& outp
   return classes.table;
 }
 
+StatisticsTable multirc_table(const References& references, const Outputs& outputs) {
+  StatisticsTable table{.width = 5, .scores = [](std::span<const double> sums) {
+                          const double f1a = sums[1] + sums[2] > 0 ? 2 * sums[0] / (sums[1] + sums[2]) : 0;
+                          return Scores{{"f1a", f1a}, {"em", sums[3] / sums[4]}};
+                        }};
+  std::map<std::string, size_t> questions;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    check_input(references[i].size() == 2, "multirc: item ", i + 1, " has ", references[i].size(),
+                " references; it needs a class and a question");
+    for (const std::string& label : {references[i][0], outputs[i]})
+      check_input(label == "0" || label == "1", "multirc: item ", i + 1, " has the class \"", label,
+                  "\"; there are 0 and 1");
+    const auto [place, fresh] = questions.emplace(references[i][1], questions.size());
+    if (fresh) table.values.insert(table.values.end(), {0, 0, 0, 1, 1});
+    double* row = &table.values[5 * place->second];
+    const bool said = outputs[i] == "1", right = references[i][0] == "1";
+    row[0] += said && right, row[1] += said, row[2] += right;
+    if (said != right) row[3] = 0;
+  }
+  return table;
+}
+
+namespace {
+
+struct NumberRows {
+  std::vector<double> outputs, references;
+};
+
+double number_or(const std::string& text, double other) {
+  double value = other;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && std::isfinite(value) ? value : other;
+}
+
+NumberRows numbers_of(const char* metric, const References& references, const Outputs& outputs) {
+  NumberRows rows;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const bool one = references[i].size() == 1;
+    const double reference = one ? number_or(references[i][0], NAN) : NAN;
+    check_input(std::isfinite(reference), metric, ": item ", i + 1,
+                one ? " has a reference that is no number: \"" : " has ",
+                one ? references[i][0] + "\"" : text(references[i].size(), " references; it needs one number"));
+    rows.outputs.push_back(number_or(outputs[i], -1)), rows.references.push_back(reference);
+  }
+  return rows;
+}
+
+// Pearson's of the sums of x, y, x^2, y^2 and x y, with both rows moved to their means, which changes nothing but the
+// rounding.
+StatisticsTable correlation_table(const char* name, std::vector<double> x, std::vector<double> y) {
+  for (std::vector<double>* row : {&x, &y}) {
+    const double mean = std::accumulate(row->begin(), row->end(), 0.0) / double(row->size());
+    const bool constant = std::all_of(row->begin(), row->end(), [&](double v) { return v == row->front(); });
+    for (double& v : *row) v = constant ? 0 : v - mean;
+  }
+  StatisticsTable table{.width = 6, .scores = [name](std::span<const double> s) {
+                          const double n = s[5], xx = s[2] - s[0] * s[0] / n, yy = s[3] - s[1] * s[1] / n;
+                          const double r = xx > 0 && yy > 0 ? (s[4] - s[0] * s[1] / n) / std::sqrt(xx) / std::sqrt(yy)
+                                                            : std::numeric_limits<double>::quiet_NaN();
+                          return Scores{{name, std::clamp(r, -1.0, 1.0)}};
+                        }};
+  for (size_t i = 0; i < x.size(); ++i)
+    table.values.insert(table.values.end(), {x[i], y[i], x[i] * x[i], y[i] * y[i], x[i] * y[i], 1});
+  return table;
+}
+
+// From 1; ties have their mean rank.
+std::vector<double> ranks_of(std::span<const double> row) {
+  std::vector<size_t> order(row.size());
+  std::iota(order.begin(), order.end(), size_t(0));
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return row[a] < row[b]; });
+  std::vector<double> rank(row.size());
+  for (size_t i = 0, end; i < order.size(); i = end) {
+    for (end = i + 1; end < order.size() && row[order[end]] == row[order[i]];) ++end;
+    for (size_t k = i; k < end; ++k) rank[order[k]] = (double(i) + double(end) + 1) / 2;
+  }
+  return rank;
+}
+
+}  // namespace
+
+StatisticsTable pearson_table(const References& references, const Outputs& outputs) {
+  NumberRows rows = numbers_of("pearson", references, outputs);
+  return correlation_table("pearson", std::move(rows.outputs), std::move(rows.references));
+}
+
+StatisticsTable spearman_table(const References& references, const Outputs& outputs) {
+  const NumberRows rows = numbers_of("spearman", references, outputs);
+  return correlation_table("spearman", ranks_of(rows.outputs), ranks_of(rows.references));
+}
+
 double pearson(std::span<const double> x, std::span<const double> y) {
   CHECK(x.size() == y.size(), "correlation of ", x.size(), " numbers with ", y.size());
   const double n = double(x.size());
@@ -122,19 +214,6 @@ double pearson(std::span<const double> x, std::span<const double> y) {
   return std::clamp(xy / std::sqrt(xx) / std::sqrt(yy), -1.0, 1.0);
 }
 
-double spearman(std::span<const double> x, std::span<const double> y) {
-  const auto ranks = [](std::span<const double> row) {
-    std::vector<size_t> order(row.size());
-    std::iota(order.begin(), order.end(), size_t(0));
-    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return row[a] < row[b]; });
-    std::vector<double> rank(row.size());
-    for (size_t i = 0, end; i < order.size(); i = end) {
-      for (end = i + 1; end < order.size() && row[order[end]] == row[order[i]];) ++end;
-      for (size_t k = i; k < end; ++k) rank[order[k]] = (double(i) + double(end) + 1) / 2;
-    }
-    return rank;
-  };
-  return pearson(ranks(x), ranks(y));
-}
+double spearman(std::span<const double> x, std::span<const double> y) { return pearson(ranks_of(x), ranks_of(y)); }
 
 }  // namespace cambium::metrics

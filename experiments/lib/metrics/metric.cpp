@@ -28,9 +28,9 @@ struct Metric {
 };
 
 constexpr Metric kMetrics[] = {
-    {"e2e", e2e_table}, {"bleu", bleu_table},         {"rouge", rouge_table},
-    {"ter", ter_table}, {"chrf", chrf_table},         {"accuracy", accuracy_table},
-    {"f1", f1_table},   {"matthews", matthews_table}, {"squad", squad_table},
+    {"e2e", e2e_table},         {"bleu", bleu_table},         {"rouge", rouge_table},     {"ter", ter_table},
+    {"chrf", chrf_table},       {"accuracy", accuracy_table}, {"f1", f1_table},           {"matthews", matthews_table},
+    {"pearson", pearson_table}, {"spearman", spearman_table}, {"multirc", multirc_table}, {"squad", squad_table},
 };
 
 const Metric& find_metric(std::string_view name) {

@@ -9,7 +9,7 @@
 
 namespace cambium::metrics {
 
-// e2e, bleu, rouge, ter, chrf, accuracy, f1, matthews, squad.
+// e2e, bleu, rouge, ter, chrf, accuracy, f1, matthews, pearson, spearman, multirc, squad.
 std::vector<std::string> metric_names();
 
 // Texts need not be valid UTF-8: bad bytes count as U+FFFD. InputError for an unknown name, for numbers of groups

@@ -1,6 +1,6 @@
 #include "experiments/lib/table/cell_runner.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +13,7 @@
 #include "core/threads.h"
 #include "experiments/lib/metrics/metric.h"
 #include "experiments/lib/spent.h"
+#include "experiments/lib/statistics.h"
 #include "experiments/lib/table/machine.h"
 #include "experiments/lib/table/smoke_model.h"
 #include "experiments/lib/taken_positions.h"
@@ -211,10 +212,31 @@ TunerContext context_of(Session& session, const CellSpec& spec, const Task& data
 std::unique_ptr<Tuner> CellRunner::tuner_of(const CellSpec& spec, const std::string& folder, const PeakMemory& peak,
                                             CellResult& result) {
   if (spec.trains()) return train_cell(spec, folder, peak, result);
-  if (spec.start) return open_tuner(start_of(spec, folder), *session_, false);
+  if (spec.start) {
+    const std::string path = result.notes["tuner_file"] = start_of(spec, folder);
+    return open_tuner(path, *session_, false);
+  }
   give_head(spec);
   return spec.tuner.empty() ? nullptr : make_tuner(spec.tuner, spec.options, context_of(*session_, spec, task(spec)));
 }
+
+namespace {
+
+// The mean loss of the last tenth of all steps; and of dev the least one, and the first step within 1 % of it.
+void add_losses(CellResult& r) {
+  const std::vector<double>& losses = r.series["loss"];
+  const size_t last = std::max<size_t>(1, losses.size() / 10);
+  if (!losses.empty()) r.measurements["last_loss"] = spread(std::span(losses).last(last)).mean;
+  const auto dev = r.series.find("dev_loss");
+  if (dev == r.series.end()) return;
+  const double least = *std::min_element(dev->second.begin(), dev->second.end());
+  const auto first = std::find_if(dev->second.begin(), dev->second.end(), [&](double l) { return l <= 1.01 * least; });
+  r.measurements["dev_loss"] = least;
+  if (first != dev->second.end())  // none is where a loss is not finite
+    r.measurements["converged_step"] = r.series["dev_step"][size_t(first - dev->second.begin())];
+}
+
+}  // namespace
 
 std::unique_ptr<Tuner> CellRunner::train_cell(const CellSpec& spec, const std::string& cell_folder,
                                               const PeakMemory& peak, CellResult& result) {
@@ -255,6 +277,7 @@ std::unique_ptr<Tuner> CellRunner::train_cell(const CellSpec& spec, const std::s
     result.series["dev_loss"].push_back(e.loss);
   }
   auto& m = result.measurements;
+  add_losses(result);
   m["trained_parameters"] = double(trained.trained_scalars);
   m["steps"] = double(trained.steps);
   m["lr"] = run.train.lr > 0 ? run.train.lr : trained.tuner->default_learning_rate();

@@ -27,6 +27,7 @@ thead tr.groups th { border-bottom: 0; text-align: center; color: var(--ink); pa
 tbody tr + tr td { border-top: 1px solid var(--rule); }
 tbody tr:hover { background: var(--mark); }
 td:first-child { font-weight: 600; }
+a { color: inherit; }
 .scroll { margin: 0 -8px; }
 th.edge, td.edge { border-left: 1px solid var(--rule); }
 td.strong { font-weight: 700; background: var(--mark); }
@@ -93,7 +94,9 @@ std::string html_table(const ReportTable& t) {
     out += "<tr>";
     for (size_t i = 0; i < row.size(); ++i) {
       const std::string note = row[i].note.empty() ? "" : text(" title=\"", escape_html(row[i].note), "\"");
-      out += text("<td", css_of(t, i, row[i].strong), note, ">", escape_html(row[i].text), "</td>");
+      std::string words = escape_html(row[i].text);
+      if (!row[i].link.empty()) words = text("<a href=\"", escape_html(row[i].link), "\">", words, "</a>");
+      out += text("<td", css_of(t, i, row[i].strong), note, ">", words, "</td>");
     }
     out += "</tr>\n";
   }

@@ -17,6 +17,7 @@ struct ReportTable {
     std::string text;
     bool strong = false;  // the best of its column
     std::string note;     // where it comes from; shown where the format has room
+    std::string link;     // HTML: another page beside this one
     Value() = default;
     Value(std::string t, bool s = false, std::string n = {}) : text(std::move(t)), strong(s), note(std::move(n)) {}
     Value(const char* t) : text(t) {}

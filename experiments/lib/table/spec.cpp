@@ -36,8 +36,6 @@ json train_json(const CellSpec& spec) {
   return j;
 }
 
-const char* name_of(Split split) { return split == Split::train ? "train" : split == Split::dev ? "dev" : "test"; }
-
 }  // namespace
 
 json to_json(const CellSpec& spec) {

@@ -29,7 +29,7 @@ std::string tick_label(double v) {
 }
 
 // From values to places on the sheet.
-struct Scale {
+struct AxisScale {
   double low, high, from, to;
   bool log = false;
 
@@ -103,7 +103,7 @@ class Sheet {
   double right_;
 
  public:
-  const Scale x, y;
+  const AxisScale x, y;
 };
 
 struct Range {

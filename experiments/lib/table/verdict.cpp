@@ -169,10 +169,15 @@ class Judge {
     v.kind = Verdict::Kind::open;
     return v;
   }
-  // Statistics of a cell's outputs, computed once a cell.
+  // Statistics of a cell's outputs, computed once a cell; of a measurement, which texts have no part in, a single one.
   const StatisticsTable& table_of(const CellResult& r, const CellSpec& spec) {
     StatisticsTable& table = tables_[&r];
-    if (!table.width) table = metrics::metric_table(results_.task(spec).metric(), r.references, r.outputs);
+    const std::string& score = study_.columns.front().score;
+    if (table.width) return table;
+    if (r.scores.count(score))
+      return table = metrics::metric_table(results_.task(spec).metric(), r.references, r.outputs);
+    table.width = 1, table.values = {r.value(score)};
+    table.scores = [score](std::span<const double> sums) { return metrics::Scores{{score, sums[0]}}; };
     return table;
   }
 

@@ -1,44 +1,12 @@
 #include "experiments/lib/transfer/stored_indicators.h"
 
-#include <algorithm>
+#include <iostream>
 
-#include "experiments/lib/transfer/indicators.h"
-#include "experiments/lib/transfer/transfer.h"
+#include "core/files.h"
+#include "experiments/lib/commands/arguments.h"
+#include "experiments/lib/transfer/correlations.h"
 
 namespace cambium {
-namespace {
-
-using Matrix = std::vector<std::vector<double>>;
-
-// [indicator][target][source]. All indicators are symmetric.
-std::vector<Matrix> indicator_matrices(const std::vector<Tensor>& prompts) {
-  const size_t n = prompts.size();
-  std::vector<Matrix> all(kIndicatorNames.size(), Matrix(n, std::vector<double>(n)));
-  for (size_t t = 0; t < n; ++t)
-    for (size_t s = 0; s <= t; ++s) {
-      const auto values = indicators(prompts[t], prompts[s]);
-      for (size_t k = 0; k < values.size(); ++k) all[k][t][s] = all[k][s][t] = values[k];
-    }
-  return all;
-}
-
-// 1 where both tasks have one type; empty where a task's type is not known.
-Matrix same_type(const std::vector<std::string>& tasks) {
-  Matrix same;
-  for (const std::string& t : tasks) {
-    if (task_type(t).empty()) return {};
-    std::vector<double>& row = same.emplace_back();
-    for (const std::string& s : tasks) row.push_back(task_type(t) == task_type(s));
-  }
-  return same;
-}
-
-std::vector<ReportTable::Value> correlation_row(const std::string& name, const TransferCorrelation& c) {
-  return {name, format_number(c.per_target, 3), format_number(c.per_target_own, 3), format_number(c.pooled, 3),
-          format_number(c.pooled_own, 3)};
-}
-
-}  // namespace
 
 Report stored_indicators(const std::string& directory) {
   Report report{
@@ -49,32 +17,37 @@ Report stored_indicators(const std::string& directory) {
       .introduction = {
           "Spearman's correlation of each indicator of two prompts' likeness with the zero-shot performance "
           "of one task's prompt on another task."}};
-  for (const ReleasedModel& model : read_released(directory)) {
-    const std::string per_target = "mean over targets", pooled = "all pairs, relative performance";
-    ReportTable table{.title = text("Spearman's correlation with zero-shot transfer, ", model.name, ", ",
-                                    model.prompts.size(), " tasks, prompts ", model.prompts.front().shape()),
-                      .columns = {{"indicator", false},
-                                  {"others", true, per_target},
-                                  {"own prompt too", true, per_target},
-                                  {"others", true, pooled},
-                                  {"own prompt too", true, pooled}}};
-    const std::vector<Matrix> matrices = indicator_matrices(model.prompts);
-    for (size_t k = 0; k < matrices.size(); ++k)
-      table.rows.push_back(correlation_row(kIndicatorNames[k], correlate(model.transfer, matrices[k])));
-    if (const Matrix same = same_type(model.transfer.tasks); !same.empty())
-      table.rows.push_back(correlation_row("same type", correlate(model.transfer, same)));
-    report.tables.push_back(std::move(table));
-  }
-  report.tables.back().notes = {
-      "mean over targets: over sources for each target task, then the mean; all pairs: at once, performance divided by "
-      "that of the target's own prompt. others: without a prompt's own task. The release does not say which the paper "
-      "took.",
-      "same type: 1 where both tasks are of one type (sentiment, inference, ethics, paraphrase, questions, summaries), "
-      "known beforehand.",
-      "Random prompts are no task's; recastner is none of the paper's tasks. Activated neurons (ON) need the models' "
-      "weights."};
+  for (const ReleasedModel& model : read_released(directory))
+    report.tables.push_back(
+        correlation_table(text("Spearman's correlation with zero-shot transfer, ", model.name, ", ",
+                               model.prompts.size(), " tasks, prompts ", model.prompts.front().shape()),
+                          model.prompts, model.transfer));
+  report.tables.back().notes = correlation_notes();
+  report.tables.back().notes.push_back("Random prompts are no task's; recastner is none of the paper's tasks.");
   report.facts = {{"released prompts and results", directory}};
   return report;
+}
+
+int stored_indicators_program(int argc, char** argv) {
+  CLI::App app("Correlations of released prompts with their zero-shot transfer", "tpt_indicators");
+  CommonOptions common;
+  std::string directory, format = "text", output;
+  app.require_subcommand(1);
+  CLI::App* show = app.add_subcommand("show", "Print the correlations");
+  show->add_option(
+          "--from-stored", directory,
+          "folder of released prompts and results: task_prompt_emb/<task>Prompt<model>/task_prompt, results.tsv")
+      ->required();
+  show->add_option("--format", format, "text, markdown, latex or html")->capture_default_str();
+  show->add_option("--output", output, "file (default: standard output)");
+  add_common(*show, common, false);
+  return parse_and_run(app, argc, argv, common, [&] {
+    const ReportFormat chosen = report_format_named(format);
+    const std::string rendered = render(stored_indicators(directory), chosen);
+    if (output.empty()) std::cout << rendered << std::flush;
+    else write_file(output, rendered);
+    return 0;
+  });
 }
 
 }  // namespace cambium

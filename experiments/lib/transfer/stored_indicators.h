@@ -1,4 +1,4 @@
-// The table of indicators of released prompts: `tpt_indicators show --from-stored DIR`.
+// Indicators of released prompts: `tpt_indicators show --from-stored DIR`.
 #pragma once
 
 #include <string>
@@ -7,8 +7,9 @@
 
 namespace cambium {
 
-// A table a model, a row an indicator: Spearman's correlation with zero-shot performance under each convention of
-// TransferCorrelation. A last row is what knowing the types of the tasks would give.
+// A table a model (correlations.h), of what read_released finds.
 Report stored_indicators(const std::string& directory);
+// The command line of the above.
+int stored_indicators_program(int argc, char** argv);
 
 }  // namespace cambium
