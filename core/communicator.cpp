@@ -67,8 +67,8 @@ int Communicator::local_rank() const {
   return int(std::count(hosts_.begin(), hosts_.begin() + rank_, hosts_[size_t(rank_)]));
 }
 
-std::string Communicator::name_of(int rank) const {
-  return text("worker ", rank, " of ", size(), " on ", hosts_[size_t(rank)]);
+std::string worker_name(int rank, const std::vector<std::string>& hosts) {
+  return text("worker ", rank, " of ", hosts.size(), " on ", hosts[size_t(rank)]);
 }
 
 void Communicator::check() const {

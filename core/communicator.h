@@ -33,6 +33,9 @@ class WorkerFailed : public Error {
   WorkerFailure failure_;
 };
 
+// "worker 3 of 8 on node7"
+std::string worker_name(int rank, const std::vector<std::string>& hosts);
+
 class Communicator {
  public:
   Communicator(int rank, std::vector<std::string> hosts) : rank_(rank), hosts_(std::move(hosts)) {}
@@ -47,8 +50,7 @@ class Communicator {
   const std::vector<std::string>& hosts() const { return hosts_; }
   // How many workers on this one's host have lower ranks: which GPU is its own.
   int local_rank() const;
-  // "worker 3 of 8 on node7"
-  std::string name_of(int rank) const;
+  std::string name_of(int rank) const { return worker_name(rank, hosts_); }
   // What carries: "TCP", "Open MPI 4.1.4"; for logs.
   virtual std::string description() const = 0;
 

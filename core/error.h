@@ -1,6 +1,7 @@
 // Errors, and the checks that raise them: every message names what was wrong, where, and both sizes.
 #pragma once
 
+#include <exception>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -38,6 +39,15 @@ std::string listed(const Words& words, const char* separator = ", ") {
     list += word;
   }
   return list;
+}
+
+// What a kept exception says.
+inline std::string message_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
 }
 
 // Throws InputError unless `good`.

@@ -58,14 +58,6 @@ std::vector<Group> grouped(const Group& runners) {
   return groups;
 }
 
-std::string message_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
-
 // What failed at one worker has failed at all.
 void agree(Communicator& workers, const Group& group) {
   if (workers.size() == 1) return;

@@ -119,14 +119,9 @@ std::map<int, Descriptor> star_of(Communicator& c, SteadyTime until) {
   c.broadcast(address);
   const json j = parse_json(address, "worker 0's address");
   const std::string key = get_string(j, "key");
+  if (c.is_first()) return accept_workers(*listener, all_but_first(c.size()), key, until, true);
   std::map<int, Descriptor> star;
-  if (!c.is_first()) {
-    star.emplace(0, join(endpoint_of(j), {{"key", key}, {"rank", c.rank()}}, until));
-    return star;
-  }
-  std::vector<int> others;
-  for (int r = 1; r < c.size(); ++r) others.push_back(r);
-  for (auto& [r, joined] : accept_workers(*listener, others, key, until, true)) star.emplace(r, std::move(joined.fd));
+  star.emplace(0, join(endpoint_of(j), {{"key", key}, {"rank", c.rank()}}, until));
   return star;
 }
 

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <random>
 #include <set>
 #include <thread>
@@ -269,18 +270,18 @@ Descriptor join(const Endpoint& to, const json& hello, SteadyTime until, std::st
 void admit(int fd, const std::string& welcome) { send_all(fd, packed({kAdmitted, welcome}), in_seconds(10)); }
 void refuse(int fd, const std::string& reason) { send_all(fd, packed({kRefused, reason}), in_seconds(1)); }
 
-std::map<int, Joined> accept_workers(const Listener& listener, const std::vector<int>& ranks, const std::string& key,
+std::map<int, Descriptor> accept_workers(const Listener& listener, const std::vector<int>& ranks, const std::string& key,
                                      SteadyTime until, bool at_once, const std::function<void(const json&)>& check) {
   struct Guest {
     Descriptor fd;
     std::string read;
   };
   std::vector<Guest> guests;
-  std::map<int, Joined> joined;
+  std::map<int, Descriptor> joined;
   std::set<int> awaited(ranks.begin(), ranks.end());
   const auto refuse_all = [&](const std::string& reason) {
     for (const Guest& g : guests) refuse(g.fd.get(), reason);
-    for (const auto& [rank, j] : joined) refuse(j.fd.get(), reason);
+    for (const auto& [rank, fd] : joined) refuse(fd.get(), reason);
     throw Error(reason);
   };
   const auto greet = [&](Guest& guest) {  // whether it is still a guest
@@ -299,7 +300,7 @@ std::map<int, Joined> accept_workers(const Listener& listener, const std::vector
       const bool expected = rank >= 0 && rank < 1 << 20 && awaited.erase(int(rank)) == 1;
       check_input(expected, "a worker calls itself ", rank, ", and so does another, or there is none of this number");
       if (at_once) admit(guest.fd.get());
-      joined[int(rank)] = {std::move(guest.fd), hello.dump()};
+      joined[int(rank)] = std::move(guest.fd);
     } catch (const InputError& error) {
       refuse_all(error.what());
     }
@@ -324,6 +325,12 @@ std::map<int, Joined> accept_workers(const Listener& listener, const std::vector
     guests.push_back({Descriptor(fd), {}});
   }
   return joined;
+}
+
+std::vector<int> all_but_first(int size) {
+  std::vector<int> ranks(size_t(size - 1));
+  std::iota(ranks.begin(), ranks.end(), 1);
+  return ranks;
 }
 
 }  // namespace cambium

@@ -69,18 +69,15 @@ bool receive_frame(int fd, Frame&, SteadyTime until);
 // was admitted, with the other side's welcome. Throws Error saying why it was not.
 Descriptor join(const Endpoint&, const nlohmann::json& hello, SteadyTime until, std::string* welcome = nullptr);
 
-// Who joined with {"rank": r, "key": key, ...}, for each rank that is waited for, all of which it says. Those that are
-// no workers of this job are sent away. check: throws InputError for a hello that does not fit, which ends the waiting
-// for all. Throws Error where not all come, naming them. at_once: they are admitted as they come; else by the caller.
-struct Joined {
-  Descriptor fd;
-  std::string hello;  // JSON
-};
-std::map<int, Joined> accept_workers(const Listener&, const std::vector<int>& ranks, const std::string& key,
+// The connection of who joined with {"rank": r, "key": key, ...}, for each rank that is waited for. Those that are no
+// workers of this job are sent away. check: throws InputError for a hello that does not fit, which ends the waiting for
+// all. Throws Error where not all come, naming them. at_once: they are admitted as they come; else by the caller.
+std::map<int, Descriptor> accept_workers(const Listener&, const std::vector<int>& ranks, const std::string& key,
                                      SteadyTime until, bool at_once,
                                      const std::function<void(const nlohmann::json&)>& check = {});
 // What join waits for.
 void admit(int fd, const std::string& welcome = {});
 void refuse(int fd, const std::string& reason);
+std::vector<int> all_but_first(int size);  // 1, 2, ... size - 1
 
 }  // namespace cambium

@@ -76,20 +76,8 @@ Table table_of(const std::string& welcome, int size) {
   return t;
 }
 
-std::vector<int> ranks_between(int begin, int end) {
-  std::vector<int> all;
-  for (int r = begin; r < end; ++r) all.push_back(r);
-  return all;
-}
-
-std::map<int, Descriptor> open_of(std::map<int, Joined> joined) {
-  std::map<int, Descriptor> all;
-  for (auto& [rank, j] : joined) all.emplace(rank, std::move(j.fd));
-  return all;
-}
-
 // Worker 0 waits for all; gives the connections with them.
-std::map<int, Joined> welcome_all(const Launch& launch, const Listener& listener, SteadyTime until, Table& table) {
+std::map<int, Descriptor> welcome_all(const Launch& launch, const Listener& listener, SteadyTime until, Table& table) {
   table.key = random_key();
   table.hosts.assign(size_t(launch.size), "");
   table.endpoints.assign(size_t(launch.size), {});
@@ -103,8 +91,8 @@ std::map<int, Joined> welcome_all(const Launch& launch, const Listener& listener
     table.hosts[size_t(rank)] = get_string(hello, "host");
     table.endpoints[size_t(rank)] = endpoint_of(get_object(hello, "endpoint"));
   };
-  auto joined = accept_workers(listener, ranks_between(1, launch.size), launch.job, until, false, fits);
-  for (const auto& [rank, j] : joined) admit(j.fd.get(), to_json(table).dump());
+  auto joined = accept_workers(listener, all_but_first(launch.size), launch.job, until, false, fits);
+  for (const auto& [rank, fd] : joined) admit(fd.get(), to_json(table).dump());
   return joined;
 }
 
@@ -117,7 +105,7 @@ std::unique_ptr<Communicator> join_by_tcp(const Launch& launch, double deadline)
   Table table;
   std::map<int, Descriptor> star;
   if (first) {
-    star = open_of(welcome_all(launch, listener, until, table));
+    star = welcome_all(launch, listener, until, table);
   } else {
     std::string welcome;
     const json hello = {{"key", launch.job},
@@ -140,7 +128,7 @@ std::unique_ptr<Communicator> join_by_tcp(const Launch& launch, double deadline)
   for (const int r : lower)
     partners.emplace(r, join(table.endpoints[size_t(r)], {{"key", table.key}, {"rank", launch.rank}}, until));
   // Whoever waits for its lower partners is admitted by each as soon as that one has been by its own: no circle.
-  partners.merge(open_of(accept_workers(listener, higher, table.key, until, true)));
+  partners.merge(accept_workers(listener, higher, table.key, until, true));
   return std::make_unique<TcpCommunicator>(launch.rank, table.hosts, std::move(star), std::move(partners), deadline);
 }
 

@@ -50,10 +50,6 @@ Watch::~Watch() {
   tell_all({kGoodbye, {}});
 }
 
-std::string Watch::name_of(int rank) const {
-  return text("worker ", rank, " of ", hosts_.size(), " on ", hosts_[size_t(rank)]);
-}
-
 std::optional<WorkerFailure> Watch::failure() const {
   const std::lock_guard lock(mutex_);
   return own_failure_ ? std::nullopt : failure_;

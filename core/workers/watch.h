@@ -50,7 +50,7 @@ class Watch {
   void set_failure(const WorkerFailure&);
   void acknowledge();
   void end_if_stuck();
-  std::string name_of(int rank) const;
+  std::string name_of(int rank) const { return worker_name(rank, hosts_); }
 
   const int rank_;
   const std::vector<std::string> hosts_;

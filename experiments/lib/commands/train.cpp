@@ -131,14 +131,6 @@ void say_result(const TrainResult& result, const std::string& directory) {
                      "/tuner.h5"));
 }
 
-std::string message_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
-
 // Several runs at once; 1 where one failed, 75 where they were stopped.
 int run_many(Communicator& workers, const CommonOptions& common, const TrainCommandOptions& options) {
   const std::vector<TrainCommandOptions> list = read_runs_file(options, common.seed);
