@@ -50,4 +50,9 @@ std::vector<std::string> lines_of(std::string_view text) {
   return lines;
 }
 
+std::string trimmed(std::string_view text) {
+  const size_t begin = text.find_first_not_of(kBlanks);
+  return begin == text.npos ? "" : std::string(text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1));
+}
+
 }  // namespace cambium

@@ -23,4 +23,8 @@ void for_each_line_of(std::string_view text, const LineVisitor&);
 void for_each_line_of(std::istream&, const std::string& where, const LineVisitor&);
 std::vector<std::string> lines_of(std::string_view text);
 
+inline constexpr const char* kBlanks = " \t\r\n";
+// Without the blanks around it.
+std::string trimmed(std::string_view text);
+
 }  // namespace cambium

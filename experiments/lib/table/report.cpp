@@ -20,7 +20,7 @@ std::string padded(const std::string& s, size_t width, bool right) {
   return right ? blanks + s : s + blanks;
 }
 
-std::string trimmed(std::string line) {
+std::string whole_line(std::string line) {
   line.erase(line.find_last_not_of(' ') + 1);
   return line + "\n";
 }
@@ -62,18 +62,18 @@ std::string text_table(const ReportTable& table) {
       if (width_of(g.title) > width) widths[g.end - 1] += width_of(g.title) - width, width = width_of(g.title);
       line += gap(g.begin) + padded(g.title, width, false);
     }
-    out += trimmed(line);
+    out += whole_line(line);
   }
   std::string line, rule;
   for (size_t i = 0; i < table.columns.size(); ++i) {
     line += gap(i) + padded(table.columns[i].title, widths[i], table.columns[i].number);
     rule += std::string(std::string(gap(i)).size() + widths[i], '-');
   }
-  out += trimmed(line) + rule + "\n";
+  out += whole_line(line) + rule + "\n";
   for (const auto& row : table.rows) {
     line.clear();
     for (size_t i = 0; i < row.size(); ++i) line += gap(i) + padded(row[i].text, widths[i], table.columns[i].number);
-    out += trimmed(line);
+    out += whole_line(line);
   }
   for (const std::string& note : table.notes) out += note + "\n";
   return out;

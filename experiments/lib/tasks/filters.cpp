@@ -4,17 +4,11 @@
 #include <cctype>
 
 #include "core/error.h"
+#include "core/lines.h"
 #include "core/regex.h"
 
 namespace cambium {
 namespace {
-
-constexpr const char* kFilterBlanks = " \t\r\n";
-
-std::string trimmed(const std::string& s) {
-  const size_t begin = s.find_first_not_of(kFilterBlanks), end = s.find_last_not_of(kFilterBlanks);
-  return begin == s.npos ? "" : s.substr(begin, end - begin + 1);
-}
 
 // One line with single blanks.
 std::string squeezed(const std::string& s) {
@@ -38,13 +32,6 @@ std::string first_lower(const std::string& s) {
 std::string no_final_punctuation(const std::string& s) {
   std::string text = trimmed(s);
   if (!text.empty() && std::string_view(".,!?").find(text.back()) != std::string_view::npos) text.pop_back();
-  return text;
-}
-
-std::string lower_case(const std::string& s) {
-  std::string text = s;
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
   return text;
 }
 
@@ -79,7 +66,7 @@ struct NamedFilter {
   TextFilter apply;
 };
 
-constexpr NamedFilter kFilters[] = {{"trim", trimmed},
+constexpr NamedFilter kFilters[] = {{"trim", [](const std::string& s) { return trimmed(s); }},
                                     {"squeeze", squeezed},
                                     {"lower", lower_case},
                                     {"first_lower", first_lower},
@@ -90,6 +77,13 @@ constexpr NamedFilter kFilters[] = {{"trim", trimmed},
                                     {"linearised", linearised}};
 
 }  // namespace
+
+std::string lower_case(const std::string& s) {
+  std::string text = s;
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+  return text;
+}
 
 TextFilter text_filter(const std::string& name) {
   for (const NamedFilter& f : kFilters)

@@ -12,6 +12,9 @@ using TextFilter = std::string (*)(const std::string&);
 TextFilter text_filter(const std::string& name);
 std::vector<std::string> text_filter_names();
 
+// ASCII's capitals as small letters.
+std::string lower_case(const std::string&);
+
 // "name[Blue Spice], area[city centre]" -> "name : Blue Spice | area : city centre ||"; the target follows after a
 // blank. Li & Liang's prefix-tuning code writes the same with other names of slots ("Type", "family friendly"), and has
 // the beginning-of-text token between both.

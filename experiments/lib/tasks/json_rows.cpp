@@ -6,21 +6,12 @@
 #include "core/json.h"
 #include "core/lines.h"
 #include "experiments/lib/tasks/rows.h"
+#include "tuning/options.h"
 
 namespace cambium {
 namespace {
 
 using nlohmann::json;
-
-constexpr const char* kJsonBlanks = " \t\r\n";
-
-std::vector<std::string> steps_of(const std::string& path) {
-  std::vector<std::string> steps;
-  size_t at = 0;
-  for (size_t dot; (dot = path.find('.', at)) != path.npos; at = dot + 1) steps.push_back(path.substr(at, dot - at));
-  steps.push_back(path.substr(at));
-  return steps;
-}
 
 std::string scalar_text(const json& value, const std::string& path) {
   if (value.is_string()) return value;
@@ -57,7 +48,7 @@ class JsonRowReader {
     }
     const std::string& path = file_.each[level];
     std::vector<const json*> lists;
-    collect(*root_, steps_of(path), 0, "", path, lists);
+    collect(*root_, split(path, '.'), 0, "", path, lists);
     check_input(lists.size() == 1 && lists[0]->is_array(), "\"", path, "\" is missing or no list");
     for (const json& element : *lists[0]) {
       element_[path] = &element;
@@ -85,7 +76,7 @@ class JsonRowReader {
     std::vector<std::string> values;
     for (const std::string& path : column.names) {
       std::vector<const json*> found;
-      collect(*root_, steps_of(path), 0, "", path, found);
+      collect(*root_, split(path, '.'), 0, "", path, found);
       const bool there = !found.empty() || inside_empty_list(path);
       check_input(there || (column.any && path != column.names.back()), "\"", column.names.front(), "\" is missing");
       for (const json* value : found) {
@@ -103,7 +94,7 @@ class JsonRowReader {
   bool inside_empty_list(const std::string& path) const {
     for (size_t dot = path.find('.'); dot != path.npos; dot = path.find('.', dot + 1)) {
       std::vector<const json*> found;
-      collect(*root_, steps_of(path.substr(0, dot)), 0, "", path, found);
+      collect(*root_, split(path.substr(0, dot), '.'), 0, "", path, found);
       if (found.size() == 1 && found[0]->is_array() && found[0]->empty()) return true;
     }
     return false;
@@ -125,13 +116,13 @@ void read_json_rows(const TaskFile& file, const std::string& path, const RowSink
     if (object.is_object() && object.size() == 1 && object.contains("header")) return;  // MRQA's first line
     reading(where, [&] { JsonRowReader(file, where, sink).read(object); });
   };
-  const size_t start = plain.find_first_not_of(kJsonBlanks);
+  const size_t start = plain.find_first_not_of(kBlanks);
   const bool list = start != plain.npos && plain[start] == '[';
   if (list || file.format == "json") {
     if (start == plain.npos) return;
     // SAMSum's .json files are lists in one release and lines in another.
     const size_t end = plain.find('\n', start);
-    const bool lines = !list && end != plain.npos && plain.find_first_not_of(kJsonBlanks, end) != plain.npos &&
+    const bool lines = !list && end != plain.npos && plain.find_first_not_of(kBlanks, end) != plain.npos &&
                        json::accept(plain.substr(start, end - start));
     if (!lines) {
       const json whole = parse_json(plain, path);
@@ -142,7 +133,7 @@ void read_json_rows(const TaskFile& file, const std::string& path, const RowSink
     }
   }
   for_each_line_of(plain, [&](const std::string& line, int64_t number) {
-    if (line.find_first_not_of(kJsonBlanks) == line.npos) return;
+    if (line.find_first_not_of(kBlanks) == line.npos) return;
     const std::string where = text(path, ":", number);
     put(parse_json(line, where), where);
   });

@@ -5,23 +5,12 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "core/lines.h"
+#include "experiments/lib/tasks/filters.h"
+#include "tuning/options.h"
 
 namespace cambium {
 namespace {
-
-std::vector<std::string> words_of(const std::string& text, char separator) {
-  std::vector<std::string> words;
-  size_t at = 0;
-  for (size_t next; (next = text.find(separator, at)) != text.npos; at = next + 1)
-    words.push_back(text.substr(at, next - at));
-  words.push_back(text.substr(at));
-  return words;
-}
-
-std::string stripped(const std::string& s) {
-  const size_t begin = s.find_first_not_of(" \t\r\n"), end = s.find_last_not_of(" \t\r\n");
-  return begin == s.npos ? "" : s.substr(begin, end - begin + 1);
-}
 
 int64_t number_of(const std::string& digits, const std::string& what) {
   int64_t value = -1;
@@ -37,11 +26,9 @@ void triples(DataRow& row, bool lower) {
   std::string line;
   for (const std::string& triple : row.values("triples")) {
     std::vector<std::string> parts;
-    for (const std::string& part : words_of(triple, '|')) parts.push_back(stripped(part));
+    for (const std::string& part : split(triple, '|')) parts.push_back(trimmed(part));
     check_input(parts.size() == 3, "the triple \"", triple, "\" has ", parts.size(), " parts; expected 3");
-    if (lower)
-      std::transform(parts[1].begin(), parts[1].end(), parts[1].begin(),
-                     [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+    if (lower) parts[1] = lower_case(parts[1]);
     line += text(line.empty() ? "" : " | ", parts[0], " : ", parts[1], " : ", parts[2]);
   }
   check_input(!line.empty(), "there are no triples");
@@ -85,7 +72,7 @@ void record(DataRow& row) {
 
 // WSC: the field `marked` is the text with its pronoun, word span2_index, as *pronoun*. (module preprocessors, wsc_simple)
 void wsc(DataRow& row) {
-  std::vector<std::string> words = words_of(row.joined("text"), ' ');
+  std::vector<std::string> words = split(row.joined("text"), ' ');
   const int64_t place = number_of(row.joined("span2_index"), "span2_index");
   check_input(place < int64_t(words.size()), "span2_index ", place, " lies behind the text's ", words.size(), " words");
   std::string& word = words[size_t(place)];
@@ -100,7 +87,7 @@ void wsc(DataRow& row) {
   }
   std::string marked;
   for (const std::string& w : words) marked += (marked.empty() ? "" : " ") + w;
-  row.fields["marked"] = {stripped(marked)};
+  row.fields["marked"] = {trimmed(marked)};
 }
 
 // SemEval-14 as ABSA-PyTorch keeps it: the aspect goes back into its place, $T$.

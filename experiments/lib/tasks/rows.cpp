@@ -11,8 +11,6 @@
 namespace cambium {
 namespace {
 
-constexpr const char* kRowBlanks = " \t\r\n";
-
 TableFormat table_format(const TaskFile& file) {
   TableFormat format = file.format == "csv"   ? TableFormat::csv()
                        : file.format == "tsv" ? TableFormat::tsv()
@@ -70,7 +68,7 @@ void read_parallel_lines(const TaskFile& file, const std::string& folder, const 
 // "label text".
 void read_labelled_lines(const std::string& path, const RowSink& sink) {
   for_each_line_of(read_data_file(path), [&](const std::string& line, int64_t number) {
-    if (line.find_first_not_of(kRowBlanks) == line.npos) return;
+    if (line.find_first_not_of(kBlanks) == line.npos) return;
     const size_t blank = line.find_first_of(" \t");
     check_input(blank != line.npos && blank > 0, path, ":", number, ": no label and text with a blank between them");
     sink({{{"label", {line.substr(0, blank)}}, {"text", {line.substr(blank + 1)}}}, text(path, ":", number)});
@@ -80,7 +78,7 @@ void read_labelled_lines(const std::string& path, const RowSink& sink) {
 // Three lines a row: text with $T$, aspect, class. (ABSA-PyTorch's form of SemEval-14)
 void read_aspects(const std::string& path, const RowSink& sink) {
   std::vector<std::string> lines = lines_of(read_data_file(path));
-  while (!lines.empty() && lines.back().find_first_not_of(kRowBlanks) == std::string::npos) lines.pop_back();
+  while (!lines.empty() && lines.back().find_first_not_of(kBlanks) == std::string::npos) lines.pop_back();
   check_input(lines.size() % 3 == 0, path, ": ", lines.size(), " lines; each example has three");
   for (size_t i = 0; i + 2 < lines.size(); i += 3)
     sink({{{"text", {lines[i]}}, {"aspect", {lines[i + 1]}}, {"label", {lines[i + 2]}}}, text(path, ":", i + 1)});
@@ -99,7 +97,7 @@ void read_classes(const TaskFile& file, const std::string& folder, const RowSink
         if (!is_directory(path + "/" + one)) put(read_data_file(path + "/" + one), path + "/" + one);
     } else {
       for_each_line_of(read_data_file(plain_or_packed(path)), [&](const std::string& line, int64_t number) {
-        if (line.find_first_not_of(kRowBlanks) != line.npos) put(line, text(path, ":", number));
+        if (line.find_first_not_of(kBlanks) != line.npos) put(line, text(path, ":", number));
       });
     }
   }

@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "core/lines.h"
 #include "core/path_kind.h"
 #include "experiments/lib/data_path.h"
 #include "experiments/lib/token_facts.h"
@@ -15,15 +16,8 @@
 namespace cambium {
 namespace {
 
-constexpr const char* kTaskBlanks = " \t\r\n";
-
-std::string without_blanks(const std::string& s) {
-  const size_t begin = s.find_first_not_of(kTaskBlanks), end = s.find_last_not_of(kTaskBlanks);
-  return begin == s.npos ? "" : s.substr(begin, end - begin + 1);
-}
-
 double number_in(const DataRow& row, const std::string& field, const NumberRange& range) {
-  const std::string digits = without_blanks(row.joined(field));
+  const std::string digits = trimmed(row.joined(field));
   double value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   check_input(error == std::errc() && end == digits.data() + digits.size() && value >= range.low && value <= range.high,
@@ -98,7 +92,7 @@ std::string Task::instruction(const ModelConfig& config) const {
 }
 
 std::string Task::cleaned(const std::string& output) const {
-  return without_blanks(output.substr(0, output.find('\n')));
+  return trimmed(output.substr(0, output.find('\n')));
 }
 
 std::vector<LabelledRow> Task::labelled(Split split) const {
@@ -118,7 +112,7 @@ std::vector<LabelledRow> Task::labelled(Split split) const {
     if (record_.number) {
       item.number = number_in(row, record_.label, *record_.number);
     } else {
-      const std::string value = without_blanks(row.joined(record_.label));
+      const std::string value = trimmed(row.joined(record_.label));
       const auto found = classes.find(value);
       if (found == classes.end()) bad(value);
       item.label = found->second;
@@ -128,7 +122,7 @@ std::vector<LabelledRow> Task::labelled(Split split) const {
                                                       : record_.encoder.front();
     bool empty = true;
     for (const std::string& field : words.fields())
-      empty = empty && row.joined(field).find_first_not_of(kTaskBlanks) == std::string::npos;
+      empty = empty && row.joined(field).find_first_not_of(kBlanks) == std::string::npos;
     check_input(!empty, row.where, ": an empty text");
     item.row = std::move(row);
     all.push_back(std::move(item));
@@ -173,7 +167,7 @@ std::vector<EvaluationItem> Task::items(Split split, TextForm form) const {
     for (const LabelledRow& item : labelled(split))
       all.push_back(
           {input.fill(item.row),
-           {is_number() ? without_blanks(item.row.joined(record_.label)) : answers(item.row)[size_t(item.label)]}});
+           {is_number() ? trimmed(item.row.joined(record_.label)) : answers(item.row)[size_t(item.label)]}});
     return all;
   }
   std::map<std::string, size_t> seen;

@@ -141,11 +141,6 @@ class XmlReader {
   mutable int64_t line_ = 1;
 };
 
-std::string trimmed_text(const std::string& s) {
-  const size_t begin = s.find_first_not_of(" \t\r\n"), end = s.find_last_not_of(" \t\r\n");
-  return begin == s.npos ? "" : s.substr(begin, end - begin + 1);
-}
-
 void read_file(const std::string& path, const RowSink& sink) {
   const std::string contents = read_data_file(path);
   XmlReader xml(without_byte_order_mark(contents), path);
@@ -171,10 +166,10 @@ void read_file(const std::string& path, const RowSink& sink) {
     }
     if (open.empty() || open.back() != part.name) xml.fail("</" + part.name + "> closes what is not open");
     open.pop_back();
-    if (part.name == "mtriple") row.fields["triples"].push_back(trimmed_text(words));
+    if (part.name == "mtriple") row.fields["triples"].push_back(trimmed(words));
     if (part.name == "lex") {
-      row.fields["lex"].push_back(trimmed_text(words));
-      if (good) row.fields["good"].push_back(trimmed_text(words));
+      row.fields["lex"].push_back(trimmed(words));
+      if (good) row.fields["good"].push_back(trimmed(words));
     }
     if (part.name == "entry") sink(std::move(row)), row = {};
   }
