@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "experiments/lib/metrics/classification.h"
 
 namespace cambium {
 namespace {
@@ -77,29 +78,6 @@ double quantile(std::vector<double> values, double q) {
   return values[below] + (place - double(below)) * (values[above] - values[below]);
 }
 
-std::vector<double> ranks(std::span<const double> values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t(0));
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
-  std::vector<double> all(values.size());
-  for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
-    while (end < order.size() && values[order[end]] == values[order[begin]]) ++end;
-    for (size_t i = begin; i < end; ++i) all[order[i]] = double(begin + 1 + end) / 2;
-  }
-  return all;
-}
-
-double spearman(std::span<const double> x, std::span<const double> y) {
-  check_input(x.size() == y.size(), "a correlation of ", x.size(), " with ", y.size(), " values");
-  if (x.size() < 2) return kNan;
-  const std::vector<double> a = ranks(x), b = ranks(y);
-  const double mean = double(x.size() + 1) / 2;
-  double ab = 0, aa = 0, bb = 0;
-  for (size_t i = 0; i < a.size(); ++i)
-    ab += (a[i] - mean) * (b[i] - mean), aa += (a[i] - mean) * (a[i] - mean), bb += (b[i] - mean) * (b[i] - mean);
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : kNan;
-}
-
 // The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4.
 double student_within(double t, int64_t degrees) {
   CHECK(degrees >= 1, "Student's distribution with ", degrees, " degrees of freedom");
@@ -122,6 +100,12 @@ double student_quantile(double share, int64_t degrees) {
     (student_within(middle, degrees) < share ? low : high) = middle;
   }
   return high;
+}
+
+double mean_of_finite(std::span<const double> values) {
+  std::vector<double> finite;
+  std::copy_if(values.begin(), values.end(), std::back_inserter(finite), [](double v) { return std::isfinite(v); });
+  return finite.empty() ? kNan : spread(finite).mean;
 }
 
 Spread spread(std::span<const double> values) {
@@ -182,7 +166,7 @@ SeedTest seed_test(std::span<const StatisticsTable> a, std::span<const Statistic
 }
 
 SeedTest correlation_test(std::span<const double> x, std::span<const double> y, int samples, uint64_t seed) {
-  SeedTest test{.difference = spearman(x, y)};
+  SeedTest test{.difference = metrics::spearman(x, y)};
   if (std::isnan(test.difference)) return test.low = test.high = kNan, test;
   const size_t n = x.size();
   const RandomKey things = random_key(seed, "correlation test, things"),
@@ -196,8 +180,8 @@ SeedTest correlation_test(std::span<const double> x, std::span<const double> y, 
       a.push_back(x[k]), b.push_back(y[k]);
       std::swap(mixed[n - 1 - i], mixed[draw(order, s, i, n - i)]);  // Fisher and Yates
     }
-    extreme += at_least(spearman(x, mixed), test.difference);
-    if (const double r = spearman(a, b); !std::isnan(r)) resampled.push_back(r);
+    extreme += at_least(metrics::spearman(x, mixed), test.difference);
+    if (const double r = metrics::spearman(a, b); !std::isnan(r)) resampled.push_back(r);
   }
   test.p = double(extreme) / double(samples + 1);
   test.low = quantile(resampled, 0.025), test.high = quantile(resampled, 0.975);

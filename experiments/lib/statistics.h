@@ -19,6 +19,8 @@ struct Spread {
   double deviation;  // of the sample: divided by n - 1
 };
 Spread spread(std::span<const double> values);
+// NaN where none is finite.
+double mean_of_finite(std::span<const double> values);
 
 // By linear interpolation between order statistics; q = 0.5: the median.
 double quantile(std::vector<double> values, double q);
@@ -27,10 +29,6 @@ double quantile(std::vector<double> values, double q);
 double student_within(double t, int64_t degrees);
 double student_quantile(double share, int64_t degrees);
 
-// Ranks from 1; equal values share the mean of theirs.
-std::vector<double> ranks(std::span<const double> values);
-// Spearman's correlation: Pearson's of the ranks. NaN where there are fewer than two pairs or one side is constant.
-double spearman(std::span<const double> x, std::span<const double> y);
 
 // Two systems that were trained with the same K seeds and scored on the same N texts; scores are means over seeds.
 struct SeedTest {

@@ -8,7 +8,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
-#include "experiments/lib/statistics.h"
+#include "experiments/lib/metrics/classification.h"
 #include "experiments/lib/transfer/indicators.h"
 #include "experiments/lib/transfer/transfer.h"
 #include "tests/support/files.h"
@@ -62,14 +62,14 @@ TEST(Transfer, PromptsThatCannotBeComparedAreRefused) {
 }
 
 TEST(Ranks, ShareTiesAndCorrelate) {
-  EXPECT_EQ(ranks(std::vector<double>{3, 1, 3, 2}), (std::vector<double>{3.5, 1, 3.5, 2}));
+  EXPECT_EQ(metrics::ranks(std::vector<double>{3, 1, 3, 2}), (std::vector<double>{3.5, 1, 3.5, 2}));
   const std::vector<double> x = {1, 2, 3, 4}, up = {2, 3, 5, 9}, down = {9, 5, 3, 2}, flat = {1, 1, 1, 1};
-  EXPECT_DOUBLE_EQ(spearman(x, up), 1);
-  EXPECT_DOUBLE_EQ(spearman(x, down), -1);
-  EXPECT_TRUE(std::isnan(spearman(x, flat)));
-  EXPECT_TRUE(std::isnan(spearman(std::vector<double>{1}, std::vector<double>{1})));
+  EXPECT_DOUBLE_EQ(metrics::spearman(x, up), 1);
+  EXPECT_DOUBLE_EQ(metrics::spearman(x, down), -1);
+  EXPECT_TRUE(std::isnan(metrics::spearman(x, flat)));
+  EXPECT_TRUE(std::isnan(metrics::spearman(std::vector<double>{1}, std::vector<double>{1})));
   // scipy.stats.spearmanr([1, 2, 2, 4, 5], [3, 1, 4, 4, 9])
-  EXPECT_NEAR(spearman(std::vector<double>{1, 2, 2, 4, 5}, std::vector<double>{3, 1, 4, 4, 9}), 0.7631578947368421,
+  EXPECT_NEAR(metrics::spearman(std::vector<double>{1, 2, 2, 4, 5}, std::vector<double>{3, 1, 4, 4, 9}), 0.7631578947368421,
               1e-12);
 }
 

@@ -171,8 +171,9 @@ StatisticsTable correlation_table(const char* name, std::vector<double> x, std::
   return table;
 }
 
-// From 1; ties have their mean rank.
-std::vector<double> ranks_of(std::span<const double> row) {
+}  // namespace
+
+std::vector<double> ranks(std::span<const double> row) {
   std::vector<size_t> order(row.size());
   std::iota(order.begin(), order.end(), size_t(0));
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return row[a] < row[b]; });
@@ -184,8 +185,6 @@ std::vector<double> ranks_of(std::span<const double> row) {
   return rank;
 }
 
-}  // namespace
-
 StatisticsTable pearson_table(const References& references, const Outputs& outputs) {
   NumberRows rows = numbers_of("pearson", references, outputs);
   return correlation_table("pearson", std::move(rows.outputs), std::move(rows.references));
@@ -193,7 +192,7 @@ StatisticsTable pearson_table(const References& references, const Outputs& outpu
 
 StatisticsTable spearman_table(const References& references, const Outputs& outputs) {
   const NumberRows rows = numbers_of("spearman", references, outputs);
-  return correlation_table("spearman", ranks_of(rows.outputs), ranks_of(rows.references));
+  return correlation_table("spearman", ranks(rows.outputs), ranks(rows.references));
 }
 
 double pearson(std::span<const double> x, std::span<const double> y) {
@@ -214,6 +213,6 @@ double pearson(std::span<const double> x, std::span<const double> y) {
   return std::clamp(xy / std::sqrt(xx) / std::sqrt(yy), -1.0, 1.0);
 }
 
-double spearman(std::span<const double> x, std::span<const double> y) { return pearson(ranks_of(x), ranks_of(y)); }
+double spearman(std::span<const double> x, std::span<const double> y) { return pearson(ranks(x), ranks(y)); }
 
 }  // namespace cambium::metrics

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "experiments/lib/metrics/statistics_table.h"
 
@@ -35,6 +36,8 @@ StatisticsTable spearman_table(const References& references, const Outputs& outp
 
 // Correlations of two rows of numbers of equal length, -1 to 1; NaN if either row is constant.
 double pearson(std::span<const double> x, std::span<const double> y);
-double spearman(std::span<const double> x, std::span<const double> y);  // ties have their mean rank
+double spearman(std::span<const double> x, std::span<const double> y);
+// Ranks from 1; equal values share the mean of theirs.
+std::vector<double> ranks(std::span<const double> row);
 
 }  // namespace cambium::metrics

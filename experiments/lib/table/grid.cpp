@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/error.h"
 #include "experiments/lib/statistics.h"
@@ -191,8 +190,7 @@ std::vector<double> Group::values(const std::string& name) const {
 }
 
 double Group::mean(const std::string& name) const {
-  const std::vector<double> all = values(name);
-  return all.empty() ? std::numeric_limits<double>::quiet_NaN() : spread(all).mean;
+  return mean_of_finite(values(name));
 }
 
 std::vector<Group> groups_of(const Grid& grid, const std::vector<GridCell>& cells,

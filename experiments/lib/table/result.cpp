@@ -1,6 +1,7 @@
 #include "experiments/lib/table/result.h"
 
 #include <limits>
+#include <set>
 
 #include "core/hdf5.h"
 #include "models/tokenizers/utf8.h"
@@ -57,6 +58,14 @@ void read_texts(const Hdf5File& file, CellResult& r) {
 double CellResult::measured(const std::string& name) const { return value_or_nan(measurements, name); }
 double CellResult::score(const std::string& name) const { return value_or_nan(scores, name); }
 double CellResult::value(const std::string& name) const { return scores.count(name) ? score(name) : measured(name); }
+
+std::string notes_of(const std::vector<const CellResult*>& results, const std::string& name) {
+  std::set<std::string> values;
+  for (const CellResult* r : results)
+    if (const auto found = r->notes.find(name); found != r->notes.end() && !found->second.empty())
+      values.insert(found->second);
+  return listed(values, "; ");
+}
 
 void save_result(const std::string& path, const CellResult& r) {
   Hdf5Writer file(path);

@@ -33,6 +33,9 @@ struct CellResult {
   double value(const std::string& name) const;     // the score of this name, else the measurement
 };
 
+// What results say under a name of their notes: what all do, or how many different things they do.
+std::string notes_of(const std::vector<const CellResult*>&, const std::string& name);
+
 // Written whole or not at all.
 void save_result(const std::string& path, const CellResult&);
 // Throws InputError for a file that is damaged or no result.

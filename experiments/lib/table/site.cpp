@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -23,9 +22,8 @@ struct Bundle {
   const Cell& cell() const { return seeds.front().cell; }
   double mean(const std::string& name) const {
     std::vector<double> all;
-    for (const CellResult& r : seeds)
-      if (const double v = r.value(name); std::isfinite(v)) all.push_back(v);
-    return all.empty() ? std::numeric_limits<double>::quiet_NaN() : spread(all).mean;
+    for (const CellResult& r : seeds) all.push_back(r.value(name));
+    return mean_of_finite(all);
   }
 };
 
@@ -153,12 +151,10 @@ void add_pareto(const Page& page, Report& report) {
 }
 
 std::string note_of(const Page& page, const std::string& name) {
-  std::set<std::string> all;
+  std::vector<const CellResult*> all;
   for (const Bundle& b : page.bundles)
-    for (const CellResult& r : b.seeds)
-      if (const auto found = r.notes.find(name); found != r.notes.end() && !found->second.empty())
-        all.insert(found->second);
-  return listed(all, "; ");
+    for (const CellResult& r : b.seeds) all.push_back(&r);
+  return notes_of(all, name);
 }
 
 std::string rendered(const Page& page, bool own_report) {

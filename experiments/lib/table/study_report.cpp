@@ -10,14 +10,10 @@
 namespace cambium {
 namespace {
 
-// What all finished cells say, or how many different things they say.
 std::string note_of_all(const std::vector<Group>& rows, const std::string& name) {
-  std::set<std::string> values;
-  for (const Group& r : rows)
-    for (const CellResult* c : r.seeds)
-      if (const auto found = c->notes.find(name); found != c->notes.end() && !found->second.empty())
-        values.insert(found->second);
-  return listed(values, "; ");
+  std::vector<const CellResult*> all;
+  for (const Group& r : rows) all.insert(all.end(), r.seeds.begin(), r.seeds.end());
+  return notes_of(all, name);
 }
 
 nlohmann::json learned(const TrainOptions& options) {

@@ -8,6 +8,7 @@
 
 #include "core/csv.h"
 #include "core/files.h"
+#include "experiments/lib/metrics/classification.h"
 #include "experiments/lib/statistics.h"
 #include "models/files/torch_tensor.h"
 
@@ -21,14 +22,6 @@ struct Pairs {
     if (std::isfinite(a) && std::isfinite(b)) x.push_back(a), y.push_back(b);
   }
 };
-
-double mean_of_finite(const std::vector<double>& values) {
-  double sum = 0;
-  int count = 0;
-  for (const double v : values)
-    if (std::isfinite(v)) sum += v, ++count;
-  return count ? sum / count : kNan;
-}
 
 // "IMDBPromptRoberta": the task and the model.
 bool split_name(const std::string& name, std::string& task, std::string& model) {
@@ -74,10 +67,10 @@ TransferCorrelation correlate(const TransferMatrix& m, const std::vector<std::ve
       if (s == t) continue;
       others.add(values[t][s], m.scores[t][s]), all_foreign.add(values[t][s], m.relative(t, s));
     }
-    foreign.push_back(spearman(others.x, others.y)), own.push_back(spearman(with_own.x, with_own.y));
+    foreign.push_back(metrics::spearman(others.x, others.y)), own.push_back(metrics::spearman(with_own.x, with_own.y));
   }
-  return {mean_of_finite(foreign), mean_of_finite(own), spearman(all_foreign.x, all_foreign.y),
-          spearman(all_own.x, all_own.y)};
+  return {mean_of_finite(foreign), mean_of_finite(own), metrics::spearman(all_foreign.x, all_foreign.y),
+          metrics::spearman(all_own.x, all_own.y)};
 }
 
 std::string task_type(const std::string& task) {
