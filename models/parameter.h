@@ -34,6 +34,9 @@ struct NamedParameter {
   Tensor value() const { return parameter->value.rows(begin, end); }
 };
 
+// The one of this name. Throws Error where there is none.
+const NamedParameter& parameter_named(const std::vector<NamedParameter>&, std::string_view name);
+
 namespace detail {
 
 inline std::string joined(const std::string& path, std::string_view name) {

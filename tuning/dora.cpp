@@ -44,7 +44,7 @@ std::vector<NamedParameter> Dora::parameters() {
 }
 
 Var Dora::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
-  const List* list = adapted(projection);
+  const std::vector<Adapted>* list = adapted_.find(projection);
   if (!list) return y;
   y = Lora::projected(pass, projection, x, std::move(y), layout);
   for (const Adapted& m : *list) {

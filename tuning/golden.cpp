@@ -171,11 +171,11 @@ double Golden::scale() const {
   return largest;
 }
 
-std::vector<Tensor> exact_logits(Model& model, Tuner& tuner, const Batch& sequences) {
+std::vector<Tensor> exact_logits(Model& model, Hooks& hooks, const Batch& sequences) {
   const auto plain = [](const Tensor& t) { return t.to(Device::cpu()).to(DType::f32); };
   std::vector<Tensor> all;
   for (const Sequence& s : sequences) {
-    Pass pass(tuner);
+    Pass pass(hooks);
     pass.exact = true;
     if (model.classifier) {
       all.push_back(plain(model.classify(pass, {s})));

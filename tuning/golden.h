@@ -48,7 +48,7 @@ double difference(const GoldenRecord&, const Tensor& logits);
 
 // Of each sequence, one at a time and in float32 arithmetic: logits [tokens, vocabulary], a classification head's
 // scores [1, classes], or hidden rows [tokens, width] without a head.
-std::vector<Tensor> exact_logits(Model&, Tuner&, const Batch& sequences);
+std::vector<Tensor> exact_logits(Model&, Hooks&, const Batch& sequences);
 // The largest absolute value; NaN where one is NaN.
 double largest_value(const std::vector<Tensor>&);
 // The largest difference between two lists of logits of the same shapes, of each value; NaN where one is NaN.

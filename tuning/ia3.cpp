@@ -27,7 +27,7 @@ Ia3::Ia3(const Options& options, const TunerContext& context) : options_(options
                 " reads the same as its neighbours, with which it is one product: its input alone cannot be scaled");
     s.factor = tuner_parameter(context.model, {of_input(s) ? t.in() : t.out()});
     if (context.initialize) fill_uniform(s.factor, 0, "", 0, 1);  // all 1
-    scaled_[{t.site, t.product}].push_back(std::move(s));
+    scaled_.at(t).push_back(std::move(s));
   }
 }
 
@@ -48,15 +48,12 @@ double Ia3::live_share(std::string_view name) const {
   return selects(options_.inputs, name) ? 0.05 : 1;
 }
 
-bool Ia3::reaches_inside(const Site& site) const {
-  const auto found = scaled_.lower_bound({site, ""});
-  return found != scaled_.end() && found->first.first == site;
-}
+bool Ia3::reaches_inside(const Site& site) const { return scaled_.has(site); }
 
 Var Ia3::scaled(Pass& pass, const Projection& projection, Var x, bool inputs) const {
-  const auto found = scaled_.find({projection.site, projection.dense.parts.front().name});
-  if (found == scaled_.end()) return x;
-  for (const Scaled& s : found->second)
+  const std::vector<Scaled>* list = scaled_.find(projection);
+  if (!list) return x;
+  for (const Scaled& s : *list)
     if (of_input(s) == inputs)
       x = apply(inputs ? ScaleColumns{} : ScaleColumns{s.target.begin, s.target.end}, x, pass(s.factor), Var());
   return x;

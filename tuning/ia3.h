@@ -45,7 +45,7 @@ class Ia3 : public Tuner {
   Var scaled(Pass&, const Projection&, Var, bool of_input) const;
 
   Options options_;
-  std::map<std::pair<Site, std::string>, std::vector<Scaled>> scaled_;  // by site and first part of the product
+  AtProducts<Scaled> scaled_;
 };
 
 }  // namespace cambium

@@ -132,11 +132,8 @@ std::map<std::string, std::vector<Pair>> pairs_of(const std::vector<Tuner*>& par
     for (const auto& [name, a] : values) {
       if (!name.ends_with(kA)) continue;
       const std::string module = name.substr(0, name.size() - kA.size());
-      const double rank = double(a.rows());
-      modules[module].push_back({a, values.at(module + ".lora_b"), weights[i],
-                                 number_for(options.alpha_pattern, module, options.alpha) /
-                                     (options.rslora ? std::sqrt(rank) : rank),
-                                 i});
+      modules[module].push_back(
+          {a, values.at(module + ".lora_b"), weights[i], options.scale_of(module, a.rows()), i});
     }
   }
   return modules;

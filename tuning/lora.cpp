@@ -53,18 +53,14 @@ Lora::Lora(const Options& options, const TunerContext& context, const std::strin
   for (const Target& t : targets) {
     Adapted m{t, t.name(), 0, 0, {}, {}};
     m.rank = int64_t(number_for(options_.rank_pattern, m.name, double(options_.rank)));
-    m.scale = scale(number_for(options_.alpha_pattern, m.name, options_.alpha), m.rank);
+    m.scale = options_.scale_of(m.name, m.rank);
     check_input(m.rank <= std::min(t.in(), t.out()), method, ": rank ", m.rank, " exceeds the ", std::min(t.in(), t.out()),
                 " of ", m.name, " [", t.out(), ", ", t.in(), "]");
     m.a = tuner_parameter(context.model, {m.rank, t.in()});
     m.b = tuner_parameter(context.model, {t.out(), m.rank});
     if (context.initialize) fill_uniform(m.a, context.seed, m.name + ".lora_a", 1 / std::sqrt(double(t.in())));
-    adapted_[{t.site, t.product}].push_back(std::move(m));
+    adapted_.at(t).push_back(std::move(m));
   }
-}
-
-double Lora::scale(double alpha, int64_t rank) const {
-  return alpha / (options_.rslora ? std::sqrt(double(rank)) : double(rank));
 }
 
 OptionMap Lora::options() const {
@@ -90,18 +86,10 @@ std::vector<NamedParameter> Lora::parameters() {
 
 double Lora::rate_factor(std::string_view name) const { return name.ends_with(".lora_b") ? options_.plus_ratio : 1; }
 
-bool Lora::reaches_inside(const Site& site) const {
-  const auto found = adapted_.lower_bound({site, ""});
-  return found != adapted_.end() && found->first.first == site;
-}
-
-const Lora::List* Lora::adapted(const Projection& projection) const {
-  const auto found = adapted_.find({projection.site, projection.dense.parts.front().name});
-  return found == adapted_.end() ? nullptr : &found->second;
-}
+bool Lora::reaches_inside(const Site& site) const { return adapted_.has(site); }
 
 Var Lora::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
-  const List* list = adapted(projection);
+  const std::vector<Adapted>* list = adapted_.find(projection);
   if (!list) return y;
   const float dropout = pass.drops() ? float(options_.dropout) : 0.f;
   // Each drops other elements of its input, so with dropout they are done one by one.
@@ -135,8 +123,8 @@ Tensor Lora::summed_weight(const Tensor& w, const Tensor& a, const Tensor& b, do
 }
 
 bool Lora::add_to_base(double sign) {
-  for (auto& [_, list] : adapted_)
-    for (Adapted& m : list) {  // in float32, rounded once
+  for (const auto& [_, list] : adapted_)
+    for (const Adapted& m : list) {  // in float32, rounded once
       const Tensor rows = m.target.dense->weight.value.rows(m.target.begin, m.target.end);
       rows.copy_from(summed_weight(rows, m.a.value, m.b.value, sign * m.scale).to(rows.dtype()));
     }

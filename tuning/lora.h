@@ -1,6 +1,8 @@
 // LoRA: y = W x + s B A x, with W frozen.                                     (Hu et al. 2022, section 4.1)
 #pragma once
 
+#include <cmath>
+
 #include "tuning/options.h"
 #include "tuning/sites.h"
 #include "tuning/tuner.h"
@@ -20,7 +22,18 @@ class Lora : public Tuner {
     bool rslora = false;    // s = alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, eq. 4)
     double plus_ratio = 1;  // B learns at so many times the rate (LoRA+: Hayou et al. 2024; 16 in the paper)
     std::vector<ModuleNumber> rank_pattern, alpha_pattern;  // of single modules
+
+    double scale(double alpha, int64_t rank) const { return alpha / divisor(rank); }
+    // What alpha is divided by.
+    double divisor(int64_t rank) const { return rslora ? std::sqrt(double(rank)) : double(rank); }
+    // s of a module with this rank.
+    double scale_of(const std::string& module, int64_t rank) const {
+      return scale(number_for(alpha_pattern, module, alpha), rank);
+    }
   };
+  // W + s B A of a matrix, in the accumulator type, in fresh memory.
+  static Tensor summed_weight(const Tensor& w, const Tensor& a, const Tensor& b, double scale);
+
   // Of `reader`, without finish().
   static Options read_options(OptionReader& reader);
   static TunerMaker read(OptionReader&);
@@ -35,7 +48,7 @@ class Lora : public Tuner {
   static constexpr double kLearningRate = 1e-3;
   double default_learning_rate() const override { return kLearningRate; }
   double rate_factor(std::string_view name) const override;
-  double effective_scale() const override { return scale(options_.alpha, options_.rank); }
+  double effective_scale() const override { return options_.scale(options_.alpha, options_.rank); }
   bool draws() const override { return options_.dropout > 0; }
   bool merge_into(Model&) override { return add_to_base(1); }
   bool unmerge_from(Model&) override { return add_to_base(-1); }
@@ -52,16 +65,10 @@ class Lora : public Tuner {
     double scale;
     Parameter a, b;  // [rank, in], [end - begin, rank]
   };
-  using List = std::vector<Adapted>;
-  // Those of a product, none where it has none.
-  const List* adapted(const Projection&) const;
-  // W + s B A of a matrix, [end - begin, in] in the accumulator type, in fresh memory.
-  static Tensor summed_weight(const Tensor& w, const Tensor& a, const Tensor& b, double scale);
 
-  std::map<std::pair<Site, std::string>, List> adapted_;  // by site and first part of the product
+  AtProducts<Adapted> adapted_;
 
  private:
-  double scale(double alpha, int64_t rank) const;
   bool add_to_base(double sign);
   Var add_group(const Pass&, std::span<const Adapted>, const Var& x, Var y) const;
 

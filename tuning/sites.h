@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 
+#include "models/hooks.h"
 #include "models/model.h"
 
 namespace cambium {
@@ -22,6 +24,32 @@ struct Target {
   std::string name() const { return path_of(site) + "." + part; }  // "decoder.layers.0.self_attention.query"
   int64_t in() const { return dense->weight.value.cols(); }
   int64_t out() const { return end - begin; }
+};
+
+// What a tuner has at some of the projections, by their products.
+template <class T>
+class AtProducts {
+ public:
+  using List = std::vector<T>;
+
+  List& at(const Target& t) { return lists_[{t.site, t.product}]; }
+  // Null where it has none.
+  const List* find(const Projection& p) const {
+    const auto found = lists_.find({p.site, p.dense.parts.front().name});
+    return found == lists_.end() ? nullptr : &found->second;
+  }
+  bool has(const Site& site) const {
+    const auto found = lists_.lower_bound({site, ""});
+    return found != lists_.end() && found->first.first == site;
+  }
+  // In a fixed order.
+  auto begin() { return lists_.begin(); }
+  auto end() { return lists_.end(); }
+  auto begin() const { return lists_.begin(); }
+  auto end() const { return lists_.end(); }
+
+ private:
+  std::map<std::pair<Site, std::string>, List> lists_;  // by site and first part of the product
 };
 
 // Whether a selector names a module: its whole name or the end of it behind a dot ("query", "self_attention.query",

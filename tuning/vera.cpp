@@ -7,7 +7,7 @@
 #include "autograd/ops/factors.h"
 #include "autograd/ops/low_rank.h"
 #include "core/kernels/elementwise.h"
-#include "core/kernels/matmul.h"
+#include "tuning/lora.h"
 
 namespace cambium {
 namespace {
@@ -59,7 +59,7 @@ Vera::Vera(const Options& options, const TunerContext& context) : options_(optio
     }
     Adapted m{t, a, tuner_parameter(context.model, {rank}), tuner_parameter(context.model, {t.out()})};
     if (context.initialize) fill_uniform(m.inner, 0, "", 0, options_.initial);  // all alike
-    adapted_[{t.site, t.product}].push_back(std::move(m));
+    adapted_.at(t).push_back(std::move(m));
   }
 }
 
@@ -82,10 +82,7 @@ std::vector<NamedParameter> Vera::parameters() {
   return all;
 }
 
-bool Vera::reaches_inside(const Site& site) const {
-  const auto found = adapted_.lower_bound({site, ""});
-  return found != adapted_.end() && found->first.first == site;
-}
+bool Vera::reaches_inside(const Site& site) const { return adapted_.has(site); }
 
 // diag(d) A [rank, in] and diag(b) B [out, rank]
 std::pair<Var, Var> Vera::scaled_pair(const Pass& pass, const Adapted& m) const {
@@ -94,9 +91,9 @@ std::pair<Var, Var> Vera::scaled_pair(const Pass& pass, const Adapted& m) const 
 }
 
 Var Vera::projected(Pass& pass, const Projection& projection, const Var& x, Var y, const Layout& layout) {
-  const auto found = adapted_.find({projection.site, projection.dense.parts.front().name});
-  if (found == adapted_.end()) return y;
-  for (const Adapted& m : found->second) {
+  const std::vector<Adapted>* list = adapted_.find(projection);
+  if (!list) return y;
+  for (const Adapted& m : *list) {
     const float p = pass.drops() ? float(options_.dropout) : 0.f;
     const Var in = p > 0 ? pass.drop_and_add(p, m.target.name(), x, Var(), layout) : x;
     LowRank op;
@@ -114,11 +111,7 @@ bool Vera::add_to_base(double sign) {
     for (const Adapted& m : list) {
       const Tensor rows = m.target.dense->weight.value.rows(m.target.begin, m.target.end);
       const auto [a, b] = scaled_pair(pass, m);
-      Tensor sum = rows.to(accumulator(rows.dtype())).clone();
-      Tensor signed_b = Tensor::like(b.value);
-      DISPATCH(scale, sum.stream())(sum.stream(), b.value, sign, signed_b);
-      DISPATCH(matmul, sum.stream())(sum.stream(), signed_b, a.value, {}, {.accumulate = true}, sum);
-      rows.copy_from(sum.to(rows.dtype()));
+      rows.copy_from(Lora::summed_weight(rows, a.value, b.value, sign).to(rows.dtype()));
     }
   return true;
 }

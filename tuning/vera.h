@@ -53,7 +53,7 @@ class Vera : public Tuner {
 
   Options options_;
   Parameter a_, b_;  // frozen
-  std::map<std::pair<Site, std::string>, std::vector<Adapted>> adapted_;
+  AtProducts<Adapted> adapted_;
 };
 
 }  // namespace cambium

@@ -71,15 +71,9 @@ std::function<Tensor(const std::string&)> master_of(const Session& session, cons
     if (trained)
       if (const Tensor value = trained(name)) return value;
     if (stored.count(name)) return session.source->read(name);
-    for (const NamedParameter& p : session.model->parameters())
-      if (p.name == name) return p.value().to(DType::f32);
-    throw Error(text("there is no parameter ", name));
+    return parameter_named(session.model->parameters(), name).value().to(DType::f32);
   };
 }
-
-}  // namespace
-
-namespace {
 
 // One run: its tuner, what it learns from, and its directory, to which it hands everything on.
 class Run : public TrainListener {

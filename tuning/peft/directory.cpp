@@ -164,9 +164,7 @@ std::vector<std::string> plan_trained_base(Reading& r, const std::vector<const M
 }
 
 NamedParameter Made::parameter(const std::string& name) const {
-  for (const NamedParameter& p : tuner->parameters())
-    if (p.name == beginning + name) return p;
-  throw Error(text("the tuner has no parameter ", name));
+  return parameter_named(tuner->parameters(), beginning + name);
 }
 
 Made make_with_base(Reading& r, const std::string& method, const OptionMap& options,

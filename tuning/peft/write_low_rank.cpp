@@ -50,7 +50,6 @@ void write_low_rank(Writing& w) {
   OptionReader reader(w.tuner.method(), given);
   const Lora::Options options = Lora::read_options(reader);
   const bool dora = w.tuner.method() == "dora";
-  const auto scaled_by = [&](double rank) { return options.rslora ? std::sqrt(rank) : rank; };
 
   std::map<const Module*, std::vector<Piece>> pieces;
   const auto a = w.own(".lora_a"), b = w.own(".lora_b"), magnitudes = w.own(".magnitude");
@@ -59,7 +58,7 @@ void write_low_rank(Writing& w) {
     check_input(!dora || !place.is_part(), "dora at ", name, " cannot be written for PEFT: it is a part of ",
                 place.module->name(), " there; targets=query_key_value adapts it whole");
     pieces[place.module].push_back(
-        {place, matrix, b.at(name), number_for(options.alpha_pattern, name, options.alpha) / scaled_by(double(matrix.rows()))});
+        {place, matrix, b.at(name), options.scale_of(name, matrix.rows())});
   }
   std::set<const Module*> adapted;
   std::map<std::string, double> ranks, alphas;
@@ -77,10 +76,10 @@ void write_low_rank(Writing& w) {
     if (dora) w.tensors[w.tensor(*module, ".lora_magnitude_vector")] = magnitudes.at(module->ours);
     ranks[w.name(*module)] = double(rank);
     alphas[w.name(*module)] = list.size() == 1 ? number_for(options.alpha_pattern, module->ours, options.alpha)
-                                               : list.front().scale * scaled_by(double(rank));
+                                               : list.front().scale * options.divisor(rank);
   }
   for (const auto& [module, list] : pieces)  // a part of a product alone keeps its own alpha
-    if (list.size() == 1 && list.front().place.is_part()) alphas[w.name(*module)] = list.front().scale * scaled_by(ranks.at(w.name(*module)));
+    if (list.size() == 1 && list.front().place.is_part()) alphas[w.name(*module)] = list.front().scale * options.divisor(int64_t(ranks.at(w.name(*module))));
 
   const double rank = most_common(ranks), alpha = most_common(alphas);
   w.config["peft_type"] = "LORA";

@@ -42,14 +42,6 @@ void check_stored(const CommonOptions& exact, const MergeOptions& options, Sessi
   Progress::say(text("warning: ", difference));
 }
 
-// The base alone.
-class None : public Tuner {
-  std::string method() const override { return "none"; }
-  OptionMap options() const override { return {}; }
-  double default_learning_rate() const override { return 0; }
-  bool reaches_inside(const Site&) const override { return false; }
-};
-
 uint64_t checksum(Model& model, const NamedParameter& p) {
   return parameter_checksum(model, [&](const NamedParameter& q) { return q.name == p.name; });
 }
@@ -68,7 +60,7 @@ std::vector<uint64_t> checksums(Model& model) {
 // longest such sum.
 double rounding_bound(Model& model, const std::vector<uint64_t>& before, const Batch& sequences,
                       const std::vector<Tensor>& logits) {
-  None none;
+  Hooks none;
   int64_t longest = 1;
   size_t number = 0;
   std::vector<std::pair<Tensor, Tensor>> changed;  // place and value
@@ -100,11 +92,7 @@ void save(Session& session, const std::string& output) {
   Model& model = *session.model;
   save_model(
       model.config(),
-      [&](const std::string& name) {
-        for (const NamedParameter& p : model.parameters())
-          if (p.name == name) return p.value();
-        throw Error(text("there is no parameter ", name));
-      },
+      [&](const std::string& name) { return parameter_named(model.parameters(), name).value(); },
       session.source->path(), output);
 }
 
@@ -115,7 +103,7 @@ int undo(const CommonOptions& exact, const MergeOptions& options) {
   const auto tuner = open_tuner(path, session, true);
   const Golden stored = is_peft_adapter(path) ? Golden() : read_golden(path);
   const Batch sequences = stored.empty() ? sample_sequences(session.model->config()) : stored.sequences;
-  None none;
+  Hooks none;
   const std::vector<Tensor> merged = exact_logits(*session.model, none, sequences);
   const std::vector<uint64_t> before = checksums(*session.model);
   check_input(tuner->unmerge_from(*session.model), tuner->method(),
@@ -147,7 +135,7 @@ int merge(const CommonOptions& exact, const MergeOptions& options) {
   const std::vector<uint64_t> before = checksums(*session.model);
   check_input(tuner->merge_into(*session.model), tuner->method(),
               " cannot be merged into the weights: it computes something that they cannot");
-  None none;  // the base alone must now give what both gave
+  Hooks none;  // the base alone must now give what both gave
   const std::vector<Tensor> merged = exact_logits(*session.model, none, sequences);
   const double worst = largest_difference(merged, apart),
                bound = rounding_bound(*session.model, before, sequences, merged);

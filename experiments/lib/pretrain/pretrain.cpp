@@ -137,9 +137,7 @@ void write_model(Model& model, const std::string& tokenizer_path, bool settings,
   save_model(
       model.config(),
       [&](const std::string& name) {
-        for (const NamedParameter& p : model.parameters())
-          if (p.name == name) return p.value().to(Device::cpu()).to(DType::f32);
-        throw Error(text("there is no parameter ", name));
+        return parameter_named(model.parameters(), name).value().to(Device::cpu()).to(DType::f32);
       },
       tokenizer_path, fresh, DType::f32, settings);
   if (fs::exists(place)) fs::rename(place, old);
