@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "adapter_glue",
        .title = "Adapters on GLUE",
-       .paper = "Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019",
+       .paper = kHoulsbyPaper,
        .about = "Adapters of three sizes and fine-tuning; every row chooses among three rates by its score on inputs "
                 "of dev that "
                 "are not reported.",

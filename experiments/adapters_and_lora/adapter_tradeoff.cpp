@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "adapter_tradeoff",
        .title = "What a trained parameter buys",
-       .paper = "Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019",
+       .paper = kHoulsbyPaper,
        .about = "Adapters of growing width, the top layers, the norms alone, everything.",
        .columns = {{"accuracy", "accuracy", 100, 1}},
        .claims = {method_above("adapter 64", "top_layers 1", figure), method_above("adapter 64", "layer_norm", figure)},

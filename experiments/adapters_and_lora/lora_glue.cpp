@@ -1,4 +1,5 @@
 // Table 2 of the LoRA paper, its SST-2 column: sentence classification with an encoder.
+#include "experiments/lib/table/bases.h"
 #include "experiments/lib/table/study.h"
 
 using namespace cambium;
@@ -43,15 +44,8 @@ const std::vector<Row> kPaperMethods = {
     {.name = "full", .tuner = "full", .lr = 2e-5, .epochs = 10, .batch_size = 16, .adjust = as_hu_et_al},
 };
 
-CellSpec base(const std::string& model, int64_t examples, const std::string& task = "sst2") {
-  CellSpec b{.model = model, .task = task, .examples = examples, .split = Split::dev};
-  b.train.schedule = "linear", b.train.batch_size = 16;
-  b.generation.batch_size = 32;
-  return b;
-}
-
 StudyPreset smoke_preset() {
-  CellSpec b = base(kSmokeEncoder, 32, "synthetic");
+  CellSpec b = class_base(kSmokeEncoder, "synthetic", 32);
   b.train.epochs = 1;
   return {kSmokePreset,
           "all methods on a tiny random model and made-up texts, in seconds: does everything work?",
@@ -61,12 +55,12 @@ StudyPreset smoke_preset() {
 StudyPreset quickstart_preset() {
   return {"quickstart",
           "minilm-l6 on SST-2 (--data names its files), 2000 examples, 3 epochs, all of dev: a first table",
-          {base("minilm-l6", 2000), {method_axis(methods()), seed_axis(1)}},
+          {class_base("minilm-l6", "sst2", 2000), {method_axis(methods()), seed_axis(1)}},
           {kRatesNote}};
 }
 
 StudyPreset cpu_preset() {
-  CellSpec b = base("minilm-l6", 10000);
+  CellSpec b = class_base("minilm-l6", "sst2", 10000);
   b.train.epochs = 5, b.train.save_every = 500;
   return {"cpu",
           "minilm-l6 on SST-2 (--data), 10000 examples, 5 epochs, all methods",
@@ -75,7 +69,7 @@ StudyPreset cpu_preset() {
 }
 
 StudyPreset paper_preset() {
-  CellSpec b = base("FacebookAI/roberta-base", 0);
+  CellSpec b = class_base("FacebookAI/roberta-base", "sst2", 0);
   b.train.save_every = 1000;
   return {
       "paper",
@@ -94,7 +88,7 @@ int main(int argc, char** argv) {
       {
           .name = "lora_glue",
           .title = "Sentence classification (GLUE)",
-          .paper = "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022",
+          .paper = kLoraPaper,
           .about = "A frozen encoder learns to tell whether a sentence about a film is positive. Each row tunes it in "
                    "another way, together with a classification head. "
                    "Zero-shot is the model as it is: label words at a mask where it has a head over the vocabulary, "

@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "lora_rank",
        .title = "The rank of LoRA (E2E)",
-       .paper = "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022",
+       .paper = kLoraPaper,
        .about = "LoRA on query and value with growing ranks, alpha fixed: a small rank is enough.",
        .columns = {{"bleu", "BLEU", 100, 2}, {"last_loss", "loss at the end", 1, 3, false, ScoreColumn::Better::lower}},
        .published_setting = "GPT-2 medium, all of E2E",

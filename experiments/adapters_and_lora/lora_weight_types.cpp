@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "lora_weight_types",
        .title = "Which matrices LoRA adapts (E2E)",
-       .paper = "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022",
+       .paper = kLoraPaper,
        .about = "Ranks are such that matrices of one size have equal numbers of parameters; alpha is the rank.",
        .columns = {{"bleu", "BLEU", 100, 2}, {"rouge_l", "ROUGE-L", 100, 2}},
        .claims = {method_above("qv", "q", table), method_above("qv", "k", table), method_above("qkvo", "q", table),

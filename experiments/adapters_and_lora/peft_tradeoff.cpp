@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "peft_tradeoff",
        .title = "Score and trained parameters (E2E)",
-       .paper = "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022",
+       .paper = kLoraPaper,
        .about = "Prompts and prefixes get worse beyond some length in the paper (GPT-3); LoRA stays flat.",
        .columns = {{"bleu", "BLEU", 100, 2}, {"rouge_l", "ROUGE-L", 100, 2}},
        .presets = {preset(kSmokePreset, "a tiny random model", smoke_base(kSmokeDecoder, "e2e"), small, {1, 3}, 2, 1),

@@ -19,16 +19,14 @@ StudyPreset preset(const char* name, const char* description, const CellSpec& ba
 }  // namespace
 
 int main(int argc, char** argv) {
-  CellSpec cpu = class_base("flan-t5-small", "sst2", 500), paper = class_base("google/t5-base-lm-adapt", "sst2", 0);
+  CellSpec cpu = class_base("flan-t5-small", "sst2", 500), paper = lester_base("google/t5-base-lm-adapt");
   cpu.inputs = 200;
-  paper.train.optimizer = "adafactor", paper.train.steps = 30000, paper.train.batch_size = 32;
-  paper.train.schedule = "constant";
   const std::string figure = "Lester et al. 2021, Figure 3a";
   return study_program(
       argc, argv,
       {.name = "prompt_length_ablation",
        .title = "Length of the prompt",
-       .paper = "Lester, Al-Rfou & Constant, The Power of Scale for Parameter-Efficient Prompt Tuning, EMNLP 2021",
+       .paper = kPowerOfScale,
        .about = "Prompts of growing length on a frozen model: beyond 20 tokens little is gained, and large models do "
                 "with one.",
        .columns = {{"accuracy", "accuracy", 100, 1}},

@@ -24,15 +24,14 @@ StudyPreset preset(const char* name, const char* description, CellSpec base, con
 }  // namespace
 
 int main(int argc, char** argv) {
-  CellSpec cpu = class_base("1m-lm", "sst2", 1000), paper = class_base("google/t5-small-lm-adapt", "sst2", 0);
+  CellSpec cpu = class_base("1m-lm", "sst2", 1000), paper = lester_base("google/t5-small-lm-adapt");
   cpu.inputs = 400, cpu.decision = paper.decision = Decision::text;
-  paper.train.optimizer = "adafactor", paper.train.steps = 30000, paper.train.batch_size = 32;
-  paper.train.schedule = "constant", paper.train.save_every = 1000;
+  paper.train.save_every = 1000;
   return study_program(
       argc, argv,
       {.name = "prompt_scale",
        .title = "Prompt tuning and the size of the model",
-       .paper = "Lester, Al-Rfou & Constant, The Power of Scale for Parameter-Efficient Prompt Tuning, EMNLP 2021",
+       .paper = kPowerOfScale,
        .about = "Prompt tuning and model tuning on models of growing size, each at the rate that dev chose.",
        .columns = {{"accuracy", "accuracy", 100, 1}},
        .claims = {gap_shrinks({{"method", "full"}}, {{"method", "prompt"}}, "model", "Lester et al. 2021, Figure 1"),

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "prefix_ablation",
        .title = "Prefix against embeddings (E2E)",
-       .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+       .paper = kPrefixTuning,
        .about = "A prefix gives each layer keys and values; EMB-n are n embeddings in front of the input.",
        .columns = {{"bleu", "BLEU", 100, 2},
                    {"nist", "NIST", 1, 3},

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "prefix_init",
        .title = "First values of the prefix (E2E, 100 examples)",
-       .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+       .paper = kPrefixTuning,
        .about = "Keys and values of real words against random numbers; words of the task against others.",
        .columns = {{"bleu", "BLEU", 100, 2}, {"rouge_l", "ROUGE-L", 100, 2}},
        .claims = {method_above("table-to-text", "random", "Li & Liang 2021, Figure 5"),

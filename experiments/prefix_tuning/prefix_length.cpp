@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "prefix_length",
        .title = "Length of the prefix (E2E)",
-       .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+       .paper = kPrefixTuning,
        .about = "Scores rise up to a length (10 for tables in the paper), then fall slightly.",
        .columns = {{"bleu", "BLEU", 100, 2}, {"rouge_l", "ROUGE-L", 100, 2}},
        .claims = {above({{"method", "prefix"}, {"length", "10"}}, {{"method", "prefix"}, {"length", "1"}},

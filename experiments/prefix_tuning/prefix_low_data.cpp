@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "prefix_low_data",
        .title = "Few examples (E2E)",
-       .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+       .paper = kPrefixTuning,
        .about = "Prefixes and fine-tuning on 50 to 500 examples, the same number of steps for each. The seed draws the "
                 "examples.",
        .columns = {{"bleu", "BLEU", 100, 2}, {"rouge_l", "ROUGE-L", 100, 2}},

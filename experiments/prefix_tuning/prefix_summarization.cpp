@@ -1,4 +1,5 @@
 // Table 2 of the prefix-tuning paper: summaries of one sentence, by a sequence-to-sequence model.
+#include "experiments/lib/table/bases.h"
 #include "experiments/lib/table/study.h"
 
 using namespace cambium;
@@ -91,7 +92,7 @@ int main(int argc, char** argv) {
       {
           .name = "prefix_summarization",
           .title = "Summaries of one sentence",
-          .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+          .paper = kPrefixTuning,
           .about = "A frozen sequence-to-sequence model learns to sum a text up in one sentence. Each row tunes it in "
                    "another way; zero-shot is the model as it is. "
                    "Scores are F1 of ROUGE with stemming; of several references the best one counts.",

@@ -1,4 +1,5 @@
 // Table 1 of the prefix-tuning paper, its E2E columns: restaurant descriptions from meaning representations.
+#include "experiments/lib/table/bases.h"
 #include "experiments/lib/table/study.h"
 
 using namespace cambium;
@@ -54,9 +55,8 @@ const std::vector<Row> kPaperMethods = {
 };
 
 CellSpec base(const std::string& model, int64_t examples, int64_t inputs) {
-  CellSpec b{.model = model, .task = "e2e", .examples = examples, .inputs = inputs};
-  b.train.schedule = "linear";
-  b.generation = {.max_new_tokens = 80, .batch_size = 50};
+  CellSpec b = e2e_base(model, examples, inputs);
+  b.train.batch_size = TrainOptions().batch_size;
   return b;
 }
 
@@ -107,8 +107,7 @@ StudyPreset cpu_preset() {
 StudyPreset paper_preset() {
   CellSpec b = base("openai-community/gpt2-medium", 0, 0);
   b.train.save_every = 1000;
-  b.generation = {.max_new_tokens = 100, .min_new_tokens = 5, .beams = 5, .batch_size = 16};
-  b.forbidden = {"\n", "\n\n"};
+  decode_as_li_and_liang(b);
   return {
       "paper",
       "the paper's protocol on GPT-2 medium (--model openai-community/gpt2-large: large), 5 seeds: for a GPU",
@@ -134,7 +133,7 @@ int main(int argc, char** argv) {
       {
           .name = "prefix_table_to_text",
           .title = "Table-to-text generation (E2E)",
-          .paper = "Li & Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021",
+          .paper = kPrefixTuning,
           .about = "A frozen language model learns to describe a restaurant from its attributes. Each row tunes it in "
                    "another way; zero-shot is the model as it is. "
                    "Scores are those of the E2E challenge's script.",

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "tpt_convergence",
        .title = "Steps until convergence",
-       .paper = "Su et al., On Transferability of Prompt Tuning for Natural Language Processing, NAACL 2022",
+       .paper = kTransferability,
        .about = "The first step whose loss on dev is within 1 % of the run's least.",
        .columns = {{"converged_step", "converged at", 1, 0},
                    {"accuracy", "accuracy", 100, 1},

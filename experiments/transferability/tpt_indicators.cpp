@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "tpt_indicators",
        .title = "Indicators of transferability",
-       .paper = "Su et al., On Transferability of Prompt Tuning for Natural Language Processing, NAACL 2022",
+       .paper = kTransferability,
        .about =
            "Spearman's correlation of each indicator of two prompts' likeness with the zero-shot performance of one "
            "task's prompt on another task. Of released prompts: show --from-stored DIR.",

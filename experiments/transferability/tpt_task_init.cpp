@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "tpt_task_init",
        .title = "Prompt tuning from another task's prompt",
-       .paper = "Su et al., On Transferability of Prompt Tuning for Natural Language Processing, NAACL 2022",
+       .paper = kTransferability,
        .about = "Training starts from the prompt of another task instead of new values.",
        .columns = {{"accuracy", "accuracy", 100, 1},
                    {"converged_step", "converged at", 1, 0, false, ScoreColumn::Better::lower}},

@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "tpt_train_prompts",
        .title = "Prompts for each task",
-       .paper = "Su et al., On Transferability of Prompt Tuning for Natural Language Processing, NAACL 2022",
+       .paper = kTransferability,
        .about = "Prompt tuning on each task: what the prompts that are transferred elsewhere reach at home.",
        .columns = {{"accuracy", "accuracy", 100, 1}},
        .published_setting = "RoBERTa large",

@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "tpt_zero_shot",
        .title = "Zero-shot transfer of prompts",
-       .paper = "Su et al., On Transferability of Prompt Tuning for Natural Language Processing, NAACL 2022",
+       .paper = kTransferability,
        .about = "The prompt that was trained on one task answers another task, without any training there.",
        .columns = {{"accuracy", "accuracy", 100, 1}},
        .presets = {preset(kSmokePreset, "three made-up tasks on a tiny random model",

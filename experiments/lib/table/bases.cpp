@@ -16,11 +16,15 @@ CellSpec e2e_base(const std::string& model, int64_t examples, int64_t inputs) {
   return b;
 }
 
+void decode_as_li_and_liang(CellSpec& b) {
+  b.generation = {.max_new_tokens = 100, .min_new_tokens = 5, .beams = 5, .batch_size = 16};
+  b.forbidden = {"\n", "\n\n"};
+}
+
 CellSpec e2e_paper_base(const std::string& model) {
   CellSpec b = e2e_base(model, 0, 0);
   b.train.batch_size = 10, b.train.epochs = 5, b.train.save_every = 1000;
-  b.generation = {.max_new_tokens = 100, .min_new_tokens = 5, .beams = 5, .batch_size = 16};
-  b.forbidden = {"\n", "\n\n"};
+  decode_as_li_and_liang(b);
   return b;
 }
 
@@ -28,6 +32,12 @@ CellSpec class_base(const std::string& model, const std::string& task, int64_t e
   CellSpec b{.model = model, .task = task, .examples = examples, .split = Split::dev};
   b.train.schedule = "linear", b.train.batch_size = 16;
   b.generation.batch_size = 32;
+  return b;
+}
+
+CellSpec lester_base(const std::string& model) {
+  CellSpec b = class_base(model, "sst2", 0);
+  b.train.optimizer = "adafactor", b.train.schedule = "constant", b.train.steps = 30000, b.train.batch_size = 32;
   return b;
 }
 
