@@ -5,8 +5,7 @@
 #include "experiments/lib/table/smoke_model.h"
 #include "experiments/lib/task_data.h"
 #include "tests/experiments/task_of.h"
-#include "tests/support/golden.h"
-#include "tuning/methods.h"
+#include "tests/support/tuning.h"
 
 namespace cambium::testing {
 namespace {
@@ -167,13 +166,9 @@ TEST(Numbers, AreLearnedByAnEncodersHead) {
   const auto tuner = make_tuner("lora", {}, s.context(0));
   TrainedSet trained(*s.model, *tuner, {}, *data.objective);
   Trainer trainer(*s.model, *tuner, trained, std::move(data), {.lr = 0.01, .batch_size = 5, .epochs = 30});
-  class Losses : public TrainListener {
-   public:
-    void on_step(const StepReport& r) override { all.push_back(r.loss); }
-    std::vector<double> all;
-  } losses;
-  EXPECT_EQ(trainer.run(losses), TrainEnd::finished);
-  EXPECT_LT(losses.all.back(), 0.5 * losses.all.front());
+  Record record;
+  EXPECT_EQ(trainer.run(record), TrainEnd::finished);
+  EXPECT_LT(record.losses().back(), 0.5 * record.losses().front());
   const EvaluationResult e = evaluate_task(s, *tuner, *task, Decision::automatic, Split::dev, 0, {});
   EXPECT_EQ(e.outputs.size(), 10u);
   EXPECT_GT(e.score("pearson"), -1.0);

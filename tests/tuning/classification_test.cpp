@@ -7,6 +7,7 @@
 #include "models/load.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
+#include "tests/support/tuning.h"
 #include "tuning/methods.h"
 #include "tuning/peft.h"
 #include "tuning/trainer.h"
@@ -147,13 +148,9 @@ TEST_P(NewHead, TrainsWithEveryTunerAndComesBack) {
   EXPECT_EQ(of_head, 2u);
   Trainer trainer(*model, *tuner, trained, {.examples = examples, .objective = head},
                   {.lr = 0.02, .batch_size = 4, .epochs = 8});
-  class Losses : public TrainListener {
-   public:
-    void on_step(const StepReport& r) override { all.push_back(r.loss); }
-    std::vector<double> all;
-  } losses;
-  EXPECT_EQ(trainer.run(losses), TrainEnd::finished);
-  EXPECT_LT(losses.all.back(), 0.8 * losses.all.front());
+  Record record;
+  EXPECT_EQ(trainer.run(record), TrainEnd::finished);
+  EXPECT_LT(record.losses().back(), 0.8 * record.losses().front());
   save_checkpoint(path, *tuner, trained, &trainer.optimizer(), {.step = trainer.step()}, {},
                   compute_golden(*model, *tuner, examples));
   Pass pass(*tuner);

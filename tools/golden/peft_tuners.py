@@ -15,7 +15,7 @@ import peft
 from common import GOLDEN, KINDS, ids, in_double, is_norm, normal, torch, write_json, write_tensors
 from peft.tuners.p_tuning import PromptEncoder
 from philox import philox, random_key
-from tuners import STEPS, Case, mean_loss
+from tuners import Case, train
 
 BLOCKS = [  # transformers' modules and ours; {} are the numbers of layers
     (r"transformer\.h\.(\d+)\.", "decoder.layers.{}."),
@@ -179,21 +179,9 @@ def make(case, how, add):
     model = in_double(KINDS[case.model].from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval())
     tuned = add(case, model, how)
     model.eval()
-    for p in model.parameters():
-        p.requires_grad_(False)
-    for p in tuned.values():
-        p.requires_grad_(True)
     start = {name: flat(name, p.detach().float().clone()) for name, p in tuned.items()}
-    optimizer = torch.optim.AdamW(tuned.values(), lr=case.lr, weight_decay=0.0)
-    losses = []
-    for step in range(STEPS):
-        optimizer.zero_grad()
-        loss, values = mean_loss(model, cases)
-        loss.backward()
-        if step == 0:
-            expected = values | {f"gradients.{k}": flat(k, p.grad.float().clone()) for k, p in tuned.items()}
-        losses.append(loss.item())
-        optimizer.step()
+    losses, values, gradients = train(model, cases, tuned, case.lr)
+    expected = values | {f"gradients.{k}": flat(k, g.float()) for k, g in gradients.items()}
     assert abs(losses[-1] - losses[0]) > 0.003, (case.name, losses)
     directory = GOLDEN / "tuners" / case.name
     shutil.rmtree(directory, ignore_errors=True)

@@ -242,6 +242,25 @@ def mean_loss(model, cases):
     return total / count, values
 
 
+def train(model, cases, trained, lr):
+    """Losses of the steps; logits and gradients of the first."""
+    for p in model.parameters():
+        p.requires_grad_(False)
+    for p in trained.values():
+        p.requires_grad_(True)
+    optimizer = torch.optim.AdamW(trained.values(), lr=lr, weight_decay=0.0)
+    losses = []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        loss, logits = mean_loss(model, cases)
+        loss.backward()
+        if step == 0:
+            values, gradients = logits, {k: p.grad.clone() for k, p in trained.items()}
+        losses.append(loss.item())
+        optimizer.step()
+    return losses, values, gradients
+
+
 def make(case):
     folder = GOLDEN / "models" / case.model
     cases = json.loads((folder / "cases.json").read_text())
@@ -259,21 +278,9 @@ def make(case):
     if case.options.get("norms"):
         trained |= {name: p for name, p in model.named_parameters()
                     if "LayerNorm" in name}
-    for p in model.parameters():
-        p.requires_grad_(False)
-    for p in trained.values():
-        p.requires_grad_(True)
-    optimizer = torch.optim.AdamW(trained.values(), lr=case.lr, weight_decay=0.0)
-    losses = []
-    for step in range(STEPS):
-        optimizer.zero_grad()
-        loss, values = mean_loss(model, cases)
-        loss.backward()
-        if step == 0:
-            expected = values | {f"gradients.{k}": p.grad.float().clone() for k, p in tuned.items()}
-            smallest = min((p.grad.abs().max().item(), k) for k, p in trained.items())
-        losses.append(loss.item())
-        optimizer.step()
+    losses, values, gradients = train(model, cases, trained, case.lr)
+    expected = values | {f"gradients.{k}": gradients[k].float() for k in tuned}
+    smallest = min((g.abs().max().item(), k) for k, g in gradients.items())
     assert case.method == "top_layers" or abs(losses[0] - before) > 0.01, (case.name, before, losses)
     assert abs(losses[-1] - losses[0]) > 0.01, (case.name, losses)
     directory = GOLDEN / "tuners" / case.name
